@@ -1,0 +1,201 @@
+//! Our extension to the market-data protocol: subscription. Not the exchange's; its MsgTypes begin at 9,000,001, where
+//! the exchange has none, and a peer that does not know them answers with a BusinessReject.
+//!
+//! Without a [`MarketDataRequest`] a session receives what its server's configuration says. The last request taken
+//! stands for the whole subscription: it replaces the one before it, it does not add to it.
+
+use std::fmt;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::code::code;
+use super::group::{BodyReader, write_entries};
+use super::message::message;
+use super::{
+    DecodeError, EncodeError, GroupMessage, I64, SecurityId, SecurityIdSource, Text, U16, U32, frame,
+};
+/// Channels that one request may name.
+pub const CHANNELS_MAX: usize = 256;
+/// Securities that one request may name.
+pub const SECURITIES_MAX: usize = 1024;
+
+code! {
+    /// What a session wants to receive.
+    SubscriptionMode(u8) {
+        /// Nothing: ends the subscription.
+        NONE = 0,
+        /// Every channel; the group of channels says from where on, for those it names.
+        ALL = 1,
+        /// The channels of the group.
+        CHANNELS = 2,
+        /// The securities of the group; the group of channels says from where on, for those it names.
+        SECURITIES = 3,
+    }
+}
+
+code! {
+    /// What happens to a session that reads more slowly than data comes, when the window no longer holds what it
+    /// should be sent next.
+    SlowReaderPolicy(u8) {
+        /// It is logged out.
+        DISCONNECT = 1,
+        /// It goes on from the oldest number still held, after a [`GapNotice`].
+        SKIP_WITH_NOTICE = 2,
+        /// It is sent only the newest of each security.
+        CONFLATE = 3,
+    }
+}
+
+code! {
+    /// Answer to a request.
+    RequestStatus(u8) {
+        /// Taken: the subscription stands.
+        ACCEPTED = 0,
+        /// Mode, policy or the combination has no meaning.
+        INVALID = 1,
+        /// The policy is not offered here.
+        POLICY_UNSUPPORTED = 2,
+        /// A channel is not known here.
+        UNKNOWN_CHANNEL = 3,
+        /// A security is not known here.
+        UNKNOWN_SECURITY = 4,
+        /// The session may not see this.
+        NOT_ENTITLED = 5,
+        /// Too many securities or channels.
+        TOO_MANY = 6,
+        /// The numbers asked for are no longer held; a resend request or a fresh start is the way on.
+        NO_LONGER_HELD = 7,
+    }
+}
+
+code! {
+    /// Why numbers of a channel will not come.
+    GapReason(u8) {
+        /// No source had them.
+        LOST_UPSTREAM = 1,
+        /// This session read too slowly.
+        SLOW_READER = 2,
+        /// They were asked for and are no longer held.
+        NO_LONGER_HELD = 3,
+    }
+}
+
+/// The fields of a request before its groups.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct RequestHead {
+    /// Chosen by the sender, comes back in the answer.
+    pub request_id: U32,
+    /// What to receive.
+    pub mode: SubscriptionMode,
+    /// What happens when the session reads too slowly.
+    pub policy: SlowReaderPolicy,
+    /// Not 0: the last snapshot of each security first, then what the groups ask for.
+    pub want_snapshots: u8,
+}
+const _: () = assert!(size_of::<RequestHead>() == 7);
+
+/// A channel, and from where on.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct ChannelStart {
+    /// ChannelNo.
+    pub channel_no: U16,
+    /// The next ApplSeqNum wanted; 0 for live only.
+    pub next_appl_seq_num: I64,
+}
+
+/// A security.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct Security {
+    /// SecurityID.
+    pub security_id: SecurityId,
+    /// SecurityIDSource.
+    pub security_id_source: SecurityIdSource,
+}
+
+const _: () = assert!(
+    size_of::<RequestHead>()
+        + 8
+        + CHANNELS_MAX * size_of::<ChannelStart>()
+        + SECURITIES_MAX * size_of::<Security>()
+        <= frame::BODY_LEN_MAX
+);
+
+/// A subscription.
+#[derive(Clone, Copy, Debug)]
+pub struct MarketDataRequest<'a> {
+    /// The fields before the groups.
+    pub head: RequestHead,
+    /// Channels.
+    pub channels: &'a [ChannelStart],
+    /// Securities, empty but with [`SubscriptionMode::SECURITIES`].
+    pub securities: &'a [Security],
+}
+
+impl<'a> GroupMessage<'a> for MarketDataRequest<'a> {
+    const MSG_TYPE: u32 = 9_000_001;
+    const NAME: &'static str = "MarketDataRequest";
+
+    fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut body = BodyReader::new(Self::MSG_TYPE, body);
+        let head = *body.take()?;
+        let channels = body.entries(CHANNELS_MAX)?;
+        let securities = body.entries(SECURITIES_MAX)?;
+        body.end()?;
+        Ok(Self { head, channels, securities })
+    }
+}
+
+impl MarketDataRequest<'_> {
+    /// Appends the message as a whole frame.
+    ///
+    /// # Errors
+    /// More than [`CHANNELS_MAX`] channels or [`SECURITIES_MAX`] securities.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        frame::encode_with(Self::MSG_TYPE, out, |body| {
+            body.extend_from_slice(self.head.as_bytes());
+            write_entries(self.channels, CHANNELS_MAX, body)?;
+            write_entries(self.securities, SECURITIES_MAX, body)
+        })
+    }
+}
+
+/// The answer to a [`MarketDataRequest`]; comes before anything that the request brings.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct MarketDataRequestAck {
+    /// Of the request.
+    pub request_id: U32,
+    /// Taken or not.
+    pub status: RequestStatus,
+    /// Why not, for people.
+    pub text: Text<50>,
+}
+message!(MarketDataRequestAck, 9_000_002, 55);
+
+/// Numbers of a channel that will not come to this session: it need not wait for them.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct GapNotice {
+    /// ChannelNo.
+    pub channel_no: U16,
+    /// The first number missing.
+    pub appl_beg_seq_num: I64,
+    /// The last number missing.
+    pub appl_end_seq_num: I64,
+    /// Why.
+    pub reason: GapReason,
+}
+message!(GapNotice, 9_000_003, 19);
