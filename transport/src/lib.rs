@@ -1,1 +1,28 @@
-//! Under construction.
+//! Byte streams between processes: listening, dialling, socket options, and one type for what comes of it.
+//!
+//! [`Stream`] is an enum, not a trait object: the hot loop's calls are direct. A plain TCP stream is what there is
+//! today; with the feature `sim`, listeners and dials made inside a running simulation get simulated streams, so
+//! that whole servers run under a seeded network and clock without knowing it.
+//!
+//! What it is not: it knows no frames and no sessions. Start at [`Stream`], [`Listener::bind`] and [`dial`].
+
+mod clock;
+mod listen;
+mod options;
+mod stream;
+mod timer;
+
+pub use clock::Clock;
+pub use listen::{Acceptor, Listener};
+pub use options::SocketOptions;
+pub use stream::{Stream, dial};
+pub use timer::Timer;
+
+/// Whether this task runs inside a simulation.
+#[inline]
+pub(crate) fn simulated() -> bool {
+    #[cfg(feature = "sim")]
+    return turmoil::sim_elapsed().is_some();
+    #[cfg(not(feature = "sim"))]
+    false
+}

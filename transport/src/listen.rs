@@ -1,0 +1,97 @@
+//! Listening.
+
+use crate::options::SocketOptions;
+use crate::stream::Stream;
+use std::io;
+use std::net::SocketAddr;
+
+/// A bound address, not yet accepting: it can be sent to the thread that will.
+#[derive(Debug)]
+pub struct Listener {
+    bound: Bound,
+    options: SocketOptions,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Os(std::net::TcpListener),
+    #[cfg(feature = "sim")]
+    Sim(SocketAddr),
+}
+
+impl Listener {
+    /// Binds; port 0 takes a free one. Several listeners may be bound to one address, one for each thread: the
+    /// kernel spreads connections over them.
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<Self> {
+        #[cfg(feature = "sim")]
+        if crate::simulated() {
+            return Ok(Self { bound: Bound::Sim(address), options });
+        }
+        let bound = options
+            .listen(address)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+        Ok(Self { bound: Bound::Os(bound), options })
+    }
+
+    /// The address, with the port that was taken.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.bound {
+            Bound::Os(listener) => listener.local_addr(),
+            #[cfg(feature = "sim")]
+            Bound::Sim(address) => Ok(*address),
+        }
+    }
+
+    /// Starts accepting, on the thread whose runtime this is called in.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn accepting(self) -> io::Result<Acceptor> {
+        let listener = match self.bound {
+            Bound::Os(listener) => Accepting::Os(tokio::net::TcpListener::from_std(listener)?),
+            #[cfg(feature = "sim")]
+            Bound::Sim(address) => Accepting::Sim(turmoil::net::TcpListener::bind(address).await?),
+        };
+        Ok(Acceptor { listener, options: self.options })
+    }
+}
+
+/// A listener at work.
+pub struct Acceptor {
+    listener: Accepting,
+    options: SocketOptions,
+}
+
+enum Accepting {
+    Os(tokio::net::TcpListener),
+    #[cfg(feature = "sim")]
+    Sim(turmoil::net::TcpListener),
+}
+
+impl Acceptor {
+    /// The next connection and its peer's address. Cancelling it loses no connection.
+    ///
+    /// # Errors
+    /// What the system says. The listener stays good: count the error, wait a little ([`io::ErrorKind`] of file
+    /// limits comes at once again), and go on.
+    pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        match &self.listener {
+            Accepting::Os(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                self.options.apply((&stream).into())?;
+                Ok((Stream::Tcp(stream), peer))
+            }
+            #[cfg(feature = "sim")]
+            Accepting::Sim(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Stream::Sim(stream), peer))
+            }
+        }
+    }
+}
