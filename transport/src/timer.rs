@@ -34,7 +34,11 @@ impl Timer {
         }
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Self(Kind::Os(AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE)?)))
+        // SAFETY: an `OwnedFd` names one open descriptor for as long as it lives, and `AsyncFd` owns it: the
+        // descriptor is deregistered before it is closed, and never replaced.
+        #[allow(unsafe_code)]
+        let registered = unsafe { AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE)? };
+        Ok(Self(Kind::Os(registered)))
     }
 
     /// Fires once, at `at_ns` of the clock; at once if that is past. An earlier setting is forgotten.
