@@ -1,1 +1,3 @@
-//! Under construction.
+//! The quote server: several sources in, one copy in order out to thousands of subscribers.
+
+pub mod arbiter;
