@@ -21,6 +21,7 @@ pub mod code;
 pub mod ext;
 pub mod frame;
 pub mod market;
+pub mod session;
 pub mod trading;
 
 mod admin;
