@@ -1,1 +1,9 @@
-//! Under construction.
+//! The load generator of the scenario, as a library so that tests can drive the same parts.
+//!
+//! Open loop: [`schedule`] says when each message is due, whatever the answers do, and latency counts from then
+//! ([`recorder`]). Every number is accounted for at every receiver ([`ledger`]). [`ticks`] turns recorded days into
+//! frames and back.
+
+pub mod ledger;
+pub mod recorder;
+pub mod schedule;

@@ -1,0 +1,240 @@
+//! When each message is due, and how late the generator itself was.
+//!
+//! Open loop: message `i` is due at a time that follows from `i` and the rate alone. Nobody's answer, no full socket and
+//! no batch moves it, so that a latency counted from the due time holds the wait that a closed loop hides.
+
+use std::ops::Range;
+
+const NS_PER_SECOND: u128 = 1_000_000_000;
+
+/// Equal steps from a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    start_ns: u64,
+    rate_per_s: u64,
+    count: u64,
+}
+
+impl Schedule {
+    /// `count` messages at `rate_per_s`, the first at `start_ns`.
+    ///
+    /// # Panics
+    /// At a rate of 0.
+    #[must_use]
+    pub fn new(start_ns: u64, rate_per_s: u64, count: u64) -> Self {
+        assert!(rate_per_s > 0, "a rate of 0 never sends");
+        Self { start_ns, rate_per_s, count }
+    }
+
+    /// When message `index` is due. No rounding error adds up: every due time is computed from the start.
+    #[inline]
+    #[must_use]
+    pub fn due_ns(&self, index: u64) -> u64 {
+        let offset_ns = u128::from(index) * NS_PER_SECOND / u128::from(self.rate_per_s);
+        self.start_ns.saturating_add(u64::try_from(offset_ns).unwrap_or(u64::MAX))
+    }
+
+    /// How many messages are due at `now_ns` or before.
+    #[inline]
+    #[must_use]
+    pub fn due_count(&self, now_ns: u64) -> u64 {
+        let Some(elapsed_ns) = now_ns.checked_sub(self.start_ns) else { return 0 };
+        // The largest i with floor(i * 10^9 / rate) <= elapsed, plus one.
+        let first_later = ((u128::from(elapsed_ns) + 1) * u128::from(self.rate_per_s)).div_ceil(NS_PER_SECOND);
+        u64::try_from(first_later).unwrap_or(u64::MAX).min(self.count)
+    }
+
+    /// How many messages there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// When the last message is due.
+    #[must_use]
+    pub fn end_ns(&self) -> u64 {
+        self.due_ns(self.count.saturating_sub(1))
+    }
+}
+
+/// Hands out what is due, and keeps the generator's own account.
+#[derive(Clone, Debug)]
+pub struct Pacer {
+    schedule: Schedule,
+    next: u64,
+    lag: Lag,
+}
+
+impl Pacer {
+    /// At the schedule's beginning.
+    #[must_use]
+    pub fn new(schedule: Schedule, tolerance_ns: u64) -> Self {
+        Self { schedule, next: 0, lag: Lag::new(tolerance_ns) }
+    }
+
+    /// The messages to send now, at most `batch_max`: each still has a due time of its own, see [`Schedule::due_ns`].
+    /// They count as sent at `now_ns`.
+    #[inline]
+    pub fn take(&mut self, now_ns: u64, batch_max: u64) -> Range<u64> {
+        let due = self.schedule.due_count(now_ns);
+        let end = due.min(self.next.saturating_add(batch_max));
+        let batch = self.next..end.max(self.next);
+        if !batch.is_empty() {
+            self.lag.sent(batch.end - batch.start, now_ns.saturating_sub(self.schedule.due_ns(batch.start)));
+            self.next = batch.end;
+        }
+        batch
+    }
+
+    /// When the next message is due; `None` after the last.
+    #[must_use]
+    pub fn next_due_ns(&self) -> Option<u64> {
+        (self.next < self.schedule.count).then(|| self.schedule.due_ns(self.next))
+    }
+
+    /// Messages handed out so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.next
+    }
+
+    /// The schedule.
+    #[must_use]
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The generator's own lateness.
+    #[must_use]
+    pub fn lag(&self) -> &Lag {
+        &self.lag
+    }
+}
+
+/// How late the generator was against its own schedule: not the server's doing, but inside every latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    tolerance_ns: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages in batches whose oldest was later than the tolerance.
+    pub late: u64,
+    /// How late the latest message was, nanoseconds.
+    pub max_ns: u64,
+    /// How often the generator fell behind, having been on time before.
+    pub spells: u64,
+    behind: bool,
+}
+
+impl Lag {
+    /// Nothing sent yet; what is at most `tolerance_ns` late counts as on time.
+    #[must_use]
+    pub fn new(tolerance_ns: u64) -> Self {
+        Self { tolerance_ns, sent: 0, late: 0, max_ns: 0, spells: 0, behind: false }
+    }
+
+    /// `count` messages went out, the oldest of them `lag_ns` after its due time.
+    pub fn sent(&mut self, count: u64, lag_ns: u64) {
+        let behind = lag_ns > self.tolerance_ns;
+        self.sent += count;
+        self.max_ns = self.max_ns.max(lag_ns);
+        if behind {
+            self.late += count;
+            self.spells += u64::from(!self.behind);
+        }
+        self.behind = behind;
+    }
+
+    /// Both accounts together, for several sending threads.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        Self {
+            tolerance_ns: self.tolerance_ns.max(other.tolerance_ns),
+            sent: self.sent + other.sent,
+            late: self.late + other.late,
+            max_ns: self.max_ns.max(other.max_ns),
+            spells: self.spells + other.spells,
+            behind: self.behind || other.behind,
+        }
+    }
+
+    /// Share of messages that were late, 0 to 1.
+    #[must_use]
+    pub fn late_share(&self) -> f64 {
+        if self.sent == 0 { 0.0 } else { self.late as f64 / self.sent as f64 }
+    }
+
+    /// What is to be said of a run with this lag that was to send `planned` messages.
+    #[must_use]
+    pub fn verdict(&self, planned: u64) -> Verdict {
+        // Less than 99 % of the plan is another rate than the one in the table's head.
+        if u128::from(self.sent) * 100 < u128::from(planned) * 99 {
+            Verdict::NotHeld
+        } else if self.late_share() > LATE_SHARE_MAX {
+            Verdict::Late
+        } else {
+            Verdict::Held
+        }
+    }
+}
+
+/// A thousandth of the messages late can no longer touch p99, but is p99.9.
+const LATE_SHARE_MAX: f64 = 0.001;
+
+/// Whether the generator did what it was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The figures stand.
+    Held,
+    /// It sent everything, but a part late: the high percentiles hold the generator's own lag.
+    Late,
+    /// It did not send what it should have: the figures are those of another, lower rate.
+    NotHeld,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_does_not_move_due_times() {
+        let mut pacer = Pacer::new(Schedule::new(1_000, 1_000_000, 10), 0);
+        assert_eq!(pacer.take(999, 100), 0..0);
+        assert_eq!(pacer.take(1_000, 100), 0..1);
+        // Four microseconds asleep: four are due, the oldest three microseconds ago.
+        assert_eq!(pacer.take(5_000, 100), 1..5);
+        assert_eq!(pacer.schedule().due_ns(1), 2_000);
+        assert_eq!(pacer.lag().max_ns, 3_000);
+        assert_eq!(pacer.take(20_000, 3), 5..8);
+        assert_eq!(pacer.next_due_ns(), Some(9_000));
+        assert_eq!(pacer.take(20_000, 3), 8..10);
+        assert_eq!((pacer.take(u64::MAX, 3), pacer.next_due_ns()), (10..10, None));
+    }
+
+    #[test]
+    fn spells_of_lateness_are_counted_once_each() {
+        let mut lag = Lag::new(10);
+        for lag_ns in [0, 11, 500, 9, 12, 0] {
+            lag.sent(2, lag_ns);
+        }
+        assert_eq!((lag.sent, lag.late, lag.max_ns, lag.spells), (12, 6, 500, 2));
+        assert_eq!(lag.verdict(12), Verdict::Late);
+        assert_eq!(lag.verdict(13), Verdict::NotHeld);
+        assert_eq!(Lag::new(10).verdict(0), Verdict::Held);
+    }
+
+    proptest! {
+        /// `due_count` is the inverse of `due_ns`, at rates that do not divide a second too.
+        #[test]
+        fn count_and_time_agree(rate in 1_u64..5_000_000, index in 0_u64..100_000_000, start in 0_u64..1 << 60) {
+            let schedule = Schedule::new(start, rate, u64::MAX);
+            let due = schedule.due_ns(index);
+            prop_assert!(schedule.due_count(due) > index);
+            if due > start {
+                prop_assert!(schedule.due_count(due - 1) <= index);
+            }
+        }
+    }
+}
