@@ -1,5 +1,6 @@
-//! Our extension to the market-data protocol: subscription. Not the exchange's; its MsgTypes begin at 9,000,001, where
-//! the exchange has none, and a peer that does not know them answers with a BusinessReject.
+//! Our extension to the market-data protocol: subscription, and tick orders with more fields. Not the exchange's; its
+//! MsgTypes begin at 9,000,001, where the exchange has none, and a peer that does not know them answers with a
+//! BusinessReject.
 //!
 //! Without a [`MarketDataRequest`] a session receives what its server's configuration says. The last request taken
 //! stands for the whole subscription: it replaces the one before it, it does not add to it.
@@ -9,7 +10,8 @@ use std::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::code::code;
-use super::group::{BodyReader, write_entries};
+use super::group::{BodyReader, count_of, write_entries};
+use super::market::TickOrder;
 use super::message::message;
 use super::{
     DecodeError, EncodeError, GroupMessage, I64, SecurityId, SecurityIdSource, Text, U16, U32, frame,
@@ -199,3 +201,79 @@ pub struct GapNotice {
     pub reason: GapReason,
 }
 message!(GapNotice, 9_000_003, 19);
+
+/// Bytes after the fields of an [`ExtendedTickOrder`], at most.
+pub const EXTENSION_LEN_MAX: usize = 4096;
+
+/// A [`TickOrder`] with more fields after it, which are between its sender and its receiver: what is on the way takes
+/// it for a tick order and passes it on whole. Replayed Shanghai orders carry their order number so (an i64), and load
+/// of a given frame size its padding.
+#[derive(Clone, Copy, Debug)]
+pub struct ExtendedTickOrder<'a> {
+    /// The tick order.
+    pub order: &'a TickOrder,
+    /// What follows it.
+    pub extension: &'a [u8],
+}
+
+impl<'a> GroupMessage<'a> for ExtendedTickOrder<'a> {
+    const MSG_TYPE: u32 = 9_000_004;
+    const NAME: &'static str = "ExtendedTickOrder";
+
+    fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut body = BodyReader::new(Self::MSG_TYPE, body);
+        let order = body.take()?;
+        let extension = body.rest();
+        match u32::try_from(extension.len()) {
+            Ok(count) if extension.len() > EXTENSION_LEN_MAX => {
+                Err(DecodeError::GroupCount { msg_type: Self::MSG_TYPE, count })
+            }
+            _ => Ok(Self { order, extension }),
+        }
+    }
+}
+
+impl ExtendedTickOrder<'_> {
+    /// Appends the message as a whole frame.
+    ///
+    /// # Errors
+    /// More than [`EXTENSION_LEN_MAX`] bytes of extension.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        count_of(self.extension.len(), EXTENSION_LEN_MAX)?;
+        frame::encode_with(Self::MSG_TYPE, out, |body| {
+            body.extend_from_slice(self.order.as_bytes());
+            body.extend_from_slice(self.extension);
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::szse::frame::BODY_LEN_MAX;
+
+    #[test]
+    fn an_extended_tick_order_begins_like_a_plain_one() {
+        let order = TickOrder { appl_seq_num: I64::new(7), ..TickOrder::default() };
+        let mut out = Vec::new();
+        ExtendedTickOrder { order: &order, extension: b"12345" }.encode(&mut out).unwrap();
+        let frame = frame::decode(&out, BODY_LEN_MAX).unwrap().unwrap();
+        assert_eq!(&frame.body[..51], order.as_bytes());
+        let seen = frame.group::<ExtendedTickOrder<'_>>().unwrap();
+        assert_eq!((seen.order, seen.extension), (&order, &b"12345"[..]));
+    }
+
+    #[test]
+    fn an_extension_is_bounded_and_may_be_empty() {
+        let order = TickOrder::default();
+        let mut out = Vec::new();
+        let long = [0; EXTENSION_LEN_MAX + 1];
+        assert!(ExtendedTickOrder { order: &order, extension: &long }.encode(&mut out).is_err());
+        assert!(out.is_empty());
+        let body = [0; 51 + EXTENSION_LEN_MAX + 1];
+        assert!(ExtendedTickOrder::parse(&body).is_err());
+        assert!(ExtendedTickOrder::parse(&body[..50]).is_err());
+        assert!(ExtendedTickOrder::parse(&body[..51]).unwrap().extension.is_empty());
+    }
+}
