@@ -1,1 +1,23 @@
-//! Under construction.
+//! ShangMi, the Chinese national cryptography: SM2, SM3 and SM4, and what TLS and QUIC need of them.
+//!
+//! What it is: the only crate of the workspace that names a cryptographic library, and the one that replaces the
+//! slow parts of it. What it is not: a general toolbox; there is one way to do each thing the wire asks for.
+//!
+//! Start at [`gcm`] (what protects every record) and [`sm4::Backend`] (how the instructions are chosen).
+//!
+//! Everything here is constant time with regard to keys and plaintext. The crate `sm-crypto`, which several ShangMi
+//! programs use, is only an oracle in the tests: its big integers are variable time, it has no GCM, it panics on bad
+//! padding, and where the system's generator fails it falls back to one seeded by the clock.
+#![allow(
+    unsafe_code,
+    reason = "SIMD: loads, stores and calls of functions compiled for detected instructions"
+)]
+
+pub mod ccm;
+pub mod gcm;
+mod ghash;
+pub mod hmac;
+pub mod sm3;
+pub mod sm4;
+#[cfg(test)]
+mod vectors;
