@@ -4,6 +4,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use flow::{Cursor, Filter, KeySet, Limits, Selection, Tag, Writer};
 use std::hint::black_box;
+use std::io::IoSlice;
 
 const FRAME: [u8; 128] = [7; 128];
 const TURN: u64 = 64;
@@ -44,7 +45,7 @@ fn read(c: &mut Criterion) {
                         && !slice.is_empty()
                     {
                         let len = black_box(slice).len();
-                        reader.advance(cursor, len);
+                        black_box(reader.advance(cursor, len));
                     }
                 }
             });
@@ -61,10 +62,9 @@ fn read(c: &mut Criterion) {
             b.iter(|| {
                 append_turn(&mut writer, &mut number);
                 reader.refresh();
-                let mut slices = Vec::with_capacity(64);
                 for cursor in &mut cursors {
-                    slices.clear();
-                    let found = reader.gather(*cursor, &selection, (64, 1 << 18, 1 << 16), &mut slices);
+                    let mut slices = [IoSlice::new(&[]); 64];
+                    let found = reader.gather(*cursor, &selection, (1 << 18, 1 << 16), &mut slices);
                     *cursor = black_box(found).expect("held").next;
                 }
             });

@@ -2,7 +2,7 @@
 //!
 //! A market-data channel is a flow (ApplSeqNum), so is a report partition (ReportIndex). One [`Writer`] appends
 //! frames of several such sequences, called *lanes*, in the order in which they came; a [`Reader`] (one a thread)
-//! looks at the window that is held; a [`Cursor`] (one a subscriber, 16 bytes) is a place in it. A frame's bytes are
+//! looks at the window that is held; a [`Cursor`] (one a subscriber, 8 bytes) is a place in it. A frame's bytes are
 //! written once, and every subscriber is served from those same bytes.
 //!
 //! What it knows: bytes, lanes, numbers and keys. What it does not know: messages, sockets, time.

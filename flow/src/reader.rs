@@ -9,6 +9,7 @@ use crate::sync::atomic::Ordering;
 use crate::writer::Shared;
 use crate::{Cursor, Seq, Tag};
 use std::collections::VecDeque;
+use std::io::IoSlice;
 
 /// The answer when what is asked for was let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +50,8 @@ pub struct Entry<'a> {
 /// What [`Reader::gather`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gathered {
+    /// Slices that were filled in.
+    pub slices: usize,
     /// Bytes in the slices.
     pub bytes: usize,
     /// Where the look ended: the cursor's place once all these bytes are written.
@@ -163,34 +166,36 @@ impl Reader {
             return Ok(&[]);
         }
         let (segment, index) = self.locate(cursor.next)?;
-        let start = segment.start_of(index) + cursor.taken as usize;
+        let start = segment.start_of(index);
         let end = segment.end_of(self.visible(segment) - 1);
         Ok(segment.bytes(start, end.min(start.saturating_add(bytes_max).max(segment.end_of(index)))))
     }
 
-    /// Moves a cursor over `written` bytes of what [`Reader::slice`] returned for it.
+    /// Moves a cursor over `written` bytes of what [`Reader::slice`] returned for it, and over the whole of the frame
+    /// within which they end: its rest is returned (most often empty), and must be written before anything else.
     #[inline]
-    pub fn advance(&self, cursor: &mut Cursor, written: usize) {
+    pub fn advance(&self, cursor: &mut Cursor, written: usize) -> &[u8] {
         if written == 0 {
-            return;
+            return &[];
         }
         let Ok((segment, index)) = self.locate(cursor.next) else {
             unreachable!("a view does not change between slice and advance");
         };
         let visible = self.visible(segment);
-        let to = segment.start_of(index) + cursor.taken as usize + written;
-        // Most often all of it was written; else the entry within which the write ended.
-        let next = if segment.end_of(visible - 1) == to {
-            visible
-        } else {
-            partition_point(index, visible, |entry| segment.end_of(entry) <= to)
-        };
-        cursor.next = segment.first + next as u64;
-        cursor.taken = if next == visible { 0 } else { (to - segment.start_of(next)) as u32 };
+        let to = segment.start_of(index) + written;
+        // Most often all of it was written; else the first entry that was not written whole.
+        if segment.end_of(visible - 1) == to {
+            cursor.next = segment.first + visible as u64;
+            return &[];
+        }
+        let next = partition_point(index, visible, |entry| segment.end_of(entry) <= to);
+        let begun = to > segment.start_of(next);
+        cursor.next = segment.first + (next + usize::from(begun)) as u64;
+        if begun { segment.bytes(to, segment.end_of(next)) } else { &[] }
     }
 
-    /// Collects the frames that a selection wants, from the cursor on, as few slices as possible: neighbours join.
-    /// It ends at the log's end, at `slices_max` slices, after about `bytes_max` bytes, or after looking at
+    /// Collects the frames that a selection wants, from the cursor on, in as few slices as possible: neighbours join.
+    /// It ends at the log's end, when `slices` is full, after about `bytes_max` bytes, or after looking at
     /// `entries_max` entries, whichever is first; call it again from [`Gathered::next`] then.
     ///
     /// # Errors
@@ -199,31 +204,28 @@ impl Reader {
         &'a self,
         cursor: Cursor,
         selection: &Selection,
-        (slices_max, bytes_max, entries_max): (usize, usize, usize),
-        slices: &mut Vec<&'a [u8]>,
+        (bytes_max, entries_max): (usize, usize),
+        slices: &mut [IoSlice<'a>],
     ) -> Result<Gathered, NoLongerHeld> {
-        let mut gathered = Gathered { bytes: 0, next: cursor };
+        let mut gathered = Gathered { slices: 0, bytes: 0, next: cursor };
         let mut looked = 0;
         while gathered.next.next < self.end && looked < entries_max && gathered.bytes < bytes_max {
             let (segment, first) = self.locate(gathered.next.next)?;
             let last = self.visible(segment).min(first + (entries_max - looked));
             let mut index = first;
-            let mut taken = gathered.next.taken as usize;
             while index < last && gathered.bytes < bytes_max {
-                // A frame that was begun is finished whatever the selection says by now.
-                if taken == 0 && !selection.wants(segment.tag(index)) {
+                if !selection.wants(segment.tag(index)) {
                     index += 1;
                     continue;
                 }
                 let run_end = run_end(segment, selection, index, last, bytes_max - gathered.bytes);
-                if slices.len() == slices_max {
-                    gathered.next = Cursor { next: segment.first + index as u64, taken: taken as u32 };
+                let Some(slice) = slices.get_mut(gathered.slices) else {
+                    gathered.next = Cursor::at(segment.first + index as u64);
                     return Ok(gathered);
-                }
-                let slice = segment.bytes(segment.start_of(index) + taken, segment.end_of(run_end - 1));
+                };
+                *slice = IoSlice::new(segment.bytes(segment.start_of(index), segment.end_of(run_end - 1)));
                 gathered.bytes += slice.len();
-                slices.push(slice);
-                taken = 0;
+                gathered.slices += 1;
                 index = run_end;
             }
             looked += index - first;
@@ -232,35 +234,33 @@ impl Reader {
         Ok(gathered)
     }
 
-    /// Moves a cursor over `written` bytes of what [`Reader::gather`] found for it with the same selection.
+    /// Moves a cursor over `written` bytes of what [`Reader::gather`] found for it with the same selection, and over
+    /// the whole of the frame within which they end: its rest is returned, and must be written before anything else.
     pub fn advance_gathered(
         &self,
         cursor: &mut Cursor,
         selection: &Selection,
         gathered: &Gathered,
         mut written: usize,
-    ) {
+    ) -> &[u8] {
         if written == gathered.bytes {
             *cursor = gathered.next;
-            return;
+            return &[];
         }
         while written > 0 {
             let Ok((segment, index)) = self.locate(cursor.next) else {
                 unreachable!("a view does not change between gather and advance");
             };
-            let taken = cursor.taken as usize;
-            if taken == 0 && !selection.wants(segment.tag(index)) {
-                cursor.next += 1;
-                continue;
+            cursor.next += 1;
+            if selection.wants(segment.tag(index)) {
+                let (start, end) = (segment.start_of(index), segment.end_of(index));
+                if written < end - start {
+                    return segment.bytes(start + written, end);
+                }
+                written -= end - start;
             }
-            let rest = segment.end_of(index) - segment.start_of(index) - taken;
-            if written < rest {
-                cursor.taken += written as u32;
-                return;
-            }
-            written -= rest;
-            *cursor = Cursor::at(cursor.next + 1);
         }
+        &[]
     }
 
     /// The place from which a lane's numbers go on at `number`: the first entry of that lane with this number or,

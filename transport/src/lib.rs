@@ -26,3 +26,13 @@ pub(crate) fn simulated() -> bool {
     #[cfg(not(feature = "sim"))]
     false
 }
+
+/// Binds the calling thread to one core.
+///
+/// # Errors
+/// What the system says: no such core, or one that this process may not use.
+pub fn bind_thread_to_core(core: usize) -> std::io::Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(core);
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
