@@ -1,1 +1,3 @@
-//! Under construction.
+//! Plays exchange and central-trading core.
+
+pub mod book;
