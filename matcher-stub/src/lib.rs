@@ -1,3 +1,4 @@
 //! Plays exchange and central-trading core.
 
 pub mod book;
+pub mod core;

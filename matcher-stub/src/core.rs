@@ -1,0 +1,341 @@
+//! Hot path: the deterministic core. A request and the time go in; reports and market data come out, encoded once.
+//!
+//! Rules: no I/O, no clock, no lock, no log; no allocation for an order in steady state (the day's list and maps have
+//! their room reserved, books keep theirs). The same inputs at the same times give the same bytes: nothing here is
+//! drawn by lot, and no map is ever walked.
+//!
+//! An order takes one way through: [`Core::new_order`] remembers it by its identity, checks it ([`check`]), publishes
+//! and reports it, trades it with its book, and lets rest or cancels what is left.
+
+mod board;
+mod check;
+mod listing;
+mod orders;
+mod refusal;
+mod report;
+mod tape;
+
+pub use check::CASH_AT_MARGIN_DESK;
+pub use listing::{Listing, ListingError, Listings, QUANTITY_MAX, STEPS_MAX, SecurityNo, id_range};
+pub use refusal::{
+    CancelRefusal, REASON_CASH_MARGIN, REASON_DAY_FULL, REASON_SEVERAL_ORDERS, REASON_SHORT_SALE_PRICE,
+    Refusal,
+};
+
+use crate::book::{Fill, OrderNo, Reach, Side};
+use board::{Board, Instrument};
+use check::{Kind, Terms};
+use flow::Tag;
+use orders::{NotAdmitted, Orders};
+use report::Reporter;
+use tape::{Print, Subject, Tape};
+use wire::szse::code::{CashMargin, OrdStatus};
+use wire::szse::trading::{NewOrder, OrderCancelRequest};
+use wire::szse::{Text, Timestamp};
+
+/// A trading desk's place in [`Settings::desks`].
+pub type DeskNo = u8;
+
+/// The time of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    unix_ns: u64,
+    time: Timestamp,
+}
+
+impl Now {
+    /// From nanoseconds since 1970 (UTC).
+    pub fn at(unix_ns: u64) -> Self {
+        Self { unix_ns, time: Timestamp::from_unix_ns(unix_ns) }
+    }
+}
+
+/// Where a step's results go: to the logs in a server, to a list of bytes in a test. Frames come whole, in the order
+/// in which things happened.
+pub trait Outlet {
+    /// A report: [`Tag::lane`] is the PartitionNo, [`Tag::number`] the ReportIndex.
+    fn report(&mut self, tag: Tag, frame: &[u8]);
+
+    /// Market data: [`Tag::lane`] is the ChannelNo, [`Tag::number`] the ApplSeqNum (0 for a snapshot or a
+    /// heartbeat), [`Tag::key`] the security's number plus 1.
+    fn market(&mut self, tag: Tag, frame: &[u8]);
+}
+
+/// Where requests come in and their reports go out: the cash core's, the margin core's, or one for both.
+///
+/// All desks of a core trade in the same books; an order's reports stay in the partitions of its desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Desk {
+    /// PartitionNo of the first partition; they count up from here and belong to this desk alone.
+    pub partition_first: u16,
+    /// Count of partitions, above 0.
+    pub partitions: u16,
+    /// Takes CashMargin 1.
+    pub cash: bool,
+    /// Takes CashMargin 2 and 3.
+    pub margin: bool,
+}
+
+impl Desk {
+    /// Whether an order with this CashMargin is traded here.
+    pub fn takes(&self, code: CashMargin) -> bool {
+        match code {
+            CashMargin::CASH => self.cash || (self.margin && CASH_AT_MARGIN_DESK),
+            CashMargin::MARGIN_OPEN | CashMargin::MARGIN_CLOSE => self.margin,
+            _ => false,
+        }
+    }
+
+    /// PartitionNo of each partition.
+    pub fn partition_nos(&self) -> impl Iterator<Item = u16> + use<> {
+        (self.partition_first..).take(usize::from(self.partitions))
+    }
+}
+
+/// What a core is made of.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Tells this core's OrderIDs and ExecIDs from those of others; below 10,000.
+    pub core_no: u16,
+    /// Orders that one day may have; what comes after is refused.
+    pub orders_max: u32,
+    /// Orders that have their memory reserved (about 300 bytes each); from there on it is taken in doublings, each
+    /// of which moves what is there and holds up orders.
+    pub orders_reserved: u32,
+    /// Where requests come in.
+    pub desks: Vec<Desk>,
+    /// ChannelNo of the first market-data channel.
+    pub channel_first: u16,
+    /// Count of channels, above 0; securities are dealt out to them in turn.
+    pub channels: u16,
+    /// A security that changed has a snapshot published this often, ns.
+    pub snapshot_interval_ns: u64,
+    /// A channel that was silent this long says so, ns.
+    pub channel_heartbeat_ns: u64,
+}
+
+/// What happened so far, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Orders accepted.
+    pub accepted: u64,
+    /// Orders refused, by [`Refusal`].
+    pub refused: [u64; Refusal::ALL.len()],
+    /// Trades: each is of two orders.
+    pub trades: u64,
+    /// Orders whose rest was cancelled, on request or because it does not rest.
+    pub cancelled: u64,
+    /// Cancels refused, by [`CancelRefusal`].
+    pub cancels_refused: [u64; CancelRefusal::ALL.len()],
+}
+
+/// The core: books, the day's orders, report flows and market data of one process.
+#[derive(Debug)]
+pub struct Core {
+    desks: Vec<Desk>,
+    listings: Listings,
+    instruments: Vec<Instrument>,
+    orders: Orders,
+    reporter: Reporter,
+    tape: Tape,
+    board: Board,
+    fills: Vec<Fill>,
+    counts: Counts,
+}
+
+impl Core {
+    /// A core at the start of its day.
+    ///
+    /// # Panics
+    /// If there is no desk, a desk without partitions, or no channel: configuration is checked before it gets here.
+    pub fn new(settings: Settings, listings: Listings) -> Self {
+        let Settings { core_no, desks, channel_first, channels, .. } = settings;
+        assert!(!desks.is_empty() && desks.iter().all(|desk| desk.partitions > 0), "a desk has partitions");
+        assert!(channels > 0, "securities are published in channels");
+        let mut instruments = Vec::new();
+        instruments.resize_with(listings.as_slice().len(), Instrument::default);
+        Self {
+            reporter: Reporter::new(core_no, &desks),
+            tape: Tape::new(channel_first, channels, settings.channel_heartbeat_ns),
+            board: Board::new(settings.snapshot_interval_ns),
+            orders: Orders::new(settings.orders_max, settings.orders_reserved),
+            fills: Vec::new(),
+            counts: Counts::default(),
+            desks,
+            listings,
+            instruments,
+        }
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Orders remembered today.
+    pub fn orders_len(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// An order came in at a desk.
+    pub fn new_order(&mut self, now: Now, desk: DeskNo, request: &NewOrder, out: &mut impl Outlet) {
+        let number = match self.orders.admit(desk, request) {
+            Ok(number) => number,
+            Err(NotAdmitted { refusal, first }) => {
+                self.counts.refused[refusal as usize] += 1;
+                self.reporter.rejected(now, (desk, request), first, refusal, out);
+                return;
+            }
+        };
+        match self.check(desk, request) {
+            Ok((security, terms)) => self.enter(now, number, security, terms, out),
+            Err(refusal) => {
+                self.counts.refused[refusal as usize] += 1;
+                self.reporter.rejected(now, (desk, request), Some(number), refusal, out);
+            }
+        }
+    }
+
+    fn check(&self, desk: DeskNo, request: &NewOrder) -> Result<(SecurityNo, Terms), Refusal> {
+        let security = check::security(&self.listings, request)?;
+        let listing = &self.listings[security];
+        let last = self.instruments[security as usize].day.last().unwrap_or(listing.prev_close.raw());
+        let terms = check::terms(&self.desks[usize::from(desk)], listing, last, request)?;
+        Ok((security, terms))
+    }
+
+    /// A checked order trades, and what is left of it rests or is cancelled.
+    fn enter(
+        &mut self,
+        now: Now,
+        number: OrderNo,
+        security: SecurityNo,
+        terms: Terms,
+        out: &mut impl Outlet,
+    ) {
+        let subject = Subject { number: security, id: self.listings[security].id };
+        let instrument = &mut self.instruments[security as usize];
+        let order = &mut self.orders[number];
+        order.security = security;
+        order.leaves = terms.quantity;
+        order.status = OrdStatus::NEW;
+        let (reach, rests_at) = match terms.kind {
+            Kind::Limit { price } => (Reach::to(price), Some(price)),
+            Kind::Immediate { price, levels_max } => (Reach { limit: Some(price), levels_max }, None),
+            Kind::Market { levels_max } => (Reach { limit: None, levels_max }, None),
+            // Nothing trades: the own side's best is not at or beyond the other side's.
+            Kind::OwnBest => (Reach { limit: None, levels_max: 0 }, instrument.book.best(terms.side)),
+        };
+        let kind = (order.request.side, order.request.ord_type);
+        let shown_price = reach.limit.or(rests_at).unwrap_or(0);
+        order.tick_number = self.tape.order(now, subject, kind, (shown_price, terms.quantity), out);
+        self.counts.accepted += 1;
+        self.reporter.accepted(now, number, order, out);
+        self.board.touch(security, instrument);
+
+        let enough = terms.quantity_min == 0
+            || instrument.book.available(terms.side, reach, terms.quantity) >= terms.quantity_min;
+        if enough {
+            self.fills.clear();
+            instrument.book.take(terms.side, reach, terms.quantity, &mut self.fills);
+            for index in 0..self.fills.len() {
+                self.fill(now, number, subject, terms.side, self.fills[index], out);
+            }
+        }
+        let order = &mut self.orders[number];
+        match rests_at {
+            _ if order.leaves == 0 => {}
+            Some(price) => {
+                let book = &mut self.instruments[security as usize].book;
+                order.place = Some(book.rest(terms.side, price, order.leaves, number));
+            }
+            None => {
+                let cl_ord_id = order.request.cl_ord_id;
+                self.end(now, number, terms.side, cl_ord_id, out);
+            }
+        }
+    }
+
+    /// Books, reports and publishes one trade.
+    fn fill(
+        &mut self,
+        now: Now,
+        taker: OrderNo,
+        subject: Subject,
+        side: Side,
+        fill: Fill,
+        out: &mut impl Outlet,
+    ) {
+        let mut tick_numbers = [0; 2];
+        for (number, tick_number) in [taker, fill.maker].into_iter().zip(&mut tick_numbers) {
+            let order = &mut self.orders[number];
+            order.cum += fill.quantity;
+            order.leaves -= fill.quantity;
+            order.status = if order.leaves == 0 { OrdStatus::FILLED } else { OrdStatus::PARTIALLY_FILLED };
+            if order.leaves == 0 {
+                order.place = None;
+            }
+            *tick_number = order.tick_number;
+            self.reporter.traded(now, number, order, (fill.price, fill.quantity), out);
+        }
+        assert!(self.orders[fill.maker].leaves == fill.maker_leaves, "book and order agree on what is left");
+        self.counts.trades += 1;
+        self.instruments[subject.number as usize].day.trade(fill.price, fill.quantity);
+        let [taker, maker] = tick_numbers;
+        self.tape.print(now, subject, Print::trade(side, (taker, maker), fill.price, fill.quantity), out);
+    }
+
+    /// What is left of an order is gone: it is out of the book already, or never was in it.
+    fn end(&mut self, now: Now, number: OrderNo, side: Side, cl_ord_id: Text<10>, out: &mut impl Outlet) {
+        let order = &mut self.orders[number];
+        let gone = std::mem::take(&mut order.leaves);
+        order.status = OrdStatus::CANCELLED;
+        self.counts.cancelled += 1;
+        self.reporter.cancelled(now, number, order, cl_ord_id, out);
+        let subject = Subject { number: order.security, id: self.listings[order.security].id };
+        self.tape.print(now, subject, Print::cancel(side, order.tick_number, gone), out);
+    }
+
+    /// A cancel came in at a desk.
+    pub fn cancel(&mut self, now: Now, desk: DeskNo, request: &OrderCancelRequest, out: &mut impl Outlet) {
+        let found = self.orders.find(desk, request, |id| self.reporter.order_no(id));
+        let resting = found.and_then(|number| self.unrest(number).ok_or(CancelRefusal::TooLate));
+        match resting.and(found) {
+            Ok(number) => {
+                let side = check::side(request.side).expect("invariant: the order found has this side");
+                self.end(now, number, side, request.cl_ord_id, out);
+            }
+            Err(refusal) => {
+                self.counts.cancels_refused[refusal as usize] += 1;
+                let order = found.ok().map(|number| (number, &self.orders[number]));
+                self.reporter.cancel_rejected(now, (desk, request), order, refusal, out);
+            }
+        }
+    }
+
+    /// Takes an order out of its book; `None` when it is in none.
+    fn unrest(&mut self, number: OrderNo) -> Option<()> {
+        let order = &mut self.orders[number];
+        let side = check::side(order.request.side)?;
+        let place = order.place.take()?;
+        let instrument = &mut self.instruments[order.security as usize];
+        let leaves = instrument.book.cancel(side, place, number);
+        assert!(leaves == order.leaves, "book and order agree on what is left");
+        self.board.touch(order.security, instrument);
+        Some(())
+    }
+
+    /// Time passed: snapshots that are due, heartbeats of silent channels. Bounded a call; call it every few ms.
+    pub fn tick(&mut self, now: Now, out: &mut impl Outlet) {
+        for _ in 0..self.board.due(now) {
+            let Some(security) = self.board.pop() else { break };
+            let instrument = &mut self.instruments[security as usize];
+            let channel_no = self.tape.channel_no(security);
+            self.board.snapshot(now, channel_no, &self.listings[security], (security, instrument), out);
+        }
+        self.tape.heartbeats(now, out);
+    }
+}
+
+#[cfg(test)]
+mod tests;

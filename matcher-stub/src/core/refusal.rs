@@ -1,0 +1,141 @@
+//! Why an order or a cancel is refused, each with its code on the wire and its counter.
+
+use wire::szse::code::{CxlRejReason, OrdRejReason};
+
+/// Why an order is refused. Every refusal is a report in the flow of its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// AccountID or ClOrdID is blank or not printable: the order has no identity, nothing is remembered of it.
+    #[error("no identity")]
+    NoIdentity,
+    /// (AccountID, ClOrdID) was used before today. Nothing is done; the report names the OrderID of the first.
+    #[error("duplicate")]
+    Duplicate,
+    /// The core remembers as many orders as it was configured for.
+    #[error("day full")]
+    DayFull,
+    /// The security is not listed here.
+    #[error("unknown security")]
+    UnknownSecurity,
+    /// ApplID, Side, OrdType, TimeInForce or the extension fields ask for what is not offered.
+    #[error("unsupported")]
+    Unsupported,
+    /// CashMargin is not traded at this desk.
+    #[error("credit not here")]
+    CashMargin,
+    /// Not a quantity this security is traded in.
+    #[error("quantity")]
+    Quantity,
+    /// More than one order may have.
+    #[error("too large")]
+    TooLarge,
+    /// Price off the tick or outside the limits of the day.
+    #[error("price")]
+    Price,
+    /// A short sale below the last trade, or below the previous close where there was none yet.
+    #[error("short sale price")]
+    ShortSalePrice,
+}
+
+/// OrdRejReason of ours (from 100 on the values of FIX are free): CashMargin is not traded at this desk.
+pub const REASON_CASH_MARGIN: OrdRejReason = OrdRejReason::from_raw(101);
+/// OrdRejReason of ours: a short sale below the last trade.
+pub const REASON_SHORT_SALE_PRICE: OrdRejReason = OrdRejReason::from_raw(102);
+/// OrdRejReason of ours: the core remembers as many orders as it can.
+pub const REASON_DAY_FULL: OrdRejReason = OrdRejReason::from_raw(103);
+
+impl Refusal {
+    /// All of them, in order of their counters.
+    pub const ALL: [Self; 10] = [
+        Self::NoIdentity,
+        Self::Duplicate,
+        Self::DayFull,
+        Self::UnknownSecurity,
+        Self::Unsupported,
+        Self::CashMargin,
+        Self::Quantity,
+        Self::TooLarge,
+        Self::Price,
+        Self::ShortSalePrice,
+    ];
+
+    /// OrdRejReason of the report.
+    pub const fn reason(self) -> OrdRejReason {
+        match self {
+            Self::NoIdentity => OrdRejReason::UNKNOWN_ACCOUNT,
+            Self::Duplicate => OrdRejReason::DUPLICATE_ORDER,
+            Self::DayFull => REASON_DAY_FULL,
+            Self::UnknownSecurity => OrdRejReason::UNKNOWN_SECURITY,
+            Self::Unsupported => OrdRejReason::UNSUPPORTED,
+            Self::CashMargin => REASON_CASH_MARGIN,
+            Self::Quantity => OrdRejReason::INCORRECT_QUANTITY,
+            Self::TooLarge => OrdRejReason::EXCEEDS_LIMIT,
+            Self::Price => OrdRejReason::PRICE_OUT_OF_BAND,
+            Self::ShortSalePrice => REASON_SHORT_SALE_PRICE,
+        }
+    }
+}
+
+/// Why a cancel is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CancelRefusal {
+    /// No order of this desk is meant.
+    #[error("unknown order")]
+    UnknownOrder,
+    /// The order is filled, cancelled or was rejected.
+    #[error("too late")]
+    TooLate,
+    /// Without an OrderID more than one order may be meant: accounts of one SubmittingPBUID share the ClOrdID.
+    #[error("several orders")]
+    SeveralOrders,
+}
+
+/// CxlRejReason of ours: the cancel may mean several orders and names no OrderID.
+pub const REASON_SEVERAL_ORDERS: CxlRejReason = CxlRejReason::from_raw(101);
+
+impl CancelRefusal {
+    /// All of them, in order of their counters.
+    pub const ALL: [Self; 3] = [Self::UnknownOrder, Self::TooLate, Self::SeveralOrders];
+
+    /// CxlRejReason of the report.
+    pub const fn reason(self) -> CxlRejReason {
+        match self {
+            Self::UnknownOrder => CxlRejReason::UNKNOWN_ORDER,
+            Self::TooLate => CxlRejReason::TOO_LATE,
+            Self::SeveralOrders => REASON_SEVERAL_ORDERS,
+        }
+    }
+
+    /// RejectText of the report.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::UnknownOrder => "unknown order",
+            Self::TooLate => "too late",
+            Self::SeveralOrders => "needs OrderID",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_own_code_and_counter() {
+        for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal as usize, index);
+            let same = Refusal::ALL.iter().filter(|other| other.reason() == refusal.reason());
+            assert_eq!(same.count(), 1, "{refusal:?}");
+        }
+        for (index, refusal) in CancelRefusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal as usize, index);
+        }
+    }
+
+    #[test]
+    fn our_own_codes_are_pinned() {
+        let ours = [REASON_CASH_MARGIN, REASON_SHORT_SALE_PRICE, REASON_DAY_FULL];
+        assert_eq!(ours.map(OrdRejReason::raw), [101, 102, 103]);
+        assert_eq!(REASON_SEVERAL_ORDERS.raw(), 101);
+    }
+}
