@@ -20,6 +20,8 @@ pub(crate) struct Channel {
     number: u16,
     /// Begun, and neither a hole nor waiting frames.
     quiet: bool,
+    /// A hole, or waiting frames.
+    pending: bool,
     /// Standby mode: the primary is in use, and nothing beyond what it brought is emitted.
     on_primary: bool,
     /// Number that is emitted next; 0 until the first number is heard of a channel that begins there.
@@ -43,6 +45,7 @@ impl Channel {
         Self {
             number,
             quiet: from == From::Open,
+            pending: false,
             on_primary,
             next: u64::from(from == From::Open),
             limit: if on_primary { 0 } else { u64::MAX },
@@ -279,7 +282,12 @@ impl Channel {
                 *gap = Some(Gap::new(self.next, now_ns, source, &shared.settings));
             }
         }
-        self.quiet = self.gap.is_none() && self.window.is_empty();
+        let quiet = self.gap.is_none() && self.window.is_empty();
+        if quiet == self.pending {
+            self.pending = !quiet;
+            shared.pending = if self.pending { shared.pending + 1 } else { shared.pending - 1 };
+        }
+        self.quiet = quiet;
     }
 
     /// The last number of the hole at `next`, if there is one.

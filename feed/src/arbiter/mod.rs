@@ -186,6 +186,8 @@ pub(crate) struct Shared {
     pub(crate) heard_ns: [u64; SOURCES_MAX],
     /// Bytes held by all windows.
     pub(crate) held_bytes: usize,
+    /// Channels with a hole or with frames that wait.
+    pub(crate) pending: usize,
 }
 
 impl Shared {
@@ -221,6 +223,7 @@ impl Arbiter {
             up: 0,
             heard_ns: [0; SOURCES_MAX],
             held_bytes: 0,
+            pending: 0,
         };
         let places = vec![ABSENT; usize::from(u16::MAX) + 1].into_boxed_slice();
         Ok(Self { shared, places, channels: Vec::new(), scan_at_ns: 0 })
@@ -317,6 +320,13 @@ impl Arbiter {
                 channel.poll(&mut self.shared, now_ns, sink);
             }
         }
+    }
+
+    /// When [`Arbiter::poll`] has something to look at that will not wait for a tick; `None` while everything is in
+    /// order.
+    #[inline]
+    pub fn poll_at_ns(&self) -> Option<u64> {
+        (self.shared.pending > 0).then_some(self.scan_at_ns)
     }
 
     /// What happened so far.
