@@ -69,7 +69,14 @@ impl Ledger {
     /// For a receiver that should get `first` and everything after it.
     #[must_use]
     pub fn from(first: u64) -> Self {
-        Self { next: first, received: 0, duplicated: 0, out_of_order: 0, holes: VecDeque::new(), forgotten: 0 }
+        Self {
+            next: first,
+            received: 0,
+            duplicated: 0,
+            out_of_order: 0,
+            holes: VecDeque::new(),
+            forgotten: 0,
+        }
     }
 
     /// A number arrived.

@@ -7,3 +7,4 @@
 pub mod ledger;
 pub mod recorder;
 pub mod schedule;
+pub mod ticks;

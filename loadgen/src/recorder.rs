@@ -18,7 +18,8 @@ const WAITING_MAX: usize = 16;
 /// An empty latency histogram of the resolution used everywhere here.
 #[must_use]
 pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_NS, DIGITS).expect("invariant: the bounds are constants in range")
+    Histogram::new_with_bounds(1, LATENCY_MAX_NS, DIGITS)
+        .expect("invariant: the bounds are constants in range")
 }
 
 /// What one thread did since its last hand-over.
@@ -59,7 +60,9 @@ impl Recorder {
         let latency_ns = std::mem::replace(&mut self.current, histogram());
         match self.to.try_send(Interval { series: self.series, latency_ns }) {
             Ok(()) => {}
-            Err(TrySendError::Full(kept) | TrySendError::Disconnected(kept)) => self.current = kept.latency_ns,
+            Err(TrySendError::Full(kept) | TrySendError::Disconnected(kept)) => {
+                self.current = kept.latency_ns;
+            }
         }
     }
 

@@ -40,7 +40,8 @@ impl Schedule {
     pub fn due_count(&self, now_ns: u64) -> u64 {
         let Some(elapsed_ns) = now_ns.checked_sub(self.start_ns) else { return 0 };
         // The largest i with floor(i * 10^9 / rate) <= elapsed, plus one.
-        let first_later = ((u128::from(elapsed_ns) + 1) * u128::from(self.rate_per_s)).div_ceil(NS_PER_SECOND);
+        let first_later =
+            ((u128::from(elapsed_ns) + 1) * u128::from(self.rate_per_s)).div_ceil(NS_PER_SECOND);
         u64::try_from(first_later).unwrap_or(u64::MAX).min(self.count)
     }
 

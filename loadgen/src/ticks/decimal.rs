@@ -39,12 +39,14 @@ pub fn parse(text: &[u8], decimals: u32) -> Result<i64, DecimalError> {
     i64::try_from(raw).map_err(|_| DecimalError::OutOfRange)
 }
 
-/// A whole number without sign games: for counts and numbers.
-///
-/// # Errors
-/// See [`DecimalError`].
-pub fn parse_whole(text: &[u8]) -> Result<i64, DecimalError> {
-    parse(text, 0)
+/// `value` without zeros at the end of its decimals.
+#[must_use]
+pub fn trimmed(value: impl std::fmt::Display) -> String {
+    let mut text = value.to_string();
+    if text.contains('.') {
+        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+    }
+    text
 }
 
 /// The digits as one number, and the power of ten they are to be multiplied by.
@@ -138,19 +140,29 @@ mod tests {
 
     #[test]
     fn a_real_difference_is_not_rounded_away() {
-        for (text, decimals) in [("10.00005", 4), ("1801.0101999", 4), ("0.5", 0), ("100.001", 2), ("1E-999", 4)] {
+        for (text, decimals) in
+            [("10.00005", 4), ("1801.01019", 4), ("0.5", 0), ("100.001", 2), ("1E-999", 4)]
+        {
             assert_eq!(parse(text.as_bytes(), decimals), Err(DecimalError::TooFine { decimals }), "{text}");
         }
     }
 
     #[test]
     fn refuses_what_is_no_number() {
-        for text in ["", "-", ".", ".5", "1..2", "1.2.3", "+1", "1e", "1e+", "1e1000", "NaN", "inf", "0x1", " 1", "1 ", "１"] {
+        for text in [
+            "", "-", ".", ".5", "1..2", "1.2.3", "+1", "1e", "1e+", "1e1000", "NaN", "inf", "0x1", " 1",
+            "1 ", "１",
+        ] {
             assert_eq!(parse(text.as_bytes(), 4), Err(DecimalError::Syntax), "{text:?}");
         }
         for text in ["1e15", "1e999", "9999999999999999999", "1111111111111111111111111111111111111"] {
             assert_eq!(parse(text.as_bytes(), 4), Err(DecimalError::OutOfRange), "{text}");
         }
+    }
+
+    #[test]
+    fn trims_decimals_alone() {
+        assert_eq!(["1801.0100", "1845.0000", "100", "0.0000"].map(trimmed), ["1801.01", "1845", "100", "0"]);
     }
 
     proptest! {

@@ -5,17 +5,17 @@
 //! exchange; what does not fit is told by line and reason ([`BadRow`]) and left out.
 
 pub mod decimal;
+pub mod snapshot;
 pub mod sse;
 pub mod szse;
 
-mod column;
 mod day;
-mod level;
+mod order;
 mod row;
 mod table;
+mod time;
 
-pub use column::{Column, Reason};
-pub use day::{Day, DayError, Market, Options, Tick};
-pub use level::{LEVELS, Level};
-pub use row::Row;
-pub use table::BadRow;
+pub use day::{BadRow, Counts, Day, DayError, Market, Tick};
+pub use row::{Row, RowError};
+pub use table::{Reason, TableError};
+pub use time::TimeOfDay;
