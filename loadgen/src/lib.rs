@@ -4,7 +4,11 @@
 //! ([`recorder`]). Every number is accounted for at every receiver ([`ledger`]). [`ticks`] turns recorded days into
 //! frames and back.
 
+pub mod figures;
 pub mod ledger;
+pub mod machine;
+pub mod progress;
 pub mod recorder;
+pub mod report;
 pub mod schedule;
 pub mod ticks;

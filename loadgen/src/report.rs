@@ -1,0 +1,390 @@
+//! The result of a run: a table for people, JSON for programs.
+//!
+//! The keys `scenario, seconds, offered_per_s, achieved_per_s, sent, expected, received, lost, duplicated, out_of_order,
+//! rejected` and `latency_ns: {p50, p90, p99, p999, max, mean, count}` stay as they are; others may come.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::path::Path;
+use std::{fs, io};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::figures::{count, duration, rate};
+use crate::ledger::Tally;
+use crate::machine::Machine;
+use crate::schedule::{Lag, Verdict};
+
+/// A latency distribution, nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// Median.
+    pub p50: u64,
+    /// 90 %.
+    pub p90: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p999: u64,
+    /// The largest.
+    pub max: u64,
+    /// Mean.
+    pub mean: f64,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl From<&Histogram<u64>> for Percentiles {
+    fn from(histogram: &Histogram<u64>) -> Self {
+        let at = |percent| histogram.value_at_quantile(percent / 100.0);
+        Self {
+            p50: at(50.0),
+            p90: at(90.0),
+            p99: at(99.0),
+            p999: at(99.9),
+            max: histogram.max(),
+            mean: histogram.mean(),
+            count: histogram.len(),
+        }
+    }
+}
+
+/// How even the connections were served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Spread {
+    /// Connections.
+    pub connections: u64,
+    /// Messages of the connection that received fewest.
+    pub received_min: u64,
+    /// Messages of the connection that received most.
+    pub received_max: u64,
+    /// Mean latency of the connection with the lowest, nanoseconds.
+    pub mean_ns_min: u64,
+    /// Mean latency of the connection with the highest, nanoseconds.
+    pub mean_ns_max: u64,
+    /// Connections that closed before the end.
+    pub closed: u64,
+}
+
+/// What one connection received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionTotal {
+    /// Messages.
+    pub received: u64,
+    /// Sum of their latencies, nanoseconds.
+    pub latency_sum_ns: u128,
+    /// It closed before the end.
+    pub closed: bool,
+}
+
+impl Spread {
+    /// Over these connections.
+    #[must_use]
+    pub fn of(connections: &[ConnectionTotal]) -> Self {
+        let received = || connections.iter().map(|connection| connection.received);
+        let mean_ns = || {
+            let any = connections.iter().filter(|connection| connection.received > 0);
+            any.map(|connection| (connection.latency_sum_ns / u128::from(connection.received)) as u64)
+        };
+        Self {
+            connections: connections.len() as u64,
+            received_min: received().min().unwrap_or(0),
+            received_max: received().max().unwrap_or(0),
+            mean_ns_min: mean_ns().min().unwrap_or(0),
+            mean_ns_max: mean_ns().max().unwrap_or(0),
+            closed: connections.iter().filter(|connection| connection.closed).count() as u64,
+        }
+    }
+}
+
+/// The generator's own lateness.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ScheduleLag {
+    /// Messages it sent late.
+    pub late: u64,
+    /// Share of messages that were late.
+    pub late_share: f64,
+    /// How late the latest was, nanoseconds.
+    pub max_ns: u64,
+    /// How often it fell behind.
+    pub spells: u64,
+    /// Whether it held the schedule.
+    pub held: bool,
+}
+
+impl ScheduleLag {
+    /// Of a generator that was to send `planned` messages.
+    #[must_use]
+    pub fn of(lag: &Lag, planned: u64) -> Self {
+        Self {
+            late: lag.late,
+            late_share: lag.late_share(),
+            max_ns: lag.max_ns,
+            spells: lag.spells,
+            held: lag.verdict(planned) == Verdict::Held,
+        }
+    }
+}
+
+/// Something that happened on the way.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// Seconds after the start.
+    pub at_s: f64,
+    /// What.
+    pub what: String,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The subcommand.
+    pub scenario: String,
+    /// How long messages were sent, seconds.
+    pub seconds: f64,
+    /// The schedule's rate.
+    pub offered_per_s: f64,
+    /// The rate at which messages were served to the end.
+    pub achieved_per_s: f64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages that should have arrived, at all receivers together.
+    pub expected: u64,
+    /// Different messages that arrived.
+    pub received: u64,
+    /// Messages that never arrived.
+    pub lost: u64,
+    /// Arrivals of what was there before.
+    pub duplicated: u64,
+    /// Arrivals after a later one.
+    pub out_of_order: u64,
+    /// Orders that were refused.
+    pub rejected: u64,
+    /// From the time a message was due to its arrival.
+    pub latency_ns: Percentiles,
+    /// Other latencies, by name.
+    pub latencies_ns: BTreeMap<&'static str, Percentiles>,
+    /// Other figures, by name.
+    pub figures: BTreeMap<&'static str, f64>,
+    /// How even the connections were served.
+    pub connections: Spread,
+    /// The generator's own lateness.
+    pub schedule: ScheduleLag,
+    /// What happened on the way.
+    pub events: Vec<Event>,
+    /// CPU time of this process, seconds: the generator's, and that of the servers that it runs itself.
+    pub cpu_s: f64,
+    /// When it began, seconds since 1970.
+    pub started_unix_s: f64,
+    /// The command.
+    pub command: String,
+    /// Of the generator.
+    pub version: &'static str,
+    /// On what.
+    pub machine: Machine,
+}
+
+impl Report {
+    /// A result with nothing in it yet, but on which machine and by which command it is made.
+    #[must_use]
+    pub fn new(scenario: &str, started_unix_s: f64) -> Self {
+        Self {
+            scenario: scenario.to_string(),
+            seconds: 0.0,
+            offered_per_s: 0.0,
+            achieved_per_s: 0.0,
+            sent: 0,
+            expected: 0,
+            received: 0,
+            lost: 0,
+            duplicated: 0,
+            out_of_order: 0,
+            rejected: 0,
+            latency_ns: Percentiles::default(),
+            latencies_ns: BTreeMap::new(),
+            figures: BTreeMap::new(),
+            connections: Spread::default(),
+            schedule: ScheduleLag::of(&Lag::new(0), 0),
+            events: Vec::new(),
+            cpu_s: 0.0,
+            started_unix_s,
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            version: env!("CARGO_PKG_VERSION"),
+            machine: Machine::this(),
+        }
+    }
+
+    /// Takes over the account of the receivers.
+    pub fn account(&mut self, tally: Tally) {
+        self.expected = tally.expected;
+        self.received = tally.received;
+        self.lost = tally.lost;
+        self.duplicated = tally.duplicated;
+        self.out_of_order = tally.out_of_order;
+    }
+
+    /// Everything arrived once and in order.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0
+    }
+
+    /// Writes the JSON.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write_json(&self, path: &Path) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        fs::write(path, text)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} over {:.1} s", self.scenario, self.seconds)?;
+        row(
+            f,
+            "rate",
+            &format!("{} offered, {} achieved", rate(self.offered_per_s), rate(self.achieved_per_s)),
+        )?;
+        row(
+            f,
+            "messages",
+            &format!(
+                "{} sent, {} expected, {} received",
+                count(self.sent),
+                count(self.expected),
+                count(self.received)
+            ),
+        )?;
+        row(f, "lost", &count(self.lost))?;
+        row(f, "duplicated", &count(self.duplicated))?;
+        row(f, "out of order", &count(self.out_of_order))?;
+        if self.rejected > 0 {
+            row(f, "rejected", &count(self.rejected))?;
+        }
+        self.connections_row(f)?;
+        self.schedule_row(f)?;
+        for (name, value) in &self.figures {
+            row(f, &name.replace('_', " "), &format!("{value:.2}"))?;
+        }
+        row(f, "CPU", &format!("{:.1} s, this process", self.cpu_s))?;
+        self.latency_table(f)?;
+        for event in &self.events {
+            writeln!(f, "  at {:>5.1} s  {}", event.at_s, event.what)?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn connections_row(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spread = &self.connections;
+        let mut text = format!(
+            "{}, each received {} to {}, mean latency {} to {}",
+            count(spread.connections),
+            count(spread.received_min),
+            count(spread.received_max),
+            duration(spread.mean_ns_min),
+            duration(spread.mean_ns_max)
+        );
+        if spread.closed > 0 {
+            write!(text, "; {} CLOSED BEFORE THE END", count(spread.closed))?;
+        }
+        row(f, "connections", &text)
+    }
+
+    fn schedule_row(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schedule = &self.schedule;
+        let late = format!("at most {} behind", duration(schedule.max_ns));
+        let text = if schedule.held {
+            format!("held, {late}")
+        } else {
+            format!(
+                "NOT HELD by the generator: {:.2} % late, {} times, {late}",
+                schedule.late_share * 100.0,
+                schedule.spells
+            )
+        };
+        row(f, "schedule", &text)
+    }
+
+    fn latency_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heads = ["p50", "p90", "p99", "p99.9", "max", "mean"];
+        write!(f, "  {:<14}", "latency")?;
+        heads.iter().try_for_each(|head| write!(f, "{head:>10}"))?;
+        writeln!(f, "{:>14}", "count")?;
+        let all = std::iter::once(("all", &self.latency_ns));
+        for (name, latency) in all.chain(self.latencies_ns.iter().map(|(name, latency)| (*name, latency))) {
+            let Percentiles { p50, p90, p99, p999, max, mean, count: samples } = *latency;
+            write!(f, "    {name:<12}")?;
+            for value in [p50, p90, p99, p999, max, mean as u64] {
+                write!(f, "{:>10}", duration(value))?;
+            }
+            writeln!(f, "{:>14}", count(samples))?;
+        }
+        Ok(())
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+    writeln!(f, "  {name:<14}{value}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stable_keys_are_there() {
+        let mut histogram = crate::recorder::histogram();
+        for latency_ns in 1..=1_000 {
+            histogram.saturating_record(latency_ns * 1_000);
+        }
+        let mut report = Report::new("quotes", 0.0);
+        report.latency_ns = Percentiles::from(&histogram);
+        report.account(Tally { expected: 5, received: 4, lost: 1, duplicated: 2, out_of_order: 3 });
+        assert!(!report.is_clean());
+        let json: serde_json::Value = serde_json::to_value(&report).unwrap();
+        let integers = ["sent", "expected", "received", "lost", "duplicated", "out_of_order", "rejected"];
+        assert!(integers.iter().all(|key| json[key].is_u64()), "{json}");
+        assert!(
+            ["seconds", "offered_per_s", "achieved_per_s"].iter().all(|key| json[key].is_f64()),
+            "{json}"
+        );
+        assert_eq!(json["scenario"], "quotes");
+        assert_eq!((json["lost"].as_u64(), json["out_of_order"].as_u64()), (Some(1), Some(3)));
+        let latency = &json["latency_ns"];
+        let near = |key: &str, wanted: f64| (latency[key].as_f64().unwrap() - wanted).abs() < wanted / 500.0;
+        assert!(
+            near("p50", 500e3) && near("p90", 900e3) && near("p99", 990e3) && near("p999", 999e3),
+            "{latency}"
+        );
+        assert!(near("max", 1e6) && near("mean", 500.5e3), "{latency}");
+        assert_eq!(latency["count"], 1_000);
+    }
+
+    #[test]
+    fn the_spread_is_that_of_the_extremes() {
+        let connection =
+            |received, sum| ConnectionTotal { received, latency_sum_ns: sum, closed: received == 0 };
+        let spread = Spread::of(&[connection(10, 1_000), connection(5, 100), connection(0, 0)]);
+        assert_eq!((spread.received_min, spread.received_max, spread.closed), (0, 10, 1));
+        assert_eq!((spread.mean_ns_min, spread.mean_ns_max), (20, 100));
+    }
+
+    #[test]
+    fn a_generator_that_fell_behind_is_said_aloud() {
+        let mut report = Report::new("quotes", 0.0);
+        let mut lag = Lag::new(1_000);
+        lag.sent(10, 5_000_000);
+        report.schedule = ScheduleLag::of(&lag, 10);
+        let text = report.to_string();
+        assert!(
+            text.contains("NOT HELD by the generator: 100.00 % late, 1 times, at most 5.00 ms behind"),
+            "{text}"
+        );
+    }
+}
