@@ -1,1 +1,63 @@
-//! Under construction.
+//! What any daemon needs: configuration, telemetry, metrics, admin HTTP, threads and shutdown.
+//!
+//! Charter: an NTP daemon could use this crate unchanged. It knows no protocol and none of this
+//! workspace's servers, and nothing here is on a hot path except [`shutdown::Shutdown::phase`]
+//! (one atomic load) and the counters that [`metrics!`] declares (one atomic add).
+//!
+//! # The shape of a server
+//! Every server of this workspace has the same outside, so that a main, a test and the demo drive
+//! them all alike:
+//!
+//! ```ignore
+//! // lib.rs
+//! pub struct Config { pub admin: service::admin::Config, … }  // impl service::config::Config
+//! service::metrics! { pub struct Metrics { … } }              // every counter, with its meaning
+//! pub struct Server { … }                                     // bound, not yet running
+//! impl Server {
+//!     /// Binds all listeners (port 0 is allowed) and registers metrics; starts no thread.
+//!     pub fn bind(config: Config, host: &service::Host) -> Result<Server, BindError>;
+//!     pub fn address(&self) -> SocketAddr;                    // or one accessor a listener
+//!     pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static;
+//!     pub fn routes(&self) -> axum::Router;                   // what it adds to the admin port
+//!     /// Starts the threads.
+//!     pub fn start(self) -> std::io::Result<service::Running>;
+//! }
+//! ```
+//! ```ignore
+//! // main.rs: the lifecycle
+//! fn main() -> anyhow::Result<()> {
+//!     let args = Args::parse();                               // #[command(flatten)] service: cli::ServiceArgs
+//!     let Some(config) = args.service.config::<Config>()? else { return Ok(()) };
+//!     service::telemetry::init(args.service.log_format)?;
+//!     service::process::raise_file_limit();
+//!     let host = service::Host::for_process()?;
+//!     let admin = Admin::bind(&config.admin, &host)?;
+//!     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
+//!     let server = Server::bind(config, &host)?;
+//!     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
+//!     let running = server.start()?;
+//!     service::signals::install(&host.shutdown, || tracing::info!("nothing to reload"))?;
+//!     running.wait(drain_timeout)?;                           // until SIGTERM, then drains
+//!     Ok(())
+//! }
+//! ```
+//! A thread of the server looks at [`shutdown::Shutdown::phase`] once a turn (or awaits
+//! [`shutdown::Shutdown::reached`]): in [`Phase::Draining`] it accepts nothing new, lets what is
+//! under way finish and then returns; in [`Phase::Stopping`] it closes all and returns at once.
+//! An embedder calls [`Running::stop`] or [`shutdown::Shutdown::drain`] instead of sending signals.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+mod host;
+pub mod metrics;
+pub mod process;
+pub mod running;
+pub mod shutdown;
+pub mod signals;
+pub mod telemetry;
+
+pub use host::Host;
+pub use prometheus;
+pub use running::Running;
+pub use shutdown::{Phase, Shutdown};

@@ -1,0 +1,212 @@
+//! The admin port: `/live`, `/ready`, `/metrics` and what the server adds, over HTTP/1.
+//!
+//! Cold by construction: a thread and a runtime of its own. It is meant for the operator's network
+//! and has no authentication, so it listens on the loopback address unless told otherwise, and
+//! refuses changes that a web page asks for (any request but GET with an Origin header).
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus::Registry;
+use serde::Deserialize;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::host::Host;
+use crate::shutdown::{Phase, Shutdown};
+
+mod connection;
+
+/// Largest request body: admin requests are a few words of JSON.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// A pause after a failed accept, so that running out of files does not become a busy loop.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The `[admin]` section of a server's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Connections at a time; one more is closed at once.
+    pub connections_max: usize,
+    /// How long a request may take to be answered, and its head to arrive.
+    pub request_timeout_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), connections_max: 64, request_timeout_ms: 5_000 }
+    }
+}
+
+type ReadyCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// A bound admin port, not yet served.
+pub struct Admin {
+    listener: StdListener,
+    config: Config,
+    shutdown: Shutdown,
+    registry: Registry,
+    ready: ReadyCheck,
+    routes: Router,
+}
+
+impl Admin {
+    /// Binds the port.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn bind(config: &Config, host: &Host) -> io::Result<Self> {
+        let listener = StdListener::bind(config.listen)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            config: config.clone(),
+            shutdown: host.shutdown.clone(),
+            registry: host.registry.clone(),
+            ready: Arc::new(|| Ok(())),
+            routes: Router::new(),
+        })
+    }
+
+    /// The bound address.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Says when the server is ready, or why not: `/ready` answers 200, or 503 with the reason.
+    /// A server that drains is not ready whatever this says.
+    #[must_use]
+    pub fn ready(mut self, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
+        self.ready = Arc::new(check);
+        self
+    }
+
+    /// Adds the server's own routes.
+    #[must_use]
+    pub fn routes(mut self, routes: Router) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// Serves on a thread of its own until the answer is dropped.
+    ///
+    /// # Errors
+    /// When the system refuses the thread or its runtime.
+    pub fn start(self) -> io::Result<Serving> {
+        let address = self.address()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    () = self.serve() => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        tracing::info!(%address, "admin port");
+        Ok(Serving { address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    async fn serve(self) {
+        let timeout = Duration::from_millis(self.config.request_timeout_ms);
+        let slots = Arc::new(Semaphore::new(self.config.connections_max));
+        let router = self
+            .routes
+            .merge(own_routes(self.shutdown, self.registry, self.ready))
+            .layer(middleware::from_fn_with_state(timeout, guard));
+        let router = router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        let listener = match tokio::net::TcpListener::from_std(self.listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "admin port cannot be served"),
+        };
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    // Without a free slot the connection is dropped here, which closes it.
+                    if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+                        tokio::spawn(connection::serve(stream, router.clone(), timeout, slot));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "admin port: accept failed");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+    }
+}
+
+/// A served admin port; dropping it ends it.
+#[derive(Debug)]
+pub struct Serving {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// The bound address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the admin thread had panicked");
+        }
+    }
+}
+
+fn own_routes(shutdown: Shutdown, registry: Registry, check: ReadyCheck) -> Router {
+    Router::new()
+        .route("/live", get(|| async { "live\n" }))
+        .route("/ready", get(move || std::future::ready(readiness(&shutdown, &check))))
+        .route("/metrics", get(move || std::future::ready(metrics(&registry))))
+}
+
+fn readiness(shutdown: &Shutdown, check: &ReadyCheck) -> Response {
+    let ready = match shutdown.phase() {
+        Phase::Running => check(),
+        phase => Err(phase.name().to_owned()),
+    };
+    match ready {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
+    }
+}
+
+fn metrics(registry: &Registry) -> Response {
+    ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], crate::metrics::text(registry)).into_response()
+}
+
+/// Bounds the time of every request, and keeps web pages from changing anything.
+async fn guard(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
+    if request.method() != Method::GET && request.headers().contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "not from a web page\n").into_response();
+    }
+    match tokio::time::timeout(timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "took too long\n").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! A started server: its threads, and how they end.
+
+use std::io;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::shutdown::{Phase, Shutdown};
+
+/// How long threads have to return once told to stop: they only close what they hold. One that
+/// takes longer hangs, and waiting more would not help.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A started server: its named threads and its [`Shutdown`].
+///
+/// A thread that ends by itself before the server is told to drain, by a panic or otherwise, stops
+/// the whole server: half a server is worse than a restart.
+#[derive(Debug)]
+pub struct Running {
+    shutdown: Shutdown,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Why a server did not end in order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndError {
+    /// A thread panicked; the log has the message.
+    #[error("thread {0} panicked")]
+    Panicked(String),
+    /// A thread did not return when it was told to stop.
+    #[error("thread {0} did not stop")]
+    Stuck(String),
+}
+
+impl Running {
+    /// A server without threads yet.
+    #[must_use]
+    pub fn new(shutdown: &Shutdown) -> Self {
+        Self { shutdown: shutdown.clone(), threads: Vec::new() }
+    }
+
+    /// Starts a thread; `name` (15 bytes are shown) appears in `top -H`, logs and errors.
+    ///
+    /// # Errors
+    /// When the system refuses the thread. Those started before go on: stop them with [`Self::stop`].
+    pub fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let ended = EndNotice::new(&self.shutdown);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _ended = ended;
+            run();
+        })?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// The handle to look at this server's phase and to end it.
+    #[must_use]
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Blocks until the server is told to drain (by a signal, or through [`Self::shutdown`]), gives
+    /// it `drain_timeout` to finish what is under way, then stops it.
+    ///
+    /// # Errors
+    /// When a thread panicked or hangs.
+    pub fn wait(self, drain_timeout: Duration) -> Result<(), EndError> {
+        self.shutdown.wait(Phase::Draining);
+        if !self.shutdown.wait_for_threads(Some(Phase::Stopping), drain_timeout) {
+            self.shutdown.stop("drain timeout passed");
+        }
+        self.join()
+    }
+
+    /// Drains for at most `drain_timeout`, then stops.
+    ///
+    /// # Errors
+    /// When a thread panicked or hangs.
+    pub fn drain(self, drain_timeout: Duration) -> Result<(), EndError> {
+        self.shutdown.drain("asked to");
+        self.wait(drain_timeout)
+    }
+
+    /// Stops at once.
+    ///
+    /// # Errors
+    /// When a thread panicked or hangs.
+    pub fn stop(self) -> Result<(), EndError> {
+        self.shutdown.stop("asked to");
+        self.join()
+    }
+
+    fn join(self) -> Result<(), EndError> {
+        let all_ended = self.shutdown.wait_for_threads(None, STOP_TIMEOUT);
+        for thread in self.threads {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if !all_ended && !thread.is_finished() {
+                return Err(EndError::Stuck(name));
+            }
+            thread.join().map_err(|_| EndError::Panicked(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells the rest of the server when its thread ends, however it ends.
+struct EndNotice {
+    shutdown: Shutdown,
+}
+
+impl EndNotice {
+    fn new(shutdown: &Shutdown) -> Self {
+        shutdown.thread_started();
+        Self { shutdown: shutdown.clone() }
+    }
+}
+
+impl Drop for EndNotice {
+    fn drop(&mut self) {
+        if std::thread::panicking() || self.shutdown.phase() == Phase::Running {
+            self.shutdown.stop("a thread ended by itself");
+        }
+        self.shutdown.thread_ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUARD: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn draining_lets_threads_finish() {
+        let shutdown = Shutdown::default();
+        let mut running = Running::new(&shutdown);
+        let seen = shutdown.clone();
+        running.spawn("worker", move || seen.wait(Phase::Draining)).unwrap();
+        running.drain(GUARD).unwrap();
+        assert_eq!(shutdown.phase(), Phase::Draining, "no thread was left to be stopped");
+    }
+
+    #[test]
+    fn past_the_deadline_threads_are_stopped() {
+        let shutdown = Shutdown::default();
+        let mut running = Running::new(&shutdown);
+        running.spawn("worker", move || shutdown.wait(Phase::Stopping)).unwrap();
+        running.drain(Duration::from_millis(1)).unwrap();
+    }
+
+    #[test]
+    fn a_second_order_ends_the_drain() {
+        let shutdown = Shutdown::default();
+        let mut running = Running::new(&shutdown);
+        running
+            .spawn("worker", move || {
+                shutdown.wait(Phase::Draining);
+                shutdown.stop("second signal");
+                shutdown.wait(Phase::Stopping);
+            })
+            .unwrap();
+        running.drain(GUARD).unwrap();
+    }
+
+    #[test]
+    fn a_panic_in_one_thread_ends_the_server() {
+        let shutdown = Shutdown::default();
+        let mut running = Running::new(&shutdown);
+        running.spawn("healthy", move || shutdown.wait(Phase::Stopping)).unwrap();
+        running.spawn("sick", || panic!("on purpose")).unwrap();
+        assert_eq!(running.wait(GUARD), Err(EndError::Panicked("sick".to_owned())));
+    }
+}
