@@ -2,3 +2,7 @@
 
 pub mod book;
 pub mod core;
+pub mod publisher;
+mod session;
+
+pub use session::{Admission, Client, PortState, SessionCounts, UnknownPortState};

@@ -1,0 +1,6 @@
+//! The ports over real sockets: what peers get from them, and what rude ones get.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+mod peer;
+mod publisher;
