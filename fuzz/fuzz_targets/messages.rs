@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use libfuzzer_sys::fuzz_target;
-use wire::szse::ext::{GapNotice, MarketDataRequest, MarketDataRequestAck};
+use wire::szse::ext::{ExtendedTickOrder, GapNotice, MarketDataRequest, MarketDataRequestAck};
 use wire::szse::market::{self, ChannelHeartbeat, Resend, Snapshot, TickOrder, TickTrade};
 use wire::szse::trading::{
     self, CancelReject, NewOrder, OrderCancelRequest, OrderReport, PlatformInfo, PlatformStateInfo,
@@ -56,9 +56,17 @@ fn request(body: &[u8]) {
     assert_eq!(body_of(&out), body);
 }
 
+fn extended(body: &[u8]) {
+    let Some(tick) = group::<ExtendedTickOrder<'_>>(body) else { return };
+    print(&tick);
+    let mut out = Vec::new();
+    tick.encode(&mut out).expect("what was taken can be sent");
+    assert_eq!(body_of(&out), body);
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((which, body)) = data.split_first() else { return };
-    match which % 22 {
+    match which % 23 {
         0 => view::<Logon>(body),
         1 => view::<Logout>(body),
         2 => view::<Heartbeat>(body),
@@ -80,6 +88,7 @@ fuzz_target!(|data: &[u8]| {
         18 => print(&group::<ReportSynchronization<'_>>(body)),
         19 => print(&group::<PlatformInfo<'_>>(body)),
         20 => snapshot(body),
+        21 => extended(body),
         _ => request(body),
     }
 });

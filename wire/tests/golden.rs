@@ -6,8 +6,8 @@ use wire::szse::code::{
     PlatformId, PlatformState, ResendStatus, ResendType, SessionStatus, Side, TimeInForce,
 };
 use wire::szse::ext::{
-    ChannelStart, GapNotice, GapReason, MarketDataRequest, MarketDataRequestAck, RequestHead, RequestStatus,
-    Security, SlowReaderPolicy, SubscriptionMode,
+    ChannelStart, ExtendedTickOrder, GapNotice, GapReason, MarketDataRequest, MarketDataRequestAck,
+    RequestHead, RequestStatus, Security, SlowReaderPolicy, SubscriptionMode,
 };
 use wire::szse::market::{
     self, ChannelHeartbeat, MdEntry, Resend, Snapshot, SnapshotHead, TickOrder, TickTrade,
@@ -711,4 +711,42 @@ fn gap_notice() {
             b"\x00\x00\x00\x1e",
         ],
     );
+}
+
+#[test]
+fn extended_tick_order() {
+    let order = TickOrder {
+        channel_no: U16::new(2011),
+        appl_seq_num: I64::new(258),
+        md_stream_id: Text::literal("011"),
+        security_id: Text::literal("600519"),
+        security_id_source: Text::literal("101"),
+        price: Price::from_raw(123_400),
+        order_qty: Qty::whole(100),
+        side: Side::SELL,
+        transact_time: TIME,
+        ord_type: OrdType::LIMIT,
+    };
+    let extension = [0, 0, 0, 0, 0, 0, 0, 5];
+    let golden = [
+        &b"\x00\x89\x54\x44"[..],
+        b"\x00\x00\x00\x3b",
+        b"\x07\xdb",
+        b"\x00\x00\x00\x00\x00\x00\x01\x02",
+        b"011",
+        b"600519  ",
+        b"101 ",
+        b"\x00\x00\x00\x00\x00\x01\xe2\x08",
+        b"\x00\x00\x00\x00\x00\x00\x27\x10",
+        b"2",
+        TIME_BYTES,
+        b"2",
+        b"\x00\x00\x00\x00\x00\x00\x00\x05",
+        b"\x00\x00\x00\x66",
+    ]
+    .concat();
+    let mut out = Vec::new();
+    ExtendedTickOrder { order: &order, extension: &extension }.encode(&mut out).unwrap();
+    let view: ExtendedTickOrder<'_> = check_group(&out, &golden);
+    assert_eq!((view.order, view.extension), (&order, &extension[..]));
 }
