@@ -17,6 +17,7 @@ pub mod ccm;
 pub mod gcm;
 mod ghash;
 pub mod hmac;
+pub mod sm2;
 pub mod sm3;
 pub mod sm4;
 #[cfg(test)]

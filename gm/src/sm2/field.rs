@@ -1,0 +1,207 @@
+//! The field of curveSM2: integers modulo p = 2^256 - 2^224 - 2^96 + 2^64 - 1, in Montgomery form.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use super::limbs::{self, Limbs, from_be_bytes, multiply, power_of_two, reduce_once, square, to_be_bytes};
+#[cfg(not(target_arch = "x86_64"))]
+use super::limbs::{add_mod, sub_mod};
+use subtle::{Choice, ConditionallySelectable};
+use zeroize::Zeroize;
+
+pub(super) const P: Limbs =
+    [0xffff_ffff_ffff_ffff, 0xffff_ffff_0000_0000, 0xffff_ffff_ffff_ffff, 0xffff_fffe_ffff_ffff];
+const R: Limbs = power_of_two(256, &P);
+const R_SQUARED: Limbs = power_of_two(512, &P);
+
+/// An element of the field, always fully reduced.
+#[derive(Clone, Copy, PartialEq, Eq, Zeroize, Debug)]
+pub(super) struct Element(Limbs);
+
+impl Element {
+    pub(super) const ZERO: Self = Self([0; 4]);
+    pub(super) const ONE: Self = Self(R);
+
+    /// From a number below p.
+    pub(super) const fn new(number: &Limbs) -> Self {
+        Self(reduce(multiply(number, &R_SQUARED)))
+    }
+
+    /// From 32 bytes; nothing if they are not below p.
+    pub(super) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        let number = from_be_bytes(bytes);
+        (limbs::sub(&number, &P).1 == 1).then(|| Self::new(&number))
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 32] {
+        to_be_bytes(&self.to_number())
+    }
+
+    pub(super) fn to_number(self) -> Limbs {
+        let [a, b, c, d] = self.0;
+        reduce([a, b, c, d, 0, 0, 0, 0])
+    }
+
+    #[inline]
+    pub(super) fn add(self, other: Self) -> Self {
+        Self(add_reduced(&self.0, &other.0))
+    }
+
+    #[inline]
+    pub(super) fn double(self) -> Self {
+        self.add(self)
+    }
+
+    #[inline]
+    pub(super) fn sub(self, other: Self) -> Self {
+        Self(sub_reduced(&self.0, &other.0))
+    }
+
+    #[inline]
+    pub(super) fn negate(self) -> Self {
+        Self::ZERO.sub(self)
+    }
+
+    #[inline]
+    pub(super) fn multiply(self, other: Self) -> Self {
+        Self(multiply_reduced(&self.0, &other.0))
+    }
+
+    #[inline]
+    pub(super) fn square(self) -> Self {
+        Self(square_reduced(&self.0))
+    }
+
+    fn square_times(self, times: usize) -> Self {
+        (0..times).fold(self, |x, _| x.square())
+    }
+
+    /// The inverse, by Fermat; of zero: zero. `ones_k` below is the power 2^k - 1, and p - 2 is, from the top:
+    /// 31 ones, a zero, 128 ones, 32 zeros, 62 ones, and 01.
+    pub(super) fn invert(self) -> Self {
+        let ones_2 = self.square().multiply(self);
+        let ones_4 = ones_2.square_times(2).multiply(ones_2);
+        let ones_6 = ones_4.square_times(2).multiply(ones_2);
+        let ones_12 = ones_6.square_times(6).multiply(ones_6);
+        let ones_24 = ones_12.square_times(12).multiply(ones_12);
+        let ones_30 = ones_24.square_times(6).multiply(ones_6);
+        let ones_31 = ones_30.square().multiply(self);
+        let ones_32 = ones_31.square().multiply(self);
+        let mut x = ones_31.square_times(33).multiply(ones_32);
+        for _ in 0..3 {
+            x = x.square_times(32).multiply(ones_32);
+        }
+        x = x.square_times(64).multiply(ones_32);
+        x.square_times(30).multiply(ones_30).square_times(2).multiply(self)
+    }
+
+    #[inline]
+    pub(super) fn is_zero(self) -> Choice {
+        limbs::is_zero(&self.0)
+    }
+
+    pub(super) const fn raw(self) -> Limbs {
+        self.0
+    }
+
+    pub(super) const fn from_raw(limbs: Limbs) -> Self {
+        Self(limbs)
+    }
+}
+
+impl ConditionallySelectable for Element {
+    #[inline]
+    fn conditional_select(a: &Self, b: &Self, choice: Choice) -> Self {
+        Self(limbs::select(&a.0, &b.0, choice))
+    }
+}
+
+/// Montgomery reduction. As p is -1 modulo 2^64, the multiple of p that clears the lowest limb m is m·p, and
+/// (m·p + m)·2^-64 = m·(2^192 - 2^160 - 2^32 + 1) takes shifts and no multiplication. Four steps on the low half
+/// leave a number not above p, to which the high half is added.
+#[inline(always)]
+const fn reduce(t: [u64; 8]) -> Limbs {
+    let (mut low, mut i) = ([t[0], t[1], t[2], t[3]], 0);
+    while i < 4 {
+        let m = low[0];
+        let (high_half, low_half) = (m >> 32, m << 32);
+        // Both carries beyond the fourth limb cancel: the exact result fits.
+        let (sum, _) = limbs::add(&[low[1], low[2], low[3], 0], &[m, 0, 0, m]);
+        (low, _) = limbs::sub(&sum, &[low_half, high_half, low_half, high_half]);
+        i += 1;
+    }
+    let (sum, carry) = limbs::add(&low, &[t[4], t[5], t[6], t[7]]);
+    reduce_once(&sum, carry, &P)
+}
+
+#[inline]
+fn add_reduced(a: &Limbs, b: &Limbs) -> Limbs {
+    #[cfg(target_arch = "x86_64")]
+    return x86::add(a, b);
+    #[cfg(not(target_arch = "x86_64"))]
+    add_mod(a, b, &P)
+}
+
+#[inline]
+fn sub_reduced(a: &Limbs, b: &Limbs) -> Limbs {
+    #[cfg(target_arch = "x86_64")]
+    return x86::sub(a, b);
+    #[cfg(not(target_arch = "x86_64"))]
+    sub_mod(a, b, &P)
+}
+
+fn multiply_reduced(a: &Limbs, b: &Limbs) -> Limbs {
+    #[cfg(target_arch = "x86_64")]
+    if x86::is_available() {
+        // SAFETY: the instructions are there.
+        return unsafe { x86::multiply(a, b) };
+    }
+    reduce(multiply(a, b))
+}
+
+fn square_reduced(a: &Limbs) -> Limbs {
+    #[cfg(target_arch = "x86_64")]
+    if x86::is_available() {
+        // SAFETY: the instructions are there.
+        return unsafe { x86::square(a) };
+    }
+    reduce(square(a))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sm2::limbs::{montgomery_factor, montgomery_reduce};
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_short_reduction_is_montgomerys() {
+        let limb = prop_oneof![any::<u64>(), Just(0), Just(u64::MAX), Just(u64::MAX << 32), Just(1)];
+        let limbs = proptest::array::uniform4(limb);
+        proptest!(ProptestConfig::with_cases(20_000), |(a in limbs.clone(), b in limbs)| {
+            let (a, b) = (reduce_once(&a, 0, &P), reduce_once(&b, 0, &P));
+            let wide = multiply(&a, &b);
+            prop_assert_eq!(reduce(wide), montgomery_reduce(wide, &P, montgomery_factor(&P)));
+            prop_assert_eq!(square(&a), multiply(&a, &a));
+            prop_assert_eq!(add_reduced(&a, &b), limbs::add_mod(&a, &b, &P));
+            prop_assert_eq!(sub_reduced(&a, &b), limbs::sub_mod(&a, &b, &P));
+            prop_assert_eq!(multiply_reduced(&a, &b), reduce(wide));
+            prop_assert_eq!(square_reduced(&a), reduce(square(&a)));
+        });
+    }
+
+    #[test]
+    fn edges_and_inverses() {
+        let top = Element::new(&limbs::sub(&P, &[1, 0, 0, 0]).0);
+        assert_eq!(top.add(Element::ONE), Element::ZERO);
+        assert_eq!(top.square(), Element::ONE);
+        assert_eq!(Element::ZERO.invert(), Element::ZERO);
+        assert!(Element::from_bytes(&to_be_bytes(&P)).is_none());
+        proptest!(|(a: [u64; 4])| {
+            let a = Element::new(&reduce_once(&a, 0, &P));
+            prop_assume!(a != Element::ZERO);
+            prop_assert_eq!(a.multiply(a.invert()), Element::ONE);
+            prop_assert_eq!(Element::from_bytes(&a.to_bytes()), Some(a));
+        });
+    }
+}

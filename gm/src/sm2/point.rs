@@ -1,0 +1,166 @@
+//! Points of curveSM2: y² = x³ - 3x + b (GB/T 32918.5-2017).
+
+use super::field::Element;
+use subtle::{Choice, ConditionallySelectable};
+use zeroize::Zeroize;
+
+const fn constant(bytes: [u128; 2]) -> Element {
+    Element::new(&[bytes[1] as u64, (bytes[1] >> 64) as u64, bytes[0] as u64, (bytes[0] >> 64) as u64])
+}
+
+pub(super) const B: Element =
+    constant([0x28e9_fa9e_9d9f_5e34_4d5a_9e4b_cf65_09a7, 0xf397_89f5_15ab_8f92_ddbc_bd41_4d94_0e93]);
+
+/// The base point.
+pub(super) const G: Affine = Affine {
+    x: constant([0x32c4_ae2c_1f19_8119_5f99_0446_6a39_c994, 0x8fe3_0bbf_f266_0be1_715a_4589_334c_74c7]),
+    y: constant([0xbc37_36a2_f4f6_779c_59bd_cee3_6b69_2153, 0xd0a9_877c_c62a_4740_02df_32e5_2139_f0a0]),
+};
+
+/// A point other than infinity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Zeroize)]
+pub(super) struct Affine {
+    pub(super) x: Element,
+    pub(super) y: Element,
+}
+
+impl Affine {
+    /// From coordinates; nothing if they are not those of a point of the curve.
+    pub(super) fn from_coordinates(x: &[u8; 32], y: &[u8; 32]) -> Option<Self> {
+        let (x, y) = (Element::from_bytes(x)?, Element::from_bytes(y)?);
+        let three_x = x.double().add(x);
+        let right = x.square().multiply(x).sub(three_x).add(B);
+        (y.square() == right).then_some(Self { x, y })
+    }
+
+    pub(super) fn negate_if(self, choice: Choice) -> Self {
+        Self { x: self.x, y: Element::conditional_select(&self.y, &self.y.negate(), choice) }
+    }
+}
+
+/// A point (X/Z², Y/Z³); infinity is Z = 0.
+#[derive(Clone, Copy, Debug, Zeroize)]
+pub(super) struct Jacobian {
+    pub(super) x: Element,
+    pub(super) y: Element,
+    pub(super) z: Element,
+}
+
+impl From<Affine> for Jacobian {
+    fn from(p: Affine) -> Self {
+        Self { x: p.x, y: p.y, z: Element::ONE }
+    }
+}
+
+impl ConditionallySelectable for Jacobian {
+    #[inline]
+    fn conditional_select(a: &Self, b: &Self, choice: Choice) -> Self {
+        Self {
+            x: Element::conditional_select(&a.x, &b.x, choice),
+            y: Element::conditional_select(&a.y, &b.y, choice),
+            z: Element::conditional_select(&a.z, &b.z, choice),
+        }
+    }
+}
+
+impl Jacobian {
+    pub(super) const INFINITY: Self = Self { x: Element::ONE, y: Element::ONE, z: Element::ZERO };
+
+    pub(super) fn is_infinity(&self) -> Choice {
+        self.z.is_zero()
+    }
+
+    pub(super) fn negate_if(self, choice: Choice) -> Self {
+        Self { y: Element::conditional_select(&self.y, &self.y.negate(), choice), ..self }
+    }
+
+    /// The affine point; infinity gives (0, 0), which is no point.
+    pub(super) fn to_affine(self) -> Affine {
+        let inverse = self.z.invert();
+        let squared = inverse.square();
+        Affine { x: self.x.multiply(squared), y: self.y.multiply(squared.multiply(inverse)) }
+    }
+
+    /// Twice the point (formulas "dbl-2001-b" of the Explicit-Formulas Database); right for infinity too.
+    #[inline]
+    pub(super) fn double(&self) -> Self {
+        let delta = self.z.square();
+        let gamma = self.y.square();
+        let beta = self.x.multiply(gamma);
+        let product = self.x.sub(delta).multiply(self.x.add(delta));
+        let alpha = product.double().add(product);
+        let beta_4 = beta.double().double();
+        let x = alpha.square().sub(beta_4.double());
+        let z = self.y.add(self.z).square().sub(gamma).sub(delta);
+        let gamma_squared_8 = gamma.square().double().double().double();
+        let y = alpha.multiply(beta_4.sub(x)).sub(gamma_squared_8);
+        Self { x, y, z }
+    }
+
+    /// The sum. Constant time but for two equal finite points, which secret scalars meet with negligible chance.
+    #[inline]
+    pub(super) fn add(&self, other: &Self) -> Self {
+        let (z1, z2) = (self.z.square(), other.z.square());
+        let (u1, u2) = (self.x.multiply(z2), other.x.multiply(z1));
+        let s1 = self.y.multiply(z2.multiply(other.z));
+        let s2 = other.y.multiply(z1.multiply(self.z));
+        let zz = self.z.multiply(other.z);
+        let sum = self.add_parts([u1, s1, u2.sub(u1), s2.sub(s1), zz], other.is_infinity());
+        let sum = Self::conditional_select(&sum, other, self.is_infinity());
+        Self::conditional_select(&sum, self, other.is_infinity())
+    }
+
+    /// The sum with an affine point, or with infinity if `nothing`. Constant time as [`Jacobian::add`] is.
+    #[inline]
+    pub(super) fn add_affine(&self, other: &Affine, nothing: Choice) -> Self {
+        let z1 = self.z.square();
+        let u2 = other.x.multiply(z1);
+        let s2 = other.y.multiply(z1.multiply(self.z));
+        let parts = [self.x, self.y, u2.sub(self.x), s2.sub(self.y), self.z];
+        let sum = self.add_parts(parts, nothing);
+        let sum = Self::conditional_select(&sum, &Self::from(*other), self.is_infinity());
+        Self::conditional_select(&sum, self, nothing)
+    }
+
+    /// Common end of both additions, for finite points: X1 and Y1 over the common denominator, the differences of
+    /// X and Y, and the product of the denominators.
+    #[inline]
+    fn add_parts(&self, [x1, y1, h, r, zz]: [Element; 5], nothing: Choice) -> Self {
+        let same = h.is_zero() & r.is_zero() & !self.is_infinity() & !nothing;
+        if bool::from(same) {
+            return self.double();
+        }
+        let h2 = h.square();
+        let h3 = h2.multiply(h);
+        let v = x1.multiply(h2);
+        let x = r.square().sub(h3).sub(v.double());
+        let y = r.multiply(v.sub(x)).sub(y1.multiply(h3));
+        Self { x, y, z: zz.multiply(h) }
+    }
+
+    /// Whether X/Z² is the number `x`, without an inversion. Infinity is nothing.
+    pub(super) fn has_x(&self, x: &[u8; 32]) -> bool {
+        let Some(x) = Element::from_bytes(x) else { return false };
+        !bool::from(self.is_infinity()) && x.multiply(self.z.square()) == self.x
+    }
+}
+
+/// All the points affine, with one inversion. None may be infinity.
+pub(super) fn to_affine_all(points: &[Jacobian]) -> Vec<Affine> {
+    let mut products = Vec::with_capacity(points.len());
+    let mut product = Element::ONE;
+    for point in points {
+        products.push(product);
+        product = product.multiply(point.z);
+    }
+    let mut inverse = product.invert();
+    let mut affine: Vec<Affine> = Vec::with_capacity(points.len());
+    for (point, before) in points.iter().zip(&products).rev() {
+        let z = inverse.multiply(*before);
+        inverse = inverse.multiply(point.z);
+        let squared = z.square();
+        affine.push(Affine { x: point.x.multiply(squared), y: point.y.multiply(squared.multiply(z)) });
+    }
+    affine.reverse();
+    affine
+}
