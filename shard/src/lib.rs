@@ -9,7 +9,7 @@
 //! is due: at most one system call for each connection that is due, however many frames are due to it. With one
 //! shard a frame goes from the socket that it came from to the sockets that it leaves by without crossing a queue.
 //!
-//! Start at [`App`], then `turn.rs`: the hot loop. [`spawn`] gives a shard its thread; [`run`] runs one as a future
+//! Start at [`App`], then `turn.rs`: the hot loop. [`spawn`] gives a shard its thread ([`run_on_this_thread`] the calling one); [`run`] runs one as a future
 //! on the current thread (simulations).
 
 mod app;
@@ -21,4 +21,4 @@ mod turn;
 
 pub use app::{App, ConnId, LogId, Opened, Origin, Overrun, Reason};
 pub use cx::{Cx, Stats};
-pub use run::{Handle, Limits, Log, Port, Running, Setup, run, spawn};
+pub use run::{Handle, Limits, Log, Port, Running, Setup, run, run_on_this_thread, spawn};

@@ -171,22 +171,37 @@ pub fn spawn<A: App + 'static>(
 ) -> io::Result<Running<A::Command>> {
     let handle = Handle::new(&setup.limits);
     let of_thread = handle.clone();
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Some(core) = setup.core {
-            transport::bind_thread_to_core(core)?;
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build_local(tokio::runtime::LocalOptions::default())?;
-        // A task of its own: waking the runtime's root future costs a system call each time, waking a task does not.
-        let shard = runtime.spawn_local(run(setup, app(), of_thread));
-        match runtime.block_on(shard) {
-            Ok(ended) => ended.map(drop),
-            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
-            Err(cancelled) => Err(io::Error::other(cancelled)),
-        }
-    })?;
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || run_on_this_thread(setup, app(), of_thread).map(drop))?;
     Ok(Running { handle, thread })
+}
+
+/// Gives the calling thread to a shard until it is stopped, and gives its application back.
+///
+/// # Errors
+/// A core, a listener or a timer that the system refused.
+///
+/// # Panics
+/// If the application panicked.
+pub fn run_on_this_thread<A: App + 'static>(
+    setup: Setup,
+    app: A,
+    handle: Handle<A::Command>,
+) -> io::Result<A> {
+    if let Some(core) = setup.core {
+        transport::bind_thread_to_core(core)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    // A task of its own: waking the runtime's root future costs a system call each time, waking a task does not.
+    let shard = runtime.spawn_local(run(setup, app, handle));
+    match runtime.block_on(shard) {
+        Ok(ended) => ended,
+        Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+        Err(cancelled) => Err(io::Error::other(cancelled)),
+    }
 }
 
 /// Runs a shard on the current thread until it is stopped, and gives its application back. It must be where
