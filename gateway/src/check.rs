@@ -1,0 +1,258 @@
+//! Hot path: what is refused before it reaches a core, and how that is said.
+//!
+//! Rules: pure functions of a request, no state, no allocation. Here stand the checks of a single message's fields;
+//! rules that know the market, the account or the time come behind them, in the same place of the order's walk.
+
+use wire::szse::code::{BusinessRejectReason, OrdType, Side, TimeInForce};
+use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest, RequestBase};
+use wire::szse::{I64, Text, Timestamp, U32};
+
+/// Why a request is answered with a BusinessReject and goes no further. Each has its reason, its text, its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum Refusal {
+    /// A MsgType that is not taken here.
+    UnsupportedMessage,
+    /// The account is not among those that the session may trade.
+    Account,
+    /// ClOrdID is blank or not printable: the request has no identity.
+    ClOrdId,
+    /// SecurityID is blank or not printable.
+    Security,
+    /// Neither buy nor sell.
+    Side,
+    /// Not an order type of the cash auction.
+    OrdType,
+    /// Not a time in force of the cash auction.
+    TimeInForce,
+    /// Not above zero, or more digits than the field has.
+    Quantity,
+    /// A limit order's price is not above zero, or has more digits than the field.
+    Price,
+    /// CashMargin says neither cash nor margin: no core takes it.
+    CashMargin,
+    /// A cancel for an order that is not known here as one of the session's accounts.
+    UnknownOrder,
+    /// The line to the cash core is down.
+    CashLineDown,
+    /// The line to the margin core is down.
+    MarginLineDown,
+    /// A second ReportSynchronization: a session says once from where it wants its reports.
+    SecondSynchronization,
+    /// The gateway drains: no new requests.
+    Closing,
+}
+
+impl Refusal {
+    /// All of them, in the order of their counters.
+    pub const ALL: [Self; 15] = [
+        Self::UnsupportedMessage,
+        Self::Account,
+        Self::ClOrdId,
+        Self::Security,
+        Self::Side,
+        Self::OrdType,
+        Self::TimeInForce,
+        Self::Quantity,
+        Self::Price,
+        Self::CashMargin,
+        Self::UnknownOrder,
+        Self::CashLineDown,
+        Self::MarginLineDown,
+        Self::SecondSynchronization,
+        Self::Closing,
+    ];
+
+    /// BusinessRejectReason of the answer.
+    pub const fn reason(self) -> BusinessRejectReason {
+        match self {
+            Self::UnsupportedMessage => BusinessRejectReason::UNSUPPORTED_MESSAGE,
+            Self::Account => BusinessRejectReason::NOT_AUTHORIZED,
+            Self::Security => BusinessRejectReason::UNKNOWN_SECURITY,
+            Self::ClOrdId
+            | Self::Side
+            | Self::OrdType
+            | Self::TimeInForce
+            | Self::Quantity
+            | Self::Price
+            | Self::CashMargin => BusinessRejectReason::FIELD_INVALID,
+            Self::UnknownOrder => BusinessRejectReason::UNKNOWN_ID,
+            Self::CashLineDown | Self::MarginLineDown | Self::Closing => {
+                BusinessRejectReason::APPLICATION_UNAVAILABLE
+            }
+            Self::SecondSynchronization => BusinessRejectReason::OTHER,
+        }
+    }
+
+    /// BusinessRejectText of the answer, and the counter's label.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::UnsupportedMessage => "unsupported message type",
+            Self::Account => "not your account",
+            Self::ClOrdId => "ClOrdID is missing",
+            Self::Security => "SecurityID is missing",
+            Self::Side => "Side",
+            Self::OrdType => "OrdType",
+            Self::TimeInForce => "TimeInForce",
+            Self::Quantity => "OrderQty",
+            Self::Price => "Price",
+            Self::CashMargin => "CashMargin",
+            Self::UnknownOrder => "unknown order",
+            Self::CashLineDown => "cash core not reachable",
+            Self::MarginLineDown => "margin core not reachable",
+            Self::SecondSynchronization => "already synchronised",
+            Self::Closing => "gateway is closing",
+        }
+    }
+
+    /// The answer to a request: `base` and `cl_ord_id` are the request's where it has them, `ref_seq_num` counts the
+    /// frames of the session.
+    pub fn answer(
+        self,
+        (msg_type, ref_seq_num): (u32, u64),
+        request: Option<(&RequestBase, Text<10>)>,
+        time: Timestamp,
+    ) -> BusinessReject {
+        let (base, cl_ord_id) =
+            request.map_or((RequestBase::default(), Text::BLANK), |(base, id)| (*base, id));
+        BusinessReject {
+            appl_id: base.appl_id,
+            transact_time: time,
+            submitting_pbu_id: base.submitting_pbu_id,
+            security_id: base.security_id,
+            security_id_source: base.security_id_source,
+            ref_seq_num: I64::new(i64::try_from(ref_seq_num).unwrap_or(i64::MAX)),
+            ref_msg_type: U32::new(msg_type),
+            business_reject_ref_id: cl_ord_id,
+            business_reject_reason: self.reason(),
+            business_reject_text: Text::truncated(self.text()),
+        }
+    }
+}
+
+/// Looks at the fields of an order.
+///
+/// # Errors
+/// The first field that makes no sense.
+#[inline]
+pub fn order(request: &NewOrder) -> Result<(), Refusal> {
+    named(&request.cl_ord_id, Refusal::ClOrdId)?;
+    named(&request.base.security_id, Refusal::Security)?;
+    side(request.side)?;
+    match request.ord_type {
+        OrdType::LIMIT if request.price.raw() <= 0 || !request.price.in_range() => {
+            return Err(Refusal::Price);
+        }
+        OrdType::LIMIT | OrdType::MARKET | OrdType::OWN_BEST => {}
+        _ => return Err(Refusal::OrdType),
+    }
+    match request.ext.time_in_force {
+        TimeInForce::DAY | TimeInForce::IMMEDIATE_OR_CANCEL => {}
+        _ => return Err(Refusal::TimeInForce),
+    }
+    if request.order_qty.raw() <= 0 || !request.order_qty.in_range() {
+        return Err(Refusal::Quantity);
+    }
+    Ok(())
+}
+
+/// Looks at the fields of a cancel; which order it means is [`crate::route::cancel`]'s question.
+///
+/// # Errors
+/// The first field that makes no sense.
+#[inline]
+pub fn cancel(request: &OrderCancelRequest) -> Result<(), Refusal> {
+    named(&request.cl_ord_id, Refusal::ClOrdId)?;
+    named(&request.base.security_id, Refusal::Security)?;
+    side(request.side)
+}
+
+#[inline]
+fn side(side: Side) -> Result<(), Refusal> {
+    match side {
+        Side::BUY | Side::SELL => Ok(()),
+        _ => Err(Refusal::Side),
+    }
+}
+
+/// A name is at least one character, and printable.
+#[inline]
+fn named<const N: usize>(text: &Text<N>, refusal: Refusal) -> Result<(), Refusal> {
+    let printable = text.as_bytes().iter().fold(true, |all, byte| all & (b' '..=b'~').contains(byte));
+    if printable && text.as_bytes()[0] != b' ' { Ok(()) } else { Err(refusal) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::szse::code::CashMargin;
+    use wire::szse::trading::CashAuctionExt;
+    use wire::szse::{Price, Qty};
+
+    fn good() -> NewOrder {
+        NewOrder {
+            base: RequestBase { security_id: "000001".parse().unwrap(), ..RequestBase::default() },
+            cl_ord_id: "1".parse().unwrap(),
+            side: Side::BUY,
+            ord_type: OrdType::LIMIT,
+            order_qty: Qty::whole(100),
+            price: Price::whole(10),
+            ext: CashAuctionExt {
+                time_in_force: TimeInForce::DAY,
+                cash_margin: CashMargin::CASH,
+                ..CashAuctionExt::default()
+            },
+            ..NewOrder::default()
+        }
+    }
+
+    #[test]
+    fn each_field_has_its_refusal() {
+        assert_eq!(order(&good()), Ok(()));
+        assert_eq!(order(&NewOrder { ord_type: OrdType::MARKET, price: Price::ZERO, ..good() }), Ok(()));
+        let base = RequestBase::default();
+        let ext = CashAuctionExt { time_in_force: TimeInForce::from_raw(b'9'), ..good().ext };
+        let bad = [
+            (NewOrder { cl_ord_id: Text::BLANK, ..good() }, Refusal::ClOrdId),
+            (NewOrder { cl_ord_id: " 1".parse().unwrap(), ..good() }, Refusal::ClOrdId),
+            (NewOrder { base, ..good() }, Refusal::Security),
+            (NewOrder { side: Side::BORROW, ..good() }, Refusal::Side),
+            (NewOrder { ord_type: OrdType::from_raw(0), ..good() }, Refusal::OrdType),
+            (NewOrder { ext, ..good() }, Refusal::TimeInForce),
+            (NewOrder { order_qty: Qty::ZERO, ..good() }, Refusal::Quantity),
+            (NewOrder { order_qty: Qty::from_raw(i64::MAX), ..good() }, Refusal::Quantity),
+            (NewOrder { price: Price::ZERO, ..good() }, Refusal::Price),
+            (NewOrder { price: Price::from_raw(i64::MIN), ..good() }, Refusal::Price),
+        ];
+        for (request, refusal) in bad {
+            assert_eq!(order(&request), Err(refusal));
+        }
+    }
+
+    #[test]
+    fn a_cancel_needs_an_identity_a_security_and_a_side() {
+        let good = OrderCancelRequest {
+            base: good().base,
+            cl_ord_id: "2".parse().unwrap(),
+            side: Side::SELL,
+            ..OrderCancelRequest::default()
+        };
+        assert_eq!(cancel(&good), Ok(()));
+        assert_eq!(cancel(&OrderCancelRequest { cl_ord_id: Text::BLANK, ..good }), Err(Refusal::ClOrdId));
+        assert_eq!(
+            cancel(&OrderCancelRequest { base: RequestBase::default(), ..good }),
+            Err(Refusal::Security)
+        );
+        assert_eq!(cancel(&OrderCancelRequest { side: Side::LEND, ..good }), Err(Refusal::Side));
+    }
+
+    #[test]
+    fn refusals_are_numbered_as_they_are_counted_and_say_one_thing() {
+        for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal as usize, index);
+            let same = Refusal::ALL.iter().filter(|other| other.text() == refusal.text());
+            assert_eq!(same.count(), 1, "{refusal}");
+            assert!(refusal.text().len() <= 50, "{refusal}");
+        }
+    }
+}

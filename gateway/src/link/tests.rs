@@ -1,0 +1,206 @@
+use super::*;
+use crate::accounts::Credentials;
+use crate::line::Settings;
+use flow::{Limits, Reader};
+use wire::szse::code::{PlatformId, SessionStatus};
+use wire::szse::trading::ReportBase;
+use wire::szse::{Logon, Logout, Password, session};
+
+const PARTITIONS: Partitions = Partitions { first: 1, count: 2, offset: 20 };
+
+struct Bench {
+    link: Link,
+    writer: Writer,
+    reader: Reader,
+    accounts: Accounts,
+    orders: Orders,
+    counts: Counts,
+    out: Vec<u8>,
+}
+
+fn bench() -> Bench {
+    let settings = Settings {
+        sender_comp_id: "gateway".parse().unwrap(),
+        target_comp_id: "core".parse().unwrap(),
+        password: Password::default(),
+        heart_bt_s: 3,
+        backoff_ms_min: 100,
+        backoff_ms_max: 1_000,
+        limits: session::Limits::default(),
+    };
+    let mut line = Line::new(settings, 1);
+    let mut out = Vec::new();
+    assert!(line.dial_due(0));
+    line.opened(0, &mut out);
+    out.clear();
+    let writer = Writer::new(Limits::default());
+    let accounts = Accounts::new(vec![Credentials {
+        comp_id: "c".parse().unwrap(),
+        password: Password::default(),
+        accounts: vec!["A".parse().unwrap()],
+    }]);
+    let reader = writer.reader();
+    let link = Link::new(Core::Margin, line, PARTITIONS);
+    Bench { link, writer, reader, accounts, orders: Orders::new(16), counts: Counts::default(), out }
+}
+
+impl Bench {
+    fn receive(&mut self, data: &[u8]) -> Result<usize, LinkError> {
+        let mut intake = Intake {
+            writer: &mut self.writer,
+            accounts: &self.accounts,
+            orders: &mut self.orders,
+            counts: &mut self.counts,
+        };
+        let consumed = self.link.receive(data, 0, &mut intake, &mut self.out);
+        self.writer.publish();
+        self.reader.refresh();
+        consumed
+    }
+
+    fn log_on(&mut self) {
+        let logon = Logon {
+            sender_comp_id: "core".parse().unwrap(),
+            target_comp_id: "gateway".parse().unwrap(),
+            heart_bt_int_s: I32::new(3),
+            ..Logon::default()
+        };
+        self.receive(&encoded(&logon)).unwrap();
+        self.receive(&platform(&[2, 1])).unwrap();
+    }
+}
+
+fn encoded<M: Message>(message: &M) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::encode(message, &mut out);
+    out
+}
+
+fn platform(partitions: &[i32]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let partitions: Vec<I32> = partitions.iter().map(|partition| I32::new(*partition)).collect();
+    PlatformInfo { platform_id: PlatformId::CASH_AUCTION, partitions: &partitions }.encode(&mut out).unwrap();
+    out
+}
+
+fn base(partition_no: i32, report_index: i64) -> ReportBase {
+    ReportBase {
+        partition_no: I32::new(partition_no),
+        report_index: I64::new(report_index),
+        ..ReportBase::default()
+    }
+}
+
+fn accepted(partition_no: i32, report_index: i64, account: &str) -> Vec<u8> {
+    encoded(&OrderReport {
+        base: base(partition_no, report_index),
+        order_id: report_index.to_string().parse().unwrap(),
+        cl_ord_id: report_index.to_string().parse().unwrap(),
+        exec_type: ExecType::NEW,
+        account_id: account.parse().unwrap(),
+        ..OrderReport::default()
+    })
+}
+
+#[test]
+fn it_is_ready_once_the_core_knows_from_where_we_want_its_reports() {
+    let mut bench = bench();
+    assert!(!bench.link.line.ready());
+    bench.log_on();
+    assert!(bench.link.line.ready());
+    let asked = frame::decode(&bench.out, 1000).unwrap().unwrap();
+    let asked: ReportSynchronization<'_> = asked.group().unwrap();
+    let asked: Vec<_> =
+        asked.partitions.iter().map(|entry| (entry.partition_no.get(), entry.report_index.get())).collect();
+    assert_eq!(asked, [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn reports_go_into_the_log_in_the_lanes_that_clients_see() {
+    let mut bench = bench();
+    bench.log_on();
+    let report = accepted(2, 1, "A");
+    assert_eq!(bench.receive(&report).unwrap(), report.len());
+    let entry = bench.reader.entry(0).unwrap().unwrap();
+    assert_eq!(entry.tag, Tag { lane: 22, number: 1, key: 1 });
+    let seen = frame::decode(entry.frame, 1000).unwrap().unwrap();
+    assert_eq!(seen.view::<OrderReport>().unwrap().base, base(22, 1));
+    assert_eq!(bench.orders.by_order_id("1".parse().unwrap()).unwrap().core, Core::Margin);
+    assert_eq!(bench.link.lanes().collect::<Vec<_>>(), [(21, 1), (22, 2)]);
+}
+
+#[test]
+fn what_came_before_is_dropped_and_what_is_missing_ends_the_line() {
+    let mut bench = bench();
+    bench.log_on();
+    bench.receive(&accepted(1, 1, "A")).unwrap();
+    bench.receive(&accepted(1, 1, "A")).unwrap();
+    assert_eq!((bench.counts.reports, bench.counts.duplicates), ([0, 1], [0, 1]));
+    assert_eq!(bench.receive(&accepted(1, 3, "A")), Err(LinkError::Gap));
+    assert_eq!(bench.reader.end(), 1);
+}
+
+#[test]
+fn what_belongs_to_nobody_here_is_counted_and_passed_over() {
+    let mut bench = bench();
+    bench.log_on();
+    bench.receive(&accepted(1, 1, "stranger")).unwrap();
+    bench.receive(&accepted(1, 2, "A")).unwrap();
+    assert_eq!((bench.counts.unowned, bench.reader.end()), ([0, 1], 1));
+    assert!(bench.orders.by_order_id("1".parse().unwrap()).is_none());
+}
+
+#[test]
+fn a_rejected_cancel_goes_to_the_owner_of_its_order() {
+    let mut bench = bench();
+    bench.log_on();
+    bench.receive(&accepted(1, 1, "A")).unwrap();
+    let order_id = "1".parse().unwrap();
+    bench.receive(&encoded(&CancelReject { base: base(1, 2), order_id, ..CancelReject::default() })).unwrap();
+    assert_eq!(bench.reader.entry(1).unwrap().unwrap().tag.key, 1);
+}
+
+#[test]
+fn the_end_of_a_partition_is_for_everyone() {
+    let mut bench = bench();
+    bench.log_on();
+    let finished = ReportFinished { partition_no: I32::new(1), ..ReportFinished::default() };
+    bench.receive(&encoded(&finished)).unwrap();
+    let entry = bench.reader.entry(0).unwrap().unwrap();
+    assert_eq!(entry.tag, Tag { lane: 21, number: 0, key: Tag::EVERYONE });
+}
+
+#[test]
+fn other_partitions_than_configured_are_refused() {
+    for other in [&[1][..], &[1, 2, 3], &[2, 3], &[1, 1]] {
+        let mut bench = bench();
+        bench.log_on();
+        assert_eq!(bench.receive(&platform(other)), Err(LinkError::Partitions), "{other:?}");
+    }
+    for partition_no in [0, 3, -1, i32::MIN, i32::MAX] {
+        let mut bench = bench();
+        bench.log_on();
+        assert_eq!(bench.receive(&accepted(partition_no, 1, "A")), Err(LinkError::UnknownPartition));
+    }
+}
+
+#[test]
+fn a_logout_is_not_an_answer_to_ignore() {
+    let logout = Logout { session_status: SessionStatus::OTHER, text: "no".parse().unwrap() };
+    let mut refused = bench();
+    assert_eq!(refused.receive(&encoded(&logout)), Err(LinkError::LogonRefused));
+    let mut ended = bench();
+    ended.log_on();
+    assert_eq!(ended.receive(&encoded(&logout)), Err(LinkError::LoggedOut));
+}
+
+#[test]
+fn a_core_that_has_no_reports_from_there_is_not_sent_orders() {
+    let mut bench = bench();
+    bench.log_on();
+    let mut reject = BusinessReject { ref_msg_type: 100_101.into(), ..BusinessReject::default() };
+    bench.receive(&encoded(&reject)).unwrap();
+    assert_eq!(bench.counts.core_rejects, [0, 1]);
+    reject.ref_msg_type = 5.into();
+    assert_eq!(bench.receive(&encoded(&reject)), Err(LinkError::NotSynchronized));
+}
