@@ -5,7 +5,7 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use flow::{Limits, Tag, Writer};
-use matcher_stub::core::{Core, Desk, Listing, Listings, Now, Outlet, Settings, id_range};
+use matcher_stub::core::{Core, Desk, DeskNo, Listing, Listings, Now, Outlet, Settings, id_range};
 use wire::szse::code::{APPL_CASH_AUCTION, CashMargin, OrdType, SOURCE_SHENZHEN, Side, TimeInForce};
 use wire::szse::trading::{CashAuctionExt, NewOrder, OrderCancelRequest, RequestBase};
 use wire::szse::{Price, Qty, SecurityId, Text};
@@ -27,7 +27,7 @@ struct Counted {
 }
 
 impl Outlet for Counted {
-    fn report(&mut self, _: Tag, frame: &[u8]) {
+    fn report(&mut self, _: DeskNo, _: Tag, frame: &[u8]) {
         self.frames += 1;
         self.bytes += frame.len() as u64;
     }
@@ -44,7 +44,7 @@ struct Logged {
 }
 
 impl Outlet for Logged {
-    fn report(&mut self, tag: Tag, frame: &[u8]) {
+    fn report(&mut self, _: DeskNo, tag: Tag, frame: &[u8]) {
         self.reports.append(tag, frame).expect("numbers ascend");
     }
 

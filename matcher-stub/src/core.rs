@@ -48,13 +48,18 @@ impl Now {
     pub fn at(unix_ns: u64) -> Self {
         Self { unix_ns, time: Timestamp::from_unix_ns(unix_ns) }
     }
+
+    /// As messages have it, to the millisecond.
+    pub fn time(self) -> Timestamp {
+        self.time
+    }
 }
 
 /// Where a step's results go: to the logs in a server, to a list of bytes in a test. Frames come whole, in the order
 /// in which things happened.
 pub trait Outlet {
-    /// A report: [`Tag::lane`] is the PartitionNo, [`Tag::number`] the ReportIndex.
-    fn report(&mut self, tag: Tag, frame: &[u8]);
+    /// A report of a desk: [`Tag::lane`] is the PartitionNo, [`Tag::number`] the ReportIndex.
+    fn report(&mut self, desk: DeskNo, tag: Tag, frame: &[u8]);
 
     /// Market data: [`Tag::lane`] is the ChannelNo, [`Tag::number`] the ApplSeqNum (0 for a snapshot or a
     /// heartbeat), [`Tag::key`] the security's number plus 1.

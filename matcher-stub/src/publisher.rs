@@ -99,7 +99,7 @@ impl Publisher {
                 Ok(())
             }
             Heard::Message(frame) if frame.msg_type == Resend::MSG_TYPE => {
-                let request = frame.view::<Resend>().map_err(|_| Reason::App("wrong body length"))?;
+                let request = frame.view::<Resend>()?;
                 counts.resends += 1;
                 if let Some(refused) = slot.state.push(*request) {
                     counts.resends_short += 1;

@@ -5,7 +5,7 @@
 use shard::{ConnId, Cx, Reason};
 use wire::szse::code::SessionStatus;
 use wire::szse::session::{Event, Limits, LogonRefusal, Session, SessionError};
-use wire::szse::{Frame, Logon, Password, Text};
+use wire::szse::{DecodeError, Frame, Logon, Password, Text};
 
 /// How a port behaves: everything but [`PortState::Up`] is a fault made on purpose, for demonstrations and for tests
 /// of what is connected to it.
@@ -181,13 +181,14 @@ impl<S: Default> Sessions<S> {
         Some(slot)
     }
 
-    /// Takes all whole frames; `hear` gets what is not the session's own business and may append private bytes.
+    /// Takes all whole frames; `hear` gets what is not the session's own business and may append private bytes. Its
+    /// error ends the session.
     pub(crate) fn receive(
         &mut self,
         cx: &mut Cx,
         id: ConnId,
         data: &[u8],
-        hear: impl FnMut(&mut Cx, &mut Slot<S>, Heard<'_>, &mut Vec<u8>) -> Result<(), Reason>,
+        hear: impl FnMut(&mut Cx, &mut Slot<S>, Heard<'_>, &mut Vec<u8>) -> Result<(), DecodeError>,
     ) -> Result<usize, Reason> {
         if !self.owns(id) {
             return Ok(data.len());
@@ -209,7 +210,7 @@ impl<S: Default> Sessions<S> {
         cx: &mut Cx,
         slot: &mut Slot<S>,
         data: &[u8],
-        mut hear: impl FnMut(&mut Cx, &mut Slot<S>, Heard<'_>, &mut Vec<u8>) -> Result<(), Reason>,
+        mut hear: impl FnMut(&mut Cx, &mut Slot<S>, Heard<'_>, &mut Vec<u8>) -> Result<(), DecodeError>,
     ) -> Result<usize, Reason> {
         let now_ns = cx.now_ns();
         let mut consumed = 0;
@@ -221,10 +222,16 @@ impl<S: Default> Sessions<S> {
             };
             consumed += received.consumed;
             match received.event {
-                Event::Message(frame) => hear(cx, slot, Heard::Message(frame), &mut self.out)?,
+                Event::Message(frame) => {
+                    if let Err(error) = hear(cx, slot, Heard::Message(frame), &mut self.out) {
+                        return Err(self.broken(slot, error));
+                    }
+                }
                 Event::LogonRequest(logon) => {
                     self.logon(slot, logon, now_ns)?;
-                    hear(cx, slot, Heard::LoggedOn, &mut self.out)?;
+                    if let Err(error) = hear(cx, slot, Heard::LoggedOn, &mut self.out) {
+                        return Err(self.broken(slot, error));
+                    }
                 }
                 Event::LoggedOut(_) => return Err(Reason::App("logged out")),
                 Event::Heartbeat => {}
@@ -251,6 +258,13 @@ impl<S: Default> Sessions<S> {
         self.counts.active += 1;
         tracing::info!(comp_id = %slot.comp_id, port = slot.port, "logged on");
         Ok(())
+    }
+
+    /// A message's body is not what its type says: nothing that follows can be trusted.
+    fn broken(&mut self, slot: &mut Slot<S>, error: DecodeError) -> Reason {
+        let error = SessionError::Frame(error);
+        slot.session.end(error.session_status(), error.text(), &mut self.out);
+        self.ended(error)
     }
 
     fn ended(&mut self, error: SessionError) -> Reason {

@@ -75,10 +75,10 @@ impl Reporter {
         (Tag { lane, number: index.unsigned_abs(), key: Tag::EVERYONE }, base)
     }
 
-    fn emit<M: Message>(&mut self, tag: Tag, report: &M, out: &mut impl Outlet) {
+    fn emit<M: Message>(&mut self, desk: DeskNo, tag: Tag, report: &M, out: &mut impl Outlet) {
         self.frame.clear();
         frame::encode(report, &mut self.frame);
-        out.report(tag, &self.frame);
+        out.report(desk, tag, &self.frame);
     }
 
     /// The order is in the book, or will trade at once.
@@ -92,7 +92,7 @@ impl Reporter {
             leaves_qty: Qty::from_raw(order.leaves),
             ..order_report(base, &order.request)
         };
-        self.emit(tag, &report, out);
+        self.emit(order.desk, tag, &report, out);
     }
 
     /// The order is not taken. `known` is the order that has its identity: itself when it is remembered, the first
@@ -114,7 +114,7 @@ impl Reporter {
             ord_rej_reason: refusal.reason(),
             ..order_report(base, request)
         };
-        self.emit(tag, &report, out);
+        self.emit(desk, tag, &report, out);
     }
 
     /// What was left of the order is gone: by a cancel, whose ClOrdID the report then has, or because the order does
@@ -138,7 +138,7 @@ impl Reporter {
             cum_qty: Qty::from_raw(order.cum),
             ..order_report(base, &order.request)
         };
-        self.emit(tag, &report, out);
+        self.emit(order.desk, tag, &report, out);
     }
 
     /// The order traded `quantity` at `price`; `order` is as it is after that.
@@ -169,7 +169,7 @@ impl Reporter {
             branch_id: request.branch_id,
             cash_margin: request.ext.cash_margin,
         };
-        self.emit(tag, &report, out);
+        self.emit(order.desk, tag, &report, out);
     }
 
     /// The cancel is not carried out; `order` is the one it meant, if any.
@@ -192,7 +192,7 @@ impl Reporter {
             reject_text: Text::truncated(refusal.text()),
             order_id: order.map_or(request.order_id, |(number, _)| self.order_id(number)),
         };
-        self.emit(tag, &report, out);
+        self.emit(desk, tag, &report, out);
     }
 }
 

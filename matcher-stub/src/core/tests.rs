@@ -29,7 +29,7 @@ struct Tapped {
 }
 
 impl Outlet for Tapped {
-    fn report(&mut self, tag: Tag, frame: &[u8]) {
+    fn report(&mut self, _: DeskNo, tag: Tag, frame: &[u8]) {
         self.frames.push((Flow::Report, tag, frame.to_vec()));
     }
 

@@ -4,3 +4,5 @@
 
 mod peer;
 mod publisher;
+mod server;
+mod trading;

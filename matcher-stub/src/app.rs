@@ -1,0 +1,124 @@
+//! Hot path: the shard's application: trading ports, core, publisher on one thread.
+//!
+//! An order's way: [`App::on_data`] -> `Trading::on_data` -> `Core::new_order` -> the logs of reports and market data,
+//! which the shard writes to whoever follows them at the end of the same turn.
+
+use crate::core::{Core, Now};
+use crate::metrics::Metrics;
+use crate::publisher::Publisher;
+use crate::session::PortState;
+use crate::trading::{Logs, ToLogs, Trading};
+use service::{Phase, Shutdown};
+use shard::{App, ConnId, Cx, Handle, Opened, Origin, Reason};
+use std::io;
+
+/// A port, counted among those of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortNo {
+    Trading(usize),
+    MarketData(usize),
+}
+
+/// What may be asked of the matcher's thread.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Lets a port fail, or mends it.
+    Port(PortNo, PortState),
+}
+
+/// Ticks between two looks at the metrics, and at the phase of the server's life.
+const METRICS_TICKS: u32 = 50;
+
+pub(crate) struct Matcher {
+    pub(crate) core: Core,
+    pub(crate) trading: Trading,
+    pub(crate) publisher: Publisher,
+    pub(crate) logs: Logs,
+    /// By tag of the listener.
+    pub(crate) ports: Vec<PortNo>,
+    pub(crate) metrics: Metrics,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) handle: Handle<Command>,
+    pub(crate) ticks: u32,
+    pub(crate) drained: bool,
+}
+
+impl App for Matcher {
+    type Command = Command;
+
+    fn on_open(&mut self, cx: &mut Cx, id: ConnId, opened: Opened) {
+        let (Origin::Accepted(tag) | Origin::Dialled(tag)) = opened.origin;
+        match self.ports[tag as usize] {
+            PortNo::Trading(port) => self.trading.on_open(cx, id, port),
+            PortNo::MarketData(port) => self.publisher.on_open(cx, id, port),
+        }
+    }
+
+    fn on_dial_failed(&mut self, _cx: &mut Cx, _tag: u32, _error: io::Error) {
+        unreachable!("a matcher dials nobody");
+    }
+
+    fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
+        if self.trading.owns(id) {
+            self.trading.on_data(cx, &mut self.core, id, data)
+        } else {
+            self.publisher.on_data(cx, id, data)
+        }
+    }
+
+    fn on_close(&mut self, _cx: &mut Cx, id: ConnId, _reason: Reason) {
+        self.trading.on_close(id);
+        self.publisher.on_close(id);
+    }
+
+    fn on_tick(&mut self, cx: &mut Cx) {
+        let now = Now::at(cx.wall_ns().unsigned_abs());
+        self.core.tick(now, &mut ToLogs { cx, logs: self.logs });
+        self.trading.on_tick(cx);
+        self.publisher.on_tick(cx);
+        self.follow_phase(cx);
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(METRICS_TICKS) {
+            self.bring_metrics(cx);
+        }
+    }
+
+    fn on_drained(&mut self, cx: &mut Cx, id: ConnId) {
+        self.publisher.on_drained(cx, id);
+    }
+
+    fn on_drain(&mut self, cx: &mut Cx) {
+        self.trading.on_drain(cx);
+        self.publisher.on_drain(cx);
+    }
+
+    fn on_command(&mut self, cx: &mut Cx, command: Command) {
+        match command {
+            Command::Port(PortNo::Trading(port), state) => self.trading.set_port(cx, port, state),
+            Command::Port(PortNo::MarketData(port), state) => self.publisher.set_port(cx, port, state),
+        }
+    }
+}
+
+impl Matcher {
+    /// Ends as the server is told to: drains once, stops when nobody is left or when there is no more time.
+    fn follow_phase(&mut self, cx: &mut Cx) {
+        let phase = self.shutdown.phase();
+        if phase >= Phase::Draining && !self.drained {
+            self.drained = true;
+            self.handle.drain();
+        }
+        let alone = self.drained && cx.stats().connections == 0;
+        if alone || phase == Phase::Stopping {
+            self.bring_metrics(cx);
+            cx.stop();
+        }
+    }
+
+    fn bring_metrics(&self, cx: &Cx) {
+        self.metrics.core(&self.core);
+        self.metrics.sessions("trading", self.trading.counts());
+        self.metrics.publisher(&self.publisher.counts());
+        self.metrics.shard(&cx.stats());
+    }
+}

@@ -1,0 +1,33 @@
+//! Plays exchange and central-trading core: matches orders, reports, publishes market data.
+
+use clap::Parser;
+use matcher_stub::{Config, Server};
+use service::admin::Admin;
+use std::time::Duration;
+
+/// Plays exchange and central-trading core.
+///
+/// Gateways log on to its trading ports (SZSE binary trading), feeds to its market-data ports (SZSE binary market
+/// data). Orders are matched in memory, price before time; nothing survives a restart.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    service: service::cli::ServiceArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let Some(config) = args.service.config::<Config>()? else { return Ok(()) };
+    service::telemetry::init(args.service.log_format)?;
+    service::process::raise_file_limit();
+    let host = service::Host::for_process()?;
+    let admin = Admin::bind(&config.admin, &host)?;
+    let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
+    let server = Server::bind(config, &host)?;
+    let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
+    let running = server.start()?;
+    service::signals::install(&host.shutdown, || tracing::info!("nothing to reload"))?;
+    running.wait(drain_timeout)?;
+    Ok(())
+}

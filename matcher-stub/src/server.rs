@@ -1,0 +1,224 @@
+//! The matcher as a server: bound, then started.
+
+use crate::app::{Command, Matcher, PortNo};
+use crate::config::{Config, SEGMENT_BYTES, Version};
+use crate::core::Core;
+use crate::metrics::Metrics;
+use crate::publisher::Publisher;
+use crate::session::PortState;
+use crate::trading::{Logs, Trading};
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::{get, put};
+use flow::{Limits as LogLimits, Writer};
+use service::config::{Config as _, Invalid};
+use service::{Host, Running};
+use shard::{Handle, Log, Port, Setup};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use transport::{Listener, SocketOptions};
+
+/// Why a matcher cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The configuration makes no sense.
+    #[error("`{}`: {}", .0.key, .0.problem)]
+    Config(Invalid),
+    /// A port cannot be listened on.
+    #[error("port {name} at {address}: {error}")]
+    Listen {
+        /// The port's name.
+        name: String,
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The registry has metrics of these names.
+    #[error(transparent)]
+    Metrics(#[from] service::prometheus::Error),
+}
+
+/// A port by its name.
+#[derive(Debug)]
+struct Named {
+    name: String,
+    number: PortNo,
+    address: SocketAddr,
+}
+
+/// A matcher that listens but does not run.
+pub struct Server {
+    config: Config,
+    listeners: Vec<Port>,
+    ports: Arc<[Named]>,
+    metrics: Metrics,
+    shutdown: service::Shutdown,
+    handle: Handle<Command>,
+}
+
+/// A hold on a matcher's ports, to let them fail on purpose. Clones are the same hold.
+#[derive(Clone)]
+pub struct Control {
+    ports: Arc<[Named]>,
+    handle: Handle<Command>,
+}
+
+/// Why a port was not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// No port has this name.
+    #[error("no port of this name")]
+    UnknownPort,
+    /// Too many commands wait already.
+    #[error("busy")]
+    Busy,
+}
+
+impl Control {
+    /// Lets a port fail, or mends it.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing happens then.
+    pub fn set_port(&self, name: &str, state: PortState) -> Result<(), ControlError> {
+        let port = self.ports.iter().find(|port| port.name == name).ok_or(ControlError::UnknownPort)?;
+        self.handle.send(Command::Port(port.number, state)).map_err(|_| ControlError::Busy)
+    }
+}
+
+impl Server {
+    /// Binds all ports (port 0 is allowed) and registers the metrics; starts no thread.
+    ///
+    /// # Errors
+    /// [`BindError`]
+    pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
+        config.validate().map_err(BindError::Config)?;
+        let trading = config.trading.iter().enumerate();
+        let trading = trading.map(|(number, port)| (&port.name, port.listen, PortNo::Trading(number)));
+        let market = config.market_data.iter().enumerate();
+        let market = market.map(|(number, port)| (&port.name, port.listen, PortNo::MarketData(number)));
+        let (mut listeners, mut ports) = (Vec::new(), Vec::new());
+        for (tag, (name, address, number)) in (0..).zip(trading.chain(market)) {
+            let failed = |error| BindError::Listen { name: name.clone(), address, error };
+            let listener = Listener::bind(address, SocketOptions::default()).map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            listeners.push(Port { listener, tag });
+            ports.push(Named { name: name.clone(), number, address });
+        }
+        Ok(Self {
+            metrics: Metrics::register(&host.registry)?,
+            shutdown: host.shutdown.clone(),
+            handle: Handle::new(&config.shard_limits()),
+            ports: ports.into(),
+            listeners,
+            config,
+        })
+    }
+
+    /// Where a port listens, by its name.
+    pub fn address(&self, name: &str) -> Option<SocketAddr> {
+        self.ports.iter().find(|port| port.name == name).map(|port| port.address)
+    }
+
+    /// The hold on its ports.
+    pub fn control(&self) -> Control {
+        Control { ports: self.ports.clone(), handle: self.handle.clone() }
+    }
+
+    /// A matcher that runs is ready.
+    pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        || Ok(())
+    }
+
+    /// What it adds to the admin port: `GET /ports`, `PUT /ports/NAME/STATE`.
+    pub fn routes(&self) -> Router {
+        let list: String =
+            self.ports.iter().map(|port| format!("{} {}\n", port.name, port.address)).collect();
+        let control = self.control();
+        let set = move |Path((name, state)): Path<(String, String)>| {
+            let outcome = set_port(&control, &name, &state);
+            std::future::ready(outcome)
+        };
+        Router::new()
+            .route("/ports", get(move || std::future::ready(list.clone())))
+            .route("/ports/{name}/{state}", put(set))
+    }
+
+    /// Starts its thread.
+    ///
+    /// # Errors
+    /// When the system refuses the thread.
+    pub fn start(self) -> io::Result<Running> {
+        if self.config.session.clients.is_empty() {
+            tracing::warn!("no clients are configured: anyone who gives a name may log on");
+        }
+        for port in self.ports.iter() {
+            tracing::info!(name = port.name, address = %port.address, "port");
+        }
+        let mut running = Running::new(&self.shutdown);
+        let handle = self.handle.clone();
+        running.spawn("matcher", move || {
+            let (setup, matcher) = self.assemble();
+            if let Err(error) = shard::run_on_this_thread(setup, matcher, handle) {
+                tracing::error!(%error, "the matcher's shard has ended");
+            }
+        })?;
+        Ok(running)
+    }
+
+    /// Runs it as a task of the current thread's runtime, to its end: for simulations.
+    ///
+    /// # Errors
+    /// A listener or a timer that the system refused.
+    pub async fn run(self) -> io::Result<()> {
+        let handle = self.handle.clone();
+        let (setup, matcher) = self.assemble();
+        shard::run(setup, matcher, handle).await.map(drop)
+    }
+
+    /// The shard and its application.
+    fn assemble(self) -> (Setup, Matcher) {
+        let Self { config, listeners, ports, metrics, shutdown, handle } = self;
+        let window =
+            |window_bytes| Log::Own(Writer::new(LogLimits { segment_bytes: SEGMENT_BYTES, window_bytes }));
+        let mut logs: Vec<Log> = Vec::new();
+        logs.resize_with(config.trading.len(), || window(config.log.report_window_bytes));
+        logs.push(window(config.log.market_window_bytes));
+        let named = Logs::new(config.trading.len());
+        let valid = "invariant: the configuration was validated when the ports were bound";
+        let trading = config.admission(Version::Trading).expect(valid);
+        let market = config.admission(Version::MarketData).expect(valid);
+        let matcher = Matcher {
+            core: Core::new(config.settings(), config.listings().expect(valid)),
+            trading: Trading::new(config.platforms(), named, trading),
+            publisher: Publisher::new(
+                named.market(),
+                config.market_data.len(),
+                market,
+                config.resend_limits(),
+            ),
+            logs: named,
+            ports: ports.iter().map(|port| port.number).collect(),
+            metrics,
+            shutdown,
+            handle,
+            ticks: 0,
+            drained: false,
+        };
+        (Setup { ports: listeners, logs, limits: config.shard_limits(), core: None }, matcher)
+    }
+}
+
+fn set_port(control: &Control, name: &str, state: &str) -> (StatusCode, String) {
+    let state: PortState = match state.parse() {
+        Ok(state) => state,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")),
+    };
+    match control.set_port(name, state) {
+        Ok(()) => (StatusCode::OK, String::new()),
+        Err(error @ ControlError::UnknownPort) => (StatusCode::NOT_FOUND, format!("{error}\n")),
+        Err(error @ ControlError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
+}
