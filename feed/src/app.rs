@@ -1,0 +1,212 @@
+//! What runs on a shard of the feed: on the first one the sources and the subscribers, on the others subscribers alone.
+
+use crate::arbiter::ChannelState;
+use crate::fanout::Fanout;
+use crate::ingest::{Ingest, LOG};
+use crate::metrics::{Exporter, Metrics};
+use crate::source::Link;
+use crate::status::{SourceStatus, SubscriberStatus};
+use crate::view::View;
+use flow::{Entry, NoLongerHeld, Selection, Seq, Tag};
+use service::{Phase, Shutdown};
+use shard::{App, ConnId, Cx, Handle, LogId, Opened, Origin, Overrun, Reason};
+use tokio::sync::oneshot;
+use wire::szse::market::Snapshot;
+use wire::szse::{GroupMessage, frame};
+
+/// What the operator's port asks of a shard.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// The state of the sources and the channels.
+    Sources(oneshot::Sender<(Vec<SourceStatus>, Vec<ChannelState>)>),
+    /// The state of at most so many subscribers.
+    Subscribers(usize, oneshot::Sender<Vec<SubscriberStatus>>),
+}
+
+/// A shard of the feed.
+pub(crate) struct Feed {
+    /// On the shard that writes the log.
+    pub(crate) ingest: Option<Ingest>,
+    pub(crate) fanout: Fanout,
+    pub(crate) view: View,
+    pub(crate) exporter: Exporter,
+    pub(crate) metrics: Metrics,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) handle: Handle<Command>,
+    pub(crate) draining: bool,
+}
+
+impl App for Feed {
+    type Command = Command;
+
+    fn on_start(&mut self, cx: &mut Cx) {
+        self.on_tick(cx);
+    }
+
+    fn on_open(&mut self, cx: &mut Cx, id: ConnId, opened: Opened) {
+        match (opened.origin, &mut self.ingest) {
+            (Origin::Dialled(source), Some(ingest)) => ingest.on_open(cx, id, source as usize),
+            (Origin::Dialled(_), None) => unreachable!("only the first shard dials"),
+            (Origin::Accepted(_), _) => self.fanout.on_open(cx, id, opened.peer),
+        }
+    }
+
+    fn on_dial_failed(&mut self, cx: &mut Cx, tag: u32, error: std::io::Error) {
+        if let Some(ingest) = &mut self.ingest {
+            ingest.on_dial_failed(cx.now_ns(), tag as usize, &error);
+        }
+    }
+
+    #[inline]
+    fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
+        if let Some(ingest) = &mut self.ingest
+            && let Some(source) = ingest.source_of(id)
+        {
+            return ingest.on_data(cx, &mut self.view, (id, source), data);
+        }
+        self.fanout.on_data(cx, &self.view, id, data)
+    }
+
+    fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: Reason) {
+        let source = self.ingest.as_ref().and_then(|ingest| ingest.source_of(id));
+        match (source, &mut self.ingest) {
+            (Some(source), Some(ingest)) => ingest.on_close(cx, &mut self.view, source, name_of(reason)),
+            _ => self.fanout.on_close(id, name_of(reason)),
+        }
+    }
+
+    fn on_tick(&mut self, cx: &mut Cx) {
+        if let Some(ingest) = &mut self.ingest {
+            ingest.on_tick(cx, &mut self.view);
+            self.exporter.ingest(ingest);
+        }
+        self.fanout.on_tick(cx);
+        self.exporter.shard(cx.stats(), &self.view);
+        match self.shutdown.phase() {
+            Phase::Running => {}
+            Phase::Draining if !self.draining => {
+                self.draining = true;
+                self.handle.drain();
+            }
+            Phase::Draining if cx.stats().connections > 0 => {}
+            Phase::Draining | Phase::Stopping => cx.stop(),
+        }
+    }
+
+    fn on_turn_end(&mut self, cx: &mut Cx) {
+        let poll_at_ns = match &mut self.ingest {
+            Some(ingest) => ingest.on_turn_end(cx, &mut self.view),
+            None => {
+                self.follow(cx);
+                None
+            }
+        };
+        if self.fanout.on_turn_end(cx, &self.view) {
+            cx.wake_at(cx.now_ns());
+        } else if let Some(at_ns) = poll_at_ns {
+            cx.wake_at(at_ns);
+        }
+    }
+
+    fn on_drained(&mut self, cx: &mut Cx, id: ConnId) {
+        if self.fanout.on_drained(id) {
+            cx.wake_at(cx.now_ns());
+        }
+    }
+
+    fn on_overrun(&mut self, cx: &mut Cx, id: ConnId, _log: LogId, at: Seq, was: Selection) -> Overrun {
+        self.fanout.on_overrun(cx, &self.view, id, at, &was)
+    }
+
+    fn on_drain(&mut self, cx: &mut Cx) {
+        if let Some(ingest) = &mut self.ingest {
+            ingest.on_drain(cx);
+        }
+        self.fanout.on_drain(cx);
+    }
+
+    fn on_command(&mut self, cx: &mut Cx, command: Command) {
+        // Who asked may have gone meanwhile; then nobody wants the answer.
+        match (command, &self.ingest) {
+            (Command::Sources(reply), Some(ingest)) => {
+                drop(reply.send((self.sources(ingest), ingest.arbiter.channels().collect())));
+            }
+            (Command::Sources(reply), None) => drop(reply),
+            (Command::Subscribers(count_max, reply), _) => {
+                let subscribers = self.fanout.subscribers().take(count_max);
+                drop(
+                    reply.send(subscribers.map(|subscriber| SubscriberStatus::of(subscriber, cx)).collect()),
+                );
+            }
+        }
+    }
+}
+
+impl Feed {
+    /// Walks along the log that another shard writes.
+    fn follow(&mut self, cx: &Cx) {
+        let (log, now_ns) = (cx.log(LOG), cx.now_ns());
+        while self.view.end() < log.end() {
+            match log.entry(self.view.end()) {
+                Ok(Some(entry)) => {
+                    self.keep_snapshot(&entry);
+                    self.view.saw(entry.tag, now_ns);
+                }
+                Ok(None) => return,
+                Err(NoLongerHeld { oldest }) => {
+                    self.metrics.missed.inc_by(oldest - self.view.end());
+                    self.view.skip_to(oldest);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn keep_snapshot(&mut self, entry: &Entry<'_>) {
+        if entry.tag.number != 0 || entry.tag.key == Tag::EVERYONE {
+            return;
+        }
+        let body = &entry.frame[frame::HEADER_LEN..entry.frame.len() - frame::TRAILER_LEN];
+        if let Ok(Snapshot { head, .. }) = Snapshot::parse(body) {
+            let time = head.orig_time.raw();
+            self.view.snapshots.offer(entry.tag, &head.md_stream_id, time, entry.seq, entry.frame);
+        }
+    }
+
+    fn sources(&self, ingest: &Ingest) -> Vec<SourceStatus> {
+        let counters = ingest.arbiter.counters();
+        let upstreams = ingest.upstreams.iter().enumerate();
+        upstreams
+            .map(|(index, upstream)| SourceStatus {
+                name: upstream.config.name.clone(),
+                address: upstream.config.address,
+                state: match upstream.link {
+                    Link::Waiting { .. } => "waiting",
+                    Link::Dialling => "dialling",
+                    Link::Open { .. } if ingest.arbiter.is_up(crate::arbiter::Source::new(index)) => "up",
+                    Link::Open { .. } => "logging on",
+                },
+                sessions: upstream.sessions,
+                last_error: upstream.last_error.clone(),
+                won: counters.won[index],
+                duplicates: counters.duplicates[index],
+                regressed: counters.regressed[index],
+                asked: counters.asked[index],
+                refused: counters.cannot[index],
+            })
+            .collect()
+    }
+}
+
+/// A reason as the value of a metric's label: of a bounded set.
+fn name_of(reason: Reason) -> &'static str {
+    match reason {
+        Reason::PeerClosed => "peer closed",
+        Reason::Io(_) => "connection error",
+        Reason::OutboundFull => "private bytes not taken",
+        Reason::InboundFull => "frame too large",
+        Reason::Overrun => "slow reader",
+        Reason::App(why) => why,
+        Reason::Stopped => "stopped",
+    }
+}

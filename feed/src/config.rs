@@ -1,0 +1,573 @@
+//! The configuration. `default.toml` has every key with its meaning; these types say the same to the code.
+
+use crate::arbiter::{self, From, Mode, SOURCES_MAX, Standby};
+use crate::{snapshots, subscription};
+use serde::{Deserialize, Deserializer, de};
+use service::config::Invalid;
+use std::fmt;
+use std::net::SocketAddr;
+use transport::SocketOptions;
+use wire::szse::{Password, Text, frame, session};
+
+/// Bytes that one source can bring in one turn, before subscribers have theirs: a log that holds less leaves everyone
+/// behind at once.
+const TURN_BYTES: usize = 1_280 << 10;
+
+/// The whole configuration of a feed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where subscribers connect, and the threads that serve them.
+    pub listen: Listen,
+    /// Where the quotes come from; the first is the primary.
+    pub sources: Vec<Source>,
+    /// How one copy is made of several.
+    pub arbitration: Arbitration,
+    /// What is held for subscribers.
+    pub log: Log,
+    /// What subscribers may do.
+    pub subscribers: Subscribers,
+    /// The operator's port.
+    pub admin: service::admin::Config,
+    /// How long subscribers have to log out when the feed ends, milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+/// Where subscribers connect.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Threads; the first one also hears the sources.
+    pub shards: usize,
+    /// The core for each shard, or none.
+    pub cores: Vec<usize>,
+    /// Never sleep: for shards that have their cores to themselves.
+    pub busy_poll: bool,
+    /// Options of the subscribers' sockets.
+    pub socket: SocketOptions,
+}
+
+/// One upstream.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// SenderCompID of our logon.
+    #[serde(deserialize_with = "text", default = "feed_comp_id")]
+    pub sender_comp_id: Text<20>,
+    /// TargetCompID of our logon.
+    #[serde(deserialize_with = "text", default = "upstream_comp_id")]
+    pub target_comp_id: Text<20>,
+    /// Password of our logon.
+    #[serde(default)]
+    pub password: Secret,
+    /// HeartBtInt of our logon, seconds.
+    #[serde(default = "heartbeat_s")]
+    pub heartbeat_s: u16,
+    /// Whether it wants to be asked for what it sends: it is a feed itself.
+    #[serde(default)]
+    pub subscribe: bool,
+    /// Whether it takes resend requests.
+    #[serde(default = "yes")]
+    pub resends: bool,
+    /// How long a connect may take, milliseconds.
+    #[serde(default = "connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    /// Pause before it is dialled again, milliseconds; doubled each time.
+    #[serde(default = "backoff_min_ms")]
+    pub backoff_min_ms: u64,
+    /// The longest pause, milliseconds.
+    #[serde(default = "backoff_max_ms")]
+    pub backoff_max_ms: u64,
+}
+
+/// How one copy is made of several.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Arbitration {
+    /// Which copies are used.
+    pub mode: ModeName,
+    /// Where a channel begins.
+    pub from: FromName,
+    /// Channels, at most.
+    pub channels_max: usize,
+    /// Frames that wait in one channel, at most.
+    pub held_count_max: usize,
+    /// Bytes that wait in all channels, at most.
+    pub held_bytes_max: usize,
+    /// How long a hole may stay before it is asked for, milliseconds.
+    pub patience_ms: u64,
+    /// How long to wait before another source is asked, milliseconds.
+    pub retry_ms: u64,
+    /// How long until a hole is declared lost, milliseconds.
+    pub deadline_ms: u64,
+    /// Numbers in one resend request, at most.
+    pub ask_count_max: u64,
+    /// Numbers further ahead than this need a second frame to be believed.
+    pub jump_max: u64,
+    /// When standby leaves the primary, and goes back to it.
+    pub standby: StandbyTimes,
+}
+
+/// Which copies are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeName {
+    /// See [`Mode::Arbitrated`].
+    Arbitrated,
+    /// See [`Mode::Standby`].
+    Standby,
+}
+
+/// Where a channel begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FromName {
+    /// See [`From::Open`].
+    Open,
+    /// See [`From::Live`].
+    Live,
+}
+
+/// See [`Standby`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StandbyTimes {
+    /// See [`Standby::silent_ms`].
+    pub silent_ms: u64,
+    /// See [`Standby::behind_ms`].
+    pub behind_ms: u64,
+    /// See [`Standby::behind_count`].
+    pub behind_count: u64,
+    /// See [`Standby::return_after_ms`].
+    pub return_after_ms: u64,
+}
+
+/// What is held for subscribers.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Bytes of frames held: how far behind a subscriber may be.
+    pub window_bytes: usize,
+    /// The step in which old frames are let go, bytes.
+    pub segment_bytes: usize,
+    /// Securities known, at most.
+    pub securities_max: usize,
+    /// Last snapshots kept, at most.
+    pub snapshots_max: usize,
+    /// Bytes of last snapshots, at most; for each shard.
+    pub snapshot_bytes_max: usize,
+    /// A channel's heartbeat goes out when nothing else of it did for so long, milliseconds.
+    pub channel_heartbeat_ms: u64,
+    /// The longest body taken of a source, bytes.
+    pub body_bytes_max: u32,
+}
+
+/// What subscribers may do.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Subscribers {
+    /// Connections at a time on each shard.
+    pub connections_max: usize,
+    /// Our CompID; blank takes any TargetCompID.
+    #[serde(deserialize_with = "text")]
+    pub comp_id: Text<20>,
+    /// Who may log on; none: anyone.
+    pub accounts: Vec<Account>,
+    /// What is sent to who logs on and asks for nothing.
+    pub without_request: WithoutRequest,
+    /// Securities in one subscription, at most.
+    pub securities_max: usize,
+    /// Channels in one subscription, at most.
+    pub channels_max: usize,
+    /// Subscription requests of one session in a minute, at most.
+    pub requests_per_minute_max: u32,
+    /// Resend requests of one session that may wait, at most.
+    pub resends_max: usize,
+    /// Numbers in the answer to one resend request, at most.
+    pub resend_count_max: u64,
+    /// Bytes that may wait for one connection besides the log, at most.
+    pub out_bytes_max: usize,
+    /// How long the snapshots for one who comes late may take, milliseconds.
+    pub snapshots_timeout_ms: u64,
+    /// How long a subscription waits for numbers that are not here yet, milliseconds.
+    pub ahead_timeout_ms: u64,
+    /// From the connection to the logon, milliseconds.
+    pub logon_timeout_ms: u32,
+    /// The shortest HeartBtInt, seconds.
+    pub heartbeat_s_min: u16,
+    /// The longest HeartBtInt, seconds.
+    pub heartbeat_s_max: u16,
+    /// Added to two intervals of silence before a subscriber counts as dead, milliseconds.
+    pub silence_slack_ms: u32,
+    /// The longest body taken of a subscriber, bytes.
+    pub body_bytes_max: u32,
+}
+
+/// Who may log on.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// SenderCompID of the logon.
+    #[serde(deserialize_with = "text")]
+    pub comp_id: Text<20>,
+    /// Password of the logon.
+    pub password: Secret,
+}
+
+/// What is sent to who logs on and asks for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WithoutRequest {
+    /// Nothing.
+    None,
+    /// The last snapshots, then everything: as an exchange does.
+    All,
+}
+
+/// A password that does not print.
+#[derive(Clone, Default, PartialEq)]
+pub struct Secret(Password);
+
+impl Secret {
+    pub(crate) fn on_the_wire(&self) -> Password {
+        self.0
+    }
+
+    /// Whether it is this one, compared in constant time.
+    pub(crate) fn is(&self, password: &Password) -> bool {
+        self.0 == *password
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Password::new(text.as_bytes()).map(Self).map_err(de::Error::custom)
+    }
+}
+
+fn text<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<Text<N>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(de::Error::custom)
+}
+
+const fn feed_comp_id() -> Text<20> {
+    Text::literal("feed")
+}
+
+const fn upstream_comp_id() -> Text<20> {
+    Text::literal("exchange")
+}
+
+const fn heartbeat_s() -> u16 {
+    3
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn connect_timeout_ms() -> u64 {
+    2_000
+}
+
+const fn backoff_min_ms() -> u64 {
+    100
+}
+
+const fn backoff_max_ms() -> u64 {
+    5_000
+}
+
+impl Source {
+    /// A source with all defaults.
+    pub fn new(name: &str, address: SocketAddr) -> Self {
+        Self {
+            name: name.to_owned(),
+            address,
+            sender_comp_id: feed_comp_id(),
+            target_comp_id: upstream_comp_id(),
+            password: Secret::default(),
+            heartbeat_s: heartbeat_s(),
+            subscribe: false,
+            resends: true,
+            connect_timeout_ms: connect_timeout_ms(),
+            backoff_min_ms: backoff_min_ms(),
+            backoff_max_ms: backoff_max_ms(),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            listen: Listen::default(),
+            sources: vec![Source::new("primary", local(9101)), Source::new("backup", local(9102))],
+            arbitration: Arbitration::default(),
+            log: Log::default(),
+            subscribers: Subscribers::default(),
+            admin: service::admin::Config { listen: local(9190), ..service::admin::Config::default() },
+            drain_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 9100)),
+            shards: 1,
+            cores: Vec::new(),
+            busy_poll: false,
+            socket: SocketOptions::default(),
+        }
+    }
+}
+
+impl Default for Arbitration {
+    fn default() -> Self {
+        let settings = arbiter::Settings::default();
+        Self {
+            mode: ModeName::Arbitrated,
+            from: FromName::Live,
+            channels_max: settings.channels_max,
+            held_count_max: settings.held_count_max,
+            held_bytes_max: settings.held_bytes_max,
+            patience_ms: settings.patience_ms,
+            retry_ms: settings.retry_ms,
+            deadline_ms: settings.deadline_ms,
+            ask_count_max: settings.ask_count_max,
+            jump_max: settings.jump_max,
+            standby: StandbyTimes::default(),
+        }
+    }
+}
+
+impl Default for StandbyTimes {
+    fn default() -> Self {
+        let Standby { silent_ms, behind_ms, behind_count, return_after_ms } = Standby::default();
+        Self { silent_ms, behind_ms, behind_count, return_after_ms }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        let snapshots = snapshots::Limits::default();
+        Self {
+            window_bytes: 64 << 20,
+            segment_bytes: 1 << 20,
+            securities_max: 65_536,
+            snapshots_max: snapshots.count_max,
+            snapshot_bytes_max: snapshots.bytes_max,
+            channel_heartbeat_ms: 3_000,
+            body_bytes_max: frame::BODY_LEN_MAX as u32,
+        }
+    }
+}
+
+impl Default for Subscribers {
+    fn default() -> Self {
+        let session = session::Limits::default();
+        Self {
+            connections_max: 16_384,
+            comp_id: Text::BLANK,
+            accounts: Vec::new(),
+            without_request: WithoutRequest::None,
+            securities_max: 1_024,
+            channels_max: 256,
+            requests_per_minute_max: 60,
+            resends_max: 32,
+            resend_count_max: 100_000,
+            out_bytes_max: 1 << 20,
+            snapshots_timeout_ms: 60_000,
+            ahead_timeout_ms: 10_000,
+            logon_timeout_ms: session.logon_timeout_ms,
+            heartbeat_s_min: session.heart_bt_s_min,
+            heartbeat_s_max: session.heart_bt_s_max,
+            silence_slack_ms: session.silence_slack_ms,
+            body_bytes_max: session.body_len_max,
+        }
+    }
+}
+
+impl service::config::Config for Config {
+    const DEFAULT_TOML: &'static str = include_str!("default.toml");
+
+    fn validate(&self) -> Result<(), Invalid> {
+        self.validate_sources()?;
+        let settings = self.arbitration.settings(&self.sources);
+        settings.check().map_err(|error| Invalid::new("arbitration", error.to_string()))?;
+        let Listen { shards, cores, .. } = &self.listen;
+        if *shards == 0 || *shards > 64 {
+            return Err(Invalid::new("listen.shards", "expected 1 to 64"));
+        }
+        if !cores.is_empty() && cores.len() != *shards {
+            return Err(Invalid::new("listen.cores", "expected one core for each shard, or none"));
+        }
+        let Log { window_bytes, segment_bytes, body_bytes_max, .. } = self.log;
+        if segment_bytes < body_bytes_max as usize + frame::OVERHEAD || segment_bytes > 1 << 30 {
+            return Err(Invalid::new("log.segment_bytes", "expected at least one frame, at most 1 GiB"));
+        }
+        let window_bytes_min = self.sources.len() * TURN_BYTES + 2 * segment_bytes;
+        if window_bytes < window_bytes_min {
+            return Err(Invalid::new("log.window_bytes", format!("expected at least {window_bytes_min}")));
+        }
+        self.subscribers.validate()
+    }
+}
+
+impl Config {
+    fn validate_sources(&self) -> Result<(), Invalid> {
+        if self.sources.is_empty() || self.sources.len() > SOURCES_MAX {
+            return Err(Invalid::new("sources", format!("expected 1 to {SOURCES_MAX}")));
+        }
+        for (index, source) in self.sources.iter().enumerate() {
+            let key = |name| format!("sources[{index}].{name}");
+            if self.sources[..index].iter().any(|other| other.name == source.name) {
+                return Err(Invalid::new(key("name"), "expected a name that no other source has"));
+            }
+            if source.heartbeat_s == 0 {
+                return Err(Invalid::new(key("heartbeat_s"), "expected at least 1"));
+            }
+            if source.backoff_min_ms == 0 || source.backoff_max_ms < source.backoff_min_ms {
+                return Err(Invalid::new(key("backoff_min_ms"), "expected 1 to backoff_max_ms"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn upstream_session(&self) -> session::Limits {
+        session::Limits {
+            body_len_max: self.log.body_bytes_max,
+            heart_bt_s_max: u16::MAX,
+            ..session::Limits::default()
+        }
+    }
+}
+
+impl Arbitration {
+    pub(crate) fn settings(&self, sources: &[Source]) -> arbiter::Settings {
+        let mut resends = [true; SOURCES_MAX];
+        for (resends, source) in resends.iter_mut().zip(sources) {
+            *resends = source.resends;
+        }
+        let StandbyTimes { silent_ms, behind_ms, behind_count, return_after_ms } = self.standby;
+        arbiter::Settings {
+            sources: sources.len(),
+            resends,
+            mode: match self.mode {
+                ModeName::Arbitrated => Mode::Arbitrated,
+                ModeName::Standby => {
+                    Mode::Standby(Standby { silent_ms, behind_ms, behind_count, return_after_ms })
+                }
+            },
+            from: match self.from {
+                FromName::Open => From::Open,
+                FromName::Live => From::Live,
+            },
+            channels_max: self.channels_max,
+            held_count_max: self.held_count_max,
+            held_bytes_max: self.held_bytes_max,
+            patience_ms: self.patience_ms,
+            retry_ms: self.retry_ms,
+            deadline_ms: self.deadline_ms,
+            ask_count_max: self.ask_count_max,
+            jump_max: self.jump_max,
+        }
+    }
+}
+
+impl Log {
+    pub(crate) fn snapshots(&self) -> snapshots::Limits {
+        snapshots::Limits { count_max: self.snapshots_max, bytes_max: self.snapshot_bytes_max }
+    }
+}
+
+impl Subscribers {
+    fn validate(&self) -> Result<(), Invalid> {
+        let nonzero = [
+            ("connections_max", self.connections_max as u64),
+            ("requests_per_minute_max", u64::from(self.requests_per_minute_max)),
+            ("resends_max", self.resends_max as u64),
+            ("resend_count_max", self.resend_count_max),
+            ("logon_timeout_ms", u64::from(self.logon_timeout_ms)),
+            ("heartbeat_s_min", u64::from(self.heartbeat_s_min)),
+        ];
+        if let Some((name, _)) = nonzero.iter().find(|(_, value)| *value == 0) {
+            return Err(Invalid::new(format!("subscribers.{name}"), "expected more than 0"));
+        }
+        if self.heartbeat_s_max < self.heartbeat_s_min {
+            return Err(Invalid::new("subscribers.heartbeat_s_max", "expected at least heartbeat_s_min"));
+        }
+        // Half of it is the mark at which sending pauses; the other half must take one more part.
+        if self.out_bytes_max < 256 << 10 {
+            return Err(Invalid::new("subscribers.out_bytes_max", "expected at least 262144"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn session(&self) -> session::Limits {
+        session::Limits {
+            logon_timeout_ms: self.logon_timeout_ms,
+            silence_slack_ms: self.silence_slack_ms,
+            heart_bt_s_min: self.heartbeat_s_min,
+            heart_bt_s_max: self.heartbeat_s_max,
+            body_len_max: self.body_bytes_max,
+            ..session::Limits::default()
+        }
+    }
+
+    pub(crate) fn subscription(&self) -> subscription::Limits {
+        subscription::Limits { securities_max: self.securities_max, channels_max: self.channels_max }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service::config::{Config as _, check_default, parse};
+
+    fn error(text: &str) -> String {
+        parse::<Config>(text, "feed.toml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_default_text_is_the_default() {
+        check_default::<Config>().unwrap();
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_where_it_stands() {
+        assert!(error("sources = []").starts_with("feed.toml:1:11: `sources`"));
+        let twice = "[[sources]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n".repeat(2);
+        assert!(error(&twice).starts_with("feed.toml:5:8: `sources[1].name`"), "{}", error(&twice));
+        assert!(error("[arbitration]\nmode = \"both\"").starts_with("feed.toml:2:8: unknown variant"));
+        assert!(error("[arbitration]\nretry_ms = 0").contains("retry_ms must not be 0"));
+        assert!(error("[log]\nwindow_bytes = 4096").starts_with("feed.toml:2:16: `log.window_bytes`"));
+        assert!(error("[listen]\nshards = 2\ncores = [1]").starts_with("feed.toml:3:9: `listen.cores`"));
+        assert!(error("[subscribers]\ncomp_id = \"通道\"").contains("not printable ASCII"));
+        assert!(error("[subscribers]\nsecurity_max = 1").starts_with("feed.toml:2:1: unknown field"));
+    }
+
+    #[test]
+    fn a_password_does_not_print() {
+        let text = "[[subscribers.accounts]]\ncomp_id = \"a\"\npassword = \"hush\"\n";
+        let config = parse::<Config>(text, "feed.toml").unwrap();
+        assert!(!format!("{config:?}").contains("hush"));
+        assert!(config.subscribers.accounts[0].password.is(&Password::new(b"hush").unwrap()));
+        assert!(Config::default().validate().is_ok());
+    }
+}

@@ -1,0 +1,480 @@
+//! The subscribers of one shard: logon, subscription, snapshots, resends, heartbeats, and the end of each.
+//!
+//! What flows is not here: a subscriber that follows the log is served by its shard from the log's own bytes.
+
+use crate::config;
+use crate::ingest::{LOG, gap_notice};
+use crate::metrics::Metrics;
+use crate::place::Place;
+use crate::replay::{Part, Replay, answer};
+use crate::securities::Securities;
+use crate::snapshots::Progress;
+use crate::subscriber::{Allowance, Stage, Subscriber};
+use crate::subscription::{SlowReader, Subscription};
+use crate::view::View;
+use flow::{Cursor, Filter, FindError, Selection, Seq, Tag};
+use shard::{ConnId, Cx, Overrun, Reason};
+use std::net::SocketAddr;
+use wire::szse::code::{BusinessRejectReason, ResendStatus, SessionStatus, VERSION_MARKET_DATA};
+use wire::szse::ext::{GapReason, MarketDataRequest, MarketDataRequestAck, RequestStatus};
+use wire::szse::market::{BusinessReject, Resend};
+use wire::szse::session::{Event, LogonRefusal, Session, SessionError};
+use wire::szse::{Frame, GroupMessage, I64, Logon, Message, Text, U32, frame};
+
+/// Bytes of snapshots in one part, about.
+const SNAPSHOT_BYTES_PER_PART: usize = 64 << 10;
+
+/// The subscribers of one shard.
+pub(crate) struct Fanout {
+    config: config::Subscribers,
+    /// By the connection's index.
+    subscribers: Vec<Option<Box<Subscriber>>>,
+    /// Those that have something to be done each turn.
+    busy: Vec<ConnId>,
+    securities: Securities,
+    /// What a session answers; empty between calls.
+    out: Vec<u8>,
+    metrics: Metrics,
+    draining: bool,
+}
+
+impl Fanout {
+    pub(crate) fn new(config: config::Subscribers, securities: Securities, metrics: Metrics) -> Self {
+        Self {
+            config,
+            subscribers: Vec::new(),
+            busy: Vec::new(),
+            securities,
+            out: Vec::new(),
+            metrics,
+            draining: false,
+        }
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn on_open(&mut self, cx: &mut Cx, id: ConnId, peer: SocketAddr) {
+        let now_ns = cx.now_ns();
+        if id.index() >= self.subscribers.len() {
+            self.subscribers.resize_with(id.index() + 1, || None);
+        }
+        let session = Session::acceptor(self.config.session(), now_ns);
+        let requests = Allowance::new(self.config.requests_per_minute_max, now_ns);
+        self.subscribers[id.index()] = Some(Box::new(Subscriber::new(id, peer, session, requests, now_ns)));
+    }
+
+    /// Bytes of a subscriber.
+    pub(crate) fn on_data(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        id: ConnId,
+        data: &[u8],
+    ) -> Result<usize, Reason> {
+        let Some(mut subscriber) = self.take(id) else { return Ok(data.len()) };
+        let done = self.receive(cx, view, &mut subscriber, data);
+        self.flush(cx, id);
+        self.put_back(subscriber);
+        done
+    }
+
+    fn receive(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        subscriber: &mut Subscriber,
+        data: &[u8],
+    ) -> Result<usize, Reason> {
+        let now_ns = cx.now_ns();
+        let mut consumed = 0;
+        loop {
+            let received = subscriber.session.receive(&data[consumed..], now_ns, &mut self.out);
+            let Some(received) = received.map_err(|error| Reason::App(error.text()))? else {
+                return Ok(consumed);
+            };
+            consumed += received.consumed;
+            match received.event {
+                Event::LogonRequest(logon) => self.log_on(cx, view, subscriber, logon)?,
+                Event::Message(frame) => self.message(cx, view, subscriber, &frame)?,
+                Event::Heartbeat => {}
+                Event::LoggedOut(_) => return Err(Reason::App("logged out")),
+                Event::LoggedOn(_) | Event::LogonRefused(_) => unreachable!("only an initiator is answered"),
+            }
+        }
+    }
+
+    fn log_on(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        subscriber: &mut Subscriber,
+        logon: &Logon,
+    ) -> Result<(), Reason> {
+        if let Err(refusal) = self.admit(logon) {
+            subscriber.session.refuse(refusal, &mut self.out);
+            return Err(Reason::App(refusal.text()));
+        }
+        subscriber.name = logon.sender_comp_id;
+        subscriber.logged_on = true;
+        subscriber.session.accept(VERSION_MARKET_DATA, cx.now_ns(), &mut self.out);
+        self.metrics.subscribers.inc();
+        if self.config.without_request == config::WithoutRequest::All {
+            self.subscribe(cx, view, subscriber, Subscription::everything());
+        }
+        Ok(())
+    }
+
+    fn admit(&self, logon: &Logon) -> Result<(), LogonRefusal> {
+        if self.draining {
+            return Err(LogonRefusal::NotNow);
+        }
+        let ours = self.config.comp_id.is_blank() || logon.target_comp_id == self.config.comp_id;
+        let accounts = &self.config.accounts;
+        let account = accounts.iter().find(|account| account.comp_id == logon.sender_comp_id);
+        let known =
+            accounts.is_empty() || account.is_some_and(|account| account.password.is(&logon.password));
+        if ours && known { Ok(()) } else { Err(LogonRefusal::Credentials) }
+    }
+
+    fn message(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        subscriber: &mut Subscriber,
+        frame: &Frame<'_>,
+    ) -> Result<(), Reason> {
+        match frame.msg_type {
+            MarketDataRequest::MSG_TYPE => match frame.group() {
+                Ok(request) => self.request(cx, view, subscriber, &request),
+                Err(error) => Err(self.end(subscriber, SessionError::Frame(error))),
+            },
+            Resend::MSG_TYPE => match frame.view() {
+                Ok(request) => {
+                    self.resend(subscriber, request);
+                    Ok(())
+                }
+                Err(error) => Err(self.end(subscriber, SessionError::Frame(error))),
+            },
+            msg_type => {
+                self.metrics.subscriber_unknown.inc();
+                let reject = BusinessReject {
+                    ref_seq_num: I64::new(subscriber.session.received() as i64),
+                    ref_msg_type: U32::new(msg_type),
+                    business_reject_reason: BusinessRejectReason::UNSUPPORTED_MESSAGE,
+                    ..BusinessReject::default()
+                };
+                frame::encode(&reject, &mut self.out);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends a session whose peer is not to be trusted with where the next frame begins.
+    fn end(&mut self, subscriber: &mut Subscriber, error: SessionError) -> Reason {
+        subscriber.session.end(error.session_status(), error.text(), &mut self.out);
+        Reason::App(error.text())
+    }
+
+    fn request(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        subscriber: &mut Subscriber,
+        request: &MarketDataRequest<'_>,
+    ) -> Result<(), Reason> {
+        if !subscriber.requests.take(cx.now_ns()) {
+            let why = "too many requests";
+            subscriber.session.end(SessionStatus::OTHER, why, &mut self.out);
+            return Err(Reason::App(why));
+        }
+        let parsed = Subscription::parse(request, &self.config.subscription(), &mut self.securities);
+        let (status, text) = match &parsed {
+            Err(error) => (error.status(), error.to_string()),
+            Ok(subscription) if !may_begin(cx, view, subscription) => {
+                (RequestStatus::NO_LONGER_HELD, "no longer held".to_owned())
+            }
+            Ok(_) => (RequestStatus::ACCEPTED, String::new()),
+        };
+        self.metrics.requests.with_label_values(&[status.name().unwrap_or("?")]).inc();
+        let ack = MarketDataRequestAck {
+            request_id: request.head.request_id,
+            status,
+            text: Text::truncated(&text),
+        };
+        frame::encode(&ack, &mut self.out);
+        if let (Ok(subscription), RequestStatus::ACCEPTED) = (parsed, status) {
+            self.subscribe(cx, view, subscriber, subscription);
+        }
+        Ok(())
+    }
+
+    fn resend(&mut self, subscriber: &mut Subscriber, request: &Resend) {
+        let room = subscriber.replays.len() < self.config.resends_max;
+        let refused = match Replay::new(request, self.config.resend_count_max) {
+            Ok(replay) if room => {
+                subscriber.replays.push_back(replay);
+                return;
+            }
+            // Neither yes nor no: it may ask again.
+            Ok(_) => answer(request, ResendStatus::NONE, "too many at once"),
+            Err(refused) => refused,
+        };
+        self.metrics.resends.with_label_values(&[refused.resend_status.name().unwrap_or("?")]).inc();
+        frame::encode(&refused, &mut self.out);
+    }
+
+    /// A subscription stands from now on, in place of the one before.
+    fn subscribe(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        subscriber: &mut Subscriber,
+        subscription: Subscription,
+    ) {
+        let id = subscriber.id;
+        self.flush(cx, id);
+        if matches!(subscriber.stage, Stage::Following) {
+            // What it followed ends here; there is no way to follow nothing but this.
+            cx.attach(id, LOG, Cursor::at(view.end()), Selection::new(Filter::lanes([])));
+        }
+        let ends = subscription.filter.is_none();
+        let snapshots = subscription.want_snapshots && !ends;
+        subscriber.subscription = Some(subscription);
+        subscriber.stage = Stage::Idle;
+        if snapshots {
+            let deadline_ns = cx.now_ns() + self.config.snapshots_timeout_ms * 1_000_000;
+            subscriber.stage = Stage::Snapshots { progress: Progress::start(view.end()), deadline_ns };
+        } else if !ends {
+            self.follow(cx, view, subscriber);
+        }
+    }
+
+    /// Lets a subscriber follow the log from where it wants to, as soon as that is here.
+    fn follow(&mut self, cx: &mut Cx, view: &View, subscriber: &mut Subscriber) {
+        let Some(subscription) = &subscriber.subscription else { return };
+        let place = Place::of(cx, view, &subscription.starts);
+        if !place.missed.is_empty() && subscription.slow_reader == SlowReader::Disconnect {
+            cx.close(subscriber.id, Reason::Overrun);
+        } else if place.ahead {
+            let deadline_ns = cx.now_ns() + self.config.ahead_timeout_ms * 1_000_000;
+            subscriber.stage = Stage::Ahead { place: Box::new(place), deadline_ns };
+        } else {
+            attach(cx, subscriber, &place);
+        }
+    }
+
+    /// What is to be done for the subscribers each turn. Returns whether the next turn is to follow at once.
+    pub(crate) fn on_turn_end(&mut self, cx: &mut Cx, view: &View) -> bool {
+        let mut more = false;
+        let mut busy = std::mem::take(&mut self.busy);
+        busy.retain(|id| {
+            let Some(mut subscriber) = self.take(*id) else { return false };
+            more |= self.work(cx, view, &mut subscriber);
+            subscriber.busy = subscriber.has_work();
+            let keep = subscriber.busy;
+            self.subscribers[id.index()] = Some(subscriber);
+            keep
+        });
+        busy.append(&mut self.busy);
+        self.busy = busy;
+        more
+    }
+
+    /// One subscriber's part of a turn.
+    fn work(&mut self, cx: &mut Cx, view: &View, subscriber: &mut Subscriber) -> bool {
+        let id = subscriber.id;
+        // Beyond half of what may wait it is for the reader to make room: see `on_drained`.
+        let room = cx.waiting_bytes(id) <= self.config.out_bytes_max / 2;
+        let mut more = false;
+        if let (true, Some(replay)) = (room, subscriber.replays.front_mut()) {
+            if let Part::Done(status, frames) = replay.part(cx.log(LOG), &mut self.out) {
+                subscriber.replays.pop_front();
+                self.metrics.resends.with_label_values(&[status.name().unwrap_or("?")]).inc();
+                self.metrics.resent_frames.inc_by(frames);
+            }
+            more |= !subscriber.replays.is_empty();
+        }
+        let now_ns = cx.now_ns();
+        match std::mem::replace(&mut subscriber.stage, Stage::Idle) {
+            Stage::Snapshots { deadline_ns, .. } if now_ns >= deadline_ns => {
+                cx.close(id, Reason::App("snapshots not taken in time"));
+            }
+            Stage::Snapshots { progress, deadline_ns } if room => {
+                more |= self.snapshots(cx, view, subscriber, progress, deadline_ns);
+            }
+            Stage::Ahead { place, deadline_ns } if now_ns >= deadline_ns || place.is_here(view) => {
+                attach(cx, subscriber, &place);
+            }
+            stage => subscriber.stage = stage,
+        }
+        self.flush(cx, id);
+        more
+    }
+
+    fn snapshots(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        subscriber: &mut Subscriber,
+        progress: Progress,
+        deadline_ns: u64,
+    ) -> bool {
+        let subscription = subscriber.subscription.as_ref();
+        let Some(filter) = subscription.and_then(|subscription| subscription.filter.as_ref()) else {
+            return false;
+        };
+        let out = &mut self.out;
+        let send = |frame: &[u8]| out.extend_from_slice(frame);
+        match view.snapshots.after(progress, filter, view.end(), SNAPSHOT_BYTES_PER_PART, send) {
+            Some(progress) => {
+                subscriber.stage = Stage::Snapshots { progress, deadline_ns };
+                true
+            }
+            None => {
+                self.flush(cx, subscriber.id);
+                subscriber.stage = Stage::Idle;
+                self.follow(cx, view, subscriber);
+                false
+            }
+        }
+    }
+
+    /// Sends what the session, or the answers, have left.
+    fn flush(&mut self, cx: &mut Cx, id: ConnId) {
+        if !self.out.is_empty() {
+            cx.send(id, |out| out.append(&mut self.out));
+        }
+    }
+
+    fn take(&mut self, id: ConnId) -> Option<Box<Subscriber>> {
+        let slot = self.subscribers.get_mut(id.index())?;
+        slot.take_if(|subscriber| subscriber.id == id)
+    }
+
+    fn put_back(&mut self, mut subscriber: Box<Subscriber>) {
+        if subscriber.has_work() && !subscriber.busy {
+            subscriber.busy = true;
+            self.busy.push(subscriber.id);
+        }
+        let index = subscriber.id.index();
+        self.subscribers[index] = Some(subscriber);
+    }
+}
+
+/// The life of the subscribers' connections.
+impl Fanout {
+    /// Time has passed: heartbeats, deadlines, and readers that were left behind.
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx) {
+        let now_ns = cx.now_ns();
+        let held = cx.log(LOG).end() - cx.log(LOG).start();
+        for index in 0..self.subscribers.len() {
+            let Some(subscriber) = &mut self.subscribers[index] else { continue };
+            let id = subscriber.id;
+            if let Some((_, sent_ns)) = cx.last_active_ns(id) {
+                subscriber.session.sent(sent_ns);
+            }
+            let alive = subscriber.session.on_timeout(now_ns, &mut self.out);
+            // A reader that takes nothing is not met by the loop: its window has to be watched.
+            let policy = subscriber.subscription.as_ref().map(|subscription| subscription.slow_reader);
+            let lost = policy == Some(SlowReader::Disconnect) && cx.behind(id) > held;
+            self.flush(cx, id);
+            if let Err(error) = alive {
+                cx.close(id, Reason::App(error.text()));
+            } else if lost {
+                cx.close(id, Reason::Overrun);
+            }
+        }
+    }
+
+    /// Who was told to wait has taken all.
+    pub(crate) fn on_drained(&mut self, id: ConnId) -> bool {
+        self.subscribers
+            .get(id.index())
+            .is_some_and(|slot| slot.as_ref().is_some_and(|s| s.id == id && s.busy))
+    }
+
+    /// A reader's place was let go.
+    pub(crate) fn on_overrun(
+        &mut self,
+        cx: &mut Cx,
+        view: &View,
+        id: ConnId,
+        at: Seq,
+        was: &Selection,
+    ) -> Overrun {
+        let Some(subscriber) = self.subscribers.get(id.index()).and_then(Option::as_ref) else {
+            return Overrun::Disconnect;
+        };
+        let skip = subscriber.subscription.as_ref().is_some_and(|s| s.slow_reader == SlowReader::Skip);
+        if !skip {
+            return Overrun::Disconnect;
+        }
+        self.metrics.skipped.inc();
+        for lane in view.lanes() {
+            let begin = view.next_at(lane.number, at);
+            let probe = Tag { lane: lane.number, number: lane.next, key: Tag::EVERYONE };
+            if !was.filter().passes(probe) {
+                continue;
+            }
+            if let Err(FindError::NoLongerHeld { oldest_number }) = cx.log(LOG).find(lane.number, begin) {
+                let notice = gap_notice(lane.number, begin, oldest_number - 1, GapReason::SLOW_READER);
+                cx.send(id, |out| frame::encode(&notice, out));
+            }
+        }
+        Overrun::Continue(Cursor::at(cx.log(LOG).start()), Selection::new(was.filter().clone()))
+    }
+
+    /// A subscriber's connection has ended.
+    pub(crate) fn on_close(&mut self, id: ConnId, reason: &str) {
+        let Some(subscriber) = self.take(id) else { return };
+        if subscriber.logged_on {
+            self.metrics.subscribers.dec();
+        }
+        self.metrics.subscriber_ended.with_label_values(&[reason]).inc();
+        tracing::debug!(peer = %subscriber.peer, name = %subscriber.name, reason, "subscriber is gone");
+    }
+
+    /// The feed ends: asks everyone to log out.
+    pub(crate) fn on_drain(&mut self, cx: &mut Cx) {
+        self.draining = true;
+        let now_ns = cx.now_ns();
+        for index in 0..self.subscribers.len() {
+            let Some(subscriber) = &mut self.subscribers[index] else { continue };
+            let id = subscriber.id;
+            subscriber.session.log_out(
+                SessionStatus::LOGON_NOT_ALLOWED,
+                "closing down",
+                now_ns,
+                &mut self.out,
+            );
+            let over = subscriber.session.is_closed();
+            self.flush(cx, id);
+            if over {
+                cx.close(id, Reason::App("closing down"));
+            }
+        }
+    }
+
+    /// All subscribers that are there.
+    pub(crate) fn subscribers(&self) -> impl Iterator<Item = &Subscriber> {
+        self.subscribers.iter().flatten().map(Box::as_ref)
+    }
+}
+
+/// Whether what a subscription begins with is held, or need not be.
+fn may_begin(cx: &Cx, view: &View, subscription: &Subscription) -> bool {
+    subscription.slow_reader == SlowReader::Skip
+        || Place::of(cx, view, &subscription.starts).missed.is_empty()
+}
+
+/// Lets a subscriber follow the log from a place on, and tells it what it misses before.
+fn attach(cx: &mut Cx, subscriber: &mut Subscriber, place: &Place) {
+    let filter = subscriber.subscription.as_ref().and_then(|subscription| subscription.filter.clone());
+    let Some(filter) = filter else { return };
+    for &(channel, begin, end) in &place.missed {
+        let notice = gap_notice(channel, begin, end, GapReason::NO_LONGER_HELD);
+        cx.send(subscriber.id, |out| frame::encode(&notice, out));
+    }
+    let selection = Selection::new(filter).from_numbers(place.floors.iter().copied());
+    cx.attach(subscriber.id, LOG, Cursor::at(place.seq), selection);
+    subscriber.stage = Stage::Following;
+}

@@ -1,0 +1,32 @@
+//! The feed as a process: several sources in, one copy in order out to many subscribers.
+
+use clap::Parser;
+use feed::{Config, Server};
+use service::admin::Admin;
+use std::time::Duration;
+
+/// Takes quotes from a primary source and its backups, makes one copy in order of them, and fans it out to thousands
+/// of subscribers. --print-config shows every setting.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    service: service::cli::ServiceArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let Some(config) = args.service.config::<Config>()? else { return Ok(()) };
+    service::telemetry::init(args.service.log_format)?;
+    service::process::raise_file_limit();
+    let host = service::Host::for_process()?;
+    let admin = Admin::bind(&config.admin, &host)?;
+    let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
+    let server = Server::bind(config, &host)?;
+    tracing::info!(address = %server.address(), "subscribers' port");
+    let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
+    let running = server.start()?;
+    service::signals::install(&host.shutdown, || tracing::info!("nothing to reload"))?;
+    running.wait(drain_timeout)?;
+    Ok(())
+}

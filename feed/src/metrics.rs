@@ -1,0 +1,171 @@
+//! Everything that a feed counts, with its meaning.
+
+use crate::arbiter;
+use crate::config;
+use crate::ingest;
+use crate::view::View;
+use service::prometheus::IntCounter;
+
+service::metrics! {
+    /// Everything that a feed counts.
+    pub struct Metrics {
+        /// Whether a source is connected and logged on, by source.
+        source_up: IntGaugeVec = "feed_source_up" ["source"],
+        /// Sessions opened with a source.
+        source_sessions: IntCounterVec = "feed_source_sessions_total" ["source"],
+        /// Connections to a source that ended, and dials that failed, by reason.
+        source_ended: IntCounterVec = "feed_source_ended_total" ["source", "reason"],
+        /// Frames that this source brought first.
+        won: IntCounterVec = "feed_frames_won_total" ["source"],
+        /// Frames of this source whose number was there before.
+        duplicates: IntCounterVec = "feed_frames_duplicate_total" ["source"],
+        /// Frames of this source that fell behind its own numbers: it began again, and is ignored.
+        regressed: IntCounterVec = "feed_frames_regressed_total" ["source"],
+        /// Resend requests made, by source.
+        asked: IntCounterVec = "feed_resends_asked_total" ["source"],
+        /// Resend requests that a source refused.
+        cannot: IntCounterVec = "feed_resends_refused_total" ["source"],
+        /// Frames that had to wait for a number before them, or for the primary.
+        held: IntCounter = "feed_frames_held_total",
+        /// Frames that found no room to wait, and are asked for again.
+        no_room: IntCounter = "feed_frames_no_room_total",
+        /// Bytes of frames that wait now.
+        held_bytes: IntGauge = "feed_held_bytes",
+        /// Numbers too far ahead to be believed.
+        implausible: IntCounter = "feed_numbers_implausible_total",
+        /// Numbers below 0.
+        bad_number: IntCounter = "feed_numbers_negative_total",
+        /// Frames of channels beyond the limit.
+        channel_refused: IntCounter = "feed_channels_refused_total",
+        /// Holes that opened in a channel.
+        gaps: IntCounter = "feed_gaps_total",
+        /// Holes, or parts of them, declared lost.
+        gaps_lost: IntCounter = "feed_gaps_lost_total",
+        /// Numbers declared lost.
+        numbers_lost: IntCounter = "feed_numbers_lost_total",
+        /// Channels that left the primary (standby).
+        failovers: IntCounter = "feed_failovers_total",
+        /// Channels that went back to the primary (standby).
+        returns: IntCounter = "feed_returns_total",
+        /// Messages of sources of a type that is not passed on.
+        unknown_type: IntCounter = "feed_source_messages_unknown_total",
+        /// Snapshots by what became of them.
+        snapshots: IntCounterVec = "feed_snapshots_total" ["outcome"],
+        /// Frames of securities for which the directory has no room.
+        no_key: IntCounter = "feed_frames_without_key_total",
+        /// Entries appended to the log.
+        appended: IntCounter = "feed_log_entries_total",
+        /// Entries that a shard other than the first missed because it was too slow.
+        missed: IntCounter = "feed_log_entries_missed_total",
+        /// Bytes of snapshots held for who comes late, on all shards.
+        snapshot_bytes: IntGauge = "feed_snapshot_bytes",
+
+        /// Subscribers logged on now.
+        subscribers: IntGauge = "feed_subscribers",
+        /// Connections accepted.
+        accepted: IntCounter = "feed_connections_accepted_total",
+        /// Connections closed at once because as many as are allowed were open.
+        refused_full: IntCounter = "feed_connections_refused_total",
+        /// Errors of accepting, such as file limits.
+        accept_errors: IntCounter = "feed_accept_errors_total",
+        /// Subscribers' connections that ended, by reason.
+        subscriber_ended: IntCounterVec = "feed_subscriber_ended_total" ["reason"],
+        /// Messages of subscribers of a type that means nothing here.
+        subscriber_unknown: IntCounter = "feed_subscriber_messages_unknown_total",
+        /// Subscription requests by the status of their answer.
+        requests: IntCounterVec = "feed_requests_total" ["status"],
+        /// Resend requests of subscribers by the status of their answer.
+        resends: IntCounterVec = "feed_subscriber_resends_total" ["status"],
+        /// Frames sent again to subscribers.
+        resent_frames: IntCounter = "feed_subscriber_resent_frames_total",
+        /// Slow readers that were moved on, with a notice of what they missed.
+        skipped: IntCounter = "feed_subscriber_skips_total",
+        /// Bytes read from sources and subscribers.
+        bytes_in: IntCounter = "feed_bytes_in_total",
+        /// Bytes written to sources and subscribers.
+        bytes_out: IntCounter = "feed_bytes_out_total",
+        /// Writes that a socket did not take whole.
+        writes_blocked: IntCounter = "feed_writes_blocked_total",
+    }
+}
+
+/// Carries a shard's own counts over to the metrics: the hot path counts in plain integers, and this adds what is new
+/// once a tick.
+pub(crate) struct Exporter {
+    metrics: Metrics,
+    stats: shard::Stats,
+    ingest: ingest::Counters,
+    arbiter: arbiter::Counters,
+    snapshot_bytes: i64,
+    /// Of each source: won, duplicates, regressed, asked, cannot.
+    sources: Vec<[IntCounter; 5]>,
+}
+
+impl Exporter {
+    pub(crate) fn new(metrics: Metrics, sources: &[config::Source]) -> Self {
+        let of_source = |source: &config::Source| {
+            let vecs =
+                [&metrics.won, &metrics.duplicates, &metrics.regressed, &metrics.asked, &metrics.cannot];
+            vecs.map(|vec| vec.with_label_values(&[source.name.as_str()]))
+        };
+        let sources = sources.iter().map(of_source).collect();
+        Self {
+            metrics,
+            stats: shard::Stats::default(),
+            ingest: ingest::Counters::default(),
+            arbiter: arbiter::Counters::default(),
+            snapshot_bytes: 0,
+            sources,
+        }
+    }
+
+    /// What every shard counts.
+    pub(crate) fn shard(&mut self, stats: shard::Stats, view: &View) {
+        let (metrics, before) = (&self.metrics, std::mem::replace(&mut self.stats, stats));
+        metrics.accepted.inc_by(stats.accepted - before.accepted);
+        metrics.refused_full.inc_by(stats.refused_full - before.refused_full);
+        metrics.accept_errors.inc_by(stats.accept_errors - before.accept_errors);
+        metrics.bytes_in.inc_by(stats.bytes_in - before.bytes_in);
+        metrics.bytes_out.inc_by(stats.bytes_out - before.bytes_out);
+        metrics.writes_blocked.inc_by(stats.writes_blocked - before.writes_blocked);
+        let bytes = view.snapshots.bytes() as i64;
+        metrics.snapshot_bytes.add(bytes - std::mem::replace(&mut self.snapshot_bytes, bytes));
+    }
+
+    /// What the shard with the sources counts.
+    pub(crate) fn ingest(&mut self, ingest: &ingest::Ingest) {
+        let (metrics, now) = (&self.metrics, ingest.counters);
+        let before = std::mem::replace(&mut self.ingest, now);
+        metrics.appended.inc_by(now.appended - before.appended);
+        metrics.unknown_type.inc_by(now.unknown_type - before.unknown_type);
+        metrics.bad_number.inc_by(now.bad_number - before.bad_number);
+        metrics.no_key.inc_by(now.no_key - before.no_key);
+        let snapshots = |outcome, count| metrics.snapshots.with_label_values(&[outcome]).inc_by(count);
+        snapshots("newest", now.snapshots_newest - before.snapshots_newest);
+        snapshots("not kept", now.snapshots_not_kept - before.snapshots_not_kept);
+        snapshots("duplicate", now.snapshots_duplicate - before.snapshots_duplicate);
+        snapshots("no place", now.snapshots_no_place - before.snapshots_no_place);
+        metrics.held_bytes.set(ingest.arbiter.held_bytes() as i64);
+        self.arbiter(ingest.arbiter.counters());
+    }
+
+    fn arbiter(&mut self, now: &arbiter::Counters) {
+        let (metrics, before) = (&self.metrics, std::mem::replace(&mut self.arbiter, *now));
+        metrics.held.inc_by(now.held - before.held);
+        metrics.no_room.inc_by(now.no_room - before.no_room);
+        metrics.implausible.inc_by(now.implausible - before.implausible);
+        metrics.channel_refused.inc_by(now.channel_refused - before.channel_refused);
+        metrics.gaps.inc_by(now.gaps - before.gaps);
+        metrics.gaps_lost.inc_by(now.gaps_lost - before.gaps_lost);
+        metrics.numbers_lost.inc_by(now.numbers_lost - before.numbers_lost);
+        metrics.failovers.inc_by(now.failovers - before.failovers);
+        metrics.returns.inc_by(now.returns - before.returns);
+        for (index, [won, duplicates, regressed, asked, cannot]) in self.sources.iter().enumerate() {
+            won.inc_by(now.won[index] - before.won[index]);
+            duplicates.inc_by(now.duplicates[index] - before.duplicates[index]);
+            regressed.inc_by(now.regressed[index] - before.regressed[index]);
+            asked.inc_by(now.asked[index] - before.asked[index]);
+            cannot.inc_by(now.cannot[index] - before.cannot[index]);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What the operator's port shows of sources and subscribers: GET `/sources` and `/subscribers`, as JSON.
+
+use crate::app::Command;
+use crate::arbiter::ChannelState;
+use crate::ingest::LOG;
+use crate::subscriber::Subscriber;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use shard::{Cx, Handle};
+use std::net::SocketAddr;
+use tokio::sync::oneshot;
+
+/// Subscribers shown of each shard, unless `?count_max=` says otherwise.
+const SUBSCRIBERS_SHOWN: usize = 1_000;
+
+/// A source as the operator sees it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SourceStatus {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    /// `waiting`, `dialling`, `logging on` or `up`.
+    pub(crate) state: &'static str,
+    /// Sessions opened so far.
+    pub(crate) sessions: u64,
+    /// Why it was not connected last; empty while it is up.
+    pub(crate) last_error: String,
+    /// Frames it brought first.
+    pub(crate) won: u64,
+    /// Frames whose number was there before.
+    pub(crate) duplicates: u64,
+    /// Frames below its own numbers.
+    pub(crate) regressed: u64,
+    /// Resend requests made of it.
+    pub(crate) asked: u64,
+    /// Resend requests it refused.
+    pub(crate) refused: u64,
+}
+
+/// A channel as the operator sees it.
+#[derive(Clone, Debug, Serialize)]
+struct ChannelStatus {
+    channel: u16,
+    next: u64,
+    last: u64,
+    held: usize,
+    gap: bool,
+    on_primary: bool,
+    /// The highest number heard from each source.
+    seen: Vec<u64>,
+}
+
+/// A subscriber as the operator sees it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SubscriberStatus {
+    /// Its address.
+    pub(crate) peer: SocketAddr,
+    /// SenderCompID of its logon.
+    pub(crate) name: String,
+    /// `idle`, `snapshots`, `ahead` or `following`.
+    pub(crate) stage: &'static str,
+    /// How long it is connected, seconds.
+    pub(crate) age_s: u64,
+    /// Entries of the log that it has not been sent.
+    pub(crate) behind: u64,
+    /// Bytes besides the log that wait for it.
+    pub(crate) waiting_bytes: usize,
+}
+
+impl SubscriberStatus {
+    pub(crate) fn of(subscriber: &Subscriber, cx: &Cx) -> Self {
+        Self {
+            peer: subscriber.peer,
+            name: subscriber.name.to_string(),
+            stage: subscriber.stage.name(),
+            age_s: (cx.now_ns() - subscriber.since_ns) / 1_000_000_000,
+            behind: cx.behind(subscriber.id).min(cx.log(LOG).end()),
+            waiting_bytes: cx.waiting_bytes(subscriber.id),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Sources {
+    sources: Vec<SourceStatus>,
+    channels: Vec<ChannelStatus>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    count_max: Option<usize>,
+}
+
+/// The shards, the first one first.
+type Shards = std::sync::Arc<[Handle<Command>]>;
+
+/// What a feed adds to the operator's port.
+pub(crate) fn routes(shards: Shards) -> Router {
+    Router::new().route("/sources", get(sources)).route("/subscribers", get(subscribers)).with_state(shards)
+}
+
+async fn sources(State(shards): State<Shards>) -> Result<Json<Sources>, StatusCode> {
+    let (sources, channels) = ask(&shards[0], Command::Sources).await?;
+    let count = sources.len();
+    let channels = channels.into_iter().map(|state| channel(state, count)).collect();
+    Ok(Json(Sources { sources, channels }))
+}
+
+fn channel(state: ChannelState, sources: usize) -> ChannelStatus {
+    let ChannelState { channel, next, last, held, seen, gap, on_primary } = state;
+    ChannelStatus { channel, next, last, held, gap, on_primary, seen: seen[..sources].to_vec() }
+}
+
+async fn subscribers(
+    State(shards): State<Shards>,
+    Query(shown): Query<Shown>,
+) -> Result<Json<Vec<SubscriberStatus>>, StatusCode> {
+    let count_max = shown.count_max.unwrap_or(SUBSCRIBERS_SHOWN);
+    let mut all = Vec::new();
+    for shard in shards.iter() {
+        all.extend(ask(shard, |reply| Command::Subscribers(count_max, reply)).await?);
+    }
+    Ok(Json(all))
+}
+
+/// Asks a shard; it answers between two turns.
+async fn ask<T>(
+    shard: &Handle<Command>,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, StatusCode> {
+    let (reply, answer) = oneshot::channel();
+    shard.send(command(reply)).map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
+    answer.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+}

@@ -1,0 +1,10 @@
+//! A whole feed on real loopback sockets: what comes in from sources, and what each subscriber gets.
+
+#![allow(clippy::unwrap_used)] // A test fails where it unwraps.
+
+mod bad_peers;
+mod slow_readers;
+mod sources;
+mod subscribers;
+mod support;
+mod whole;
