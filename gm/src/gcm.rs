@@ -4,7 +4,7 @@ mod lanes;
 #[cfg(test)]
 mod tests;
 
-pub use lanes::{LANES, Lane, seal_lanes};
+pub use lanes::{LANES, Lane, Lanes, seal_lanes};
 
 use crate::ghash::{self, Hasher, length_block};
 use crate::sm4::{self, Backend, BackendUnavailable, backend::dispatch};

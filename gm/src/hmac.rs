@@ -40,10 +40,15 @@ impl Key {
     /// The code of the concatenation of `pieces`.
     #[must_use]
     pub fn tag(&self, pieces: &[&[u8]]) -> Digest {
+        self.tag_chained(&[], pieces, &[])
+    }
+
+    /// The code of `first`, all of `middle` and `last`, one behind the other.
+    pub(crate) fn tag_chained(&self, first: &[u8], middle: &[&[u8]], last: &[u8]) -> Digest {
         let mut inner = self.inner.clone();
-        for piece in pieces {
-            inner.update(piece);
-        }
+        inner.update(first);
+        middle.iter().for_each(|piece| inner.update(piece));
+        inner.update(last);
         let mut outer = self.outer.clone();
         outer.update(&inner.finish());
         outer.finish()

@@ -14,11 +14,14 @@
 )]
 
 pub mod ccm;
+mod der;
 pub mod gcm;
 mod ghash;
 pub mod hmac;
 pub mod sm2;
 pub mod sm3;
 pub mod sm4;
+pub mod tls;
 #[cfg(test)]
 mod vectors;
+pub mod x509;

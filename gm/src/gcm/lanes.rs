@@ -24,28 +24,29 @@ pub struct Lane<'a> {
     pub sealed: &'a mut [u8],
 }
 
+/// The connections of one pass; empty places cost nothing but their share of the register.
+pub type Lanes<'a> = [Option<Lane<'a>>; LANES];
+
 /// Seals `plain` and `aad` for every lane, as [`Key::seal`] would one by one.
 ///
 /// # Panics
-/// When there are more than [`LANES`] lanes, or a `sealed` is not as long as it must be.
-pub fn seal_lanes(lanes: &mut [Lane<'_>], aad: &[u8], plain: &[u8]) {
-    assert!(lanes.len() <= LANES, "more lanes than a register has");
-    for lane in lanes.iter() {
+/// When a `sealed` is not as long as it must be.
+pub fn seal_lanes(lanes: &mut Lanes<'_>, aad: &[u8], plain: &[u8]) {
+    for lane in lanes.iter().flatten() {
         assert_eq!(lane.sealed.len(), plain.len() + TAG_BYTES, "room for ciphertext and tag");
     }
-    let Some(first) = lanes.first().map(|lane| lane.key) else { return };
+    let mut present = lanes.iter().flatten().map(|lane| lane.key);
+    let Some(first) = present.next() else { return };
     let backend = first.cipher.backend();
-    if lanes.len() == 1
-        || plain.len() >= ALONE_BYTES_MIN
-        || lanes.iter().any(|lane| lane.key.cipher.backend() != backend)
-    {
+    let alike = present.clone().all(|key| key.cipher.backend() == backend);
+    if present.next().is_none() || !alike || plain.len() >= ALONE_BYTES_MIN {
         return seal_in_turn(lanes, aad, plain);
     }
     seal_together(backend, first, lanes, aad, plain);
 }
 
-fn seal_in_turn(lanes: &mut [Lane<'_>], aad: &[u8], plain: &[u8]) {
-    for lane in lanes {
+fn seal_in_turn(lanes: &mut Lanes<'_>, aad: &[u8], plain: &[u8]) {
+    for lane in lanes.iter_mut().flatten() {
         let (text, tag) = lane.sealed.split_at_mut(plain.len());
         text.copy_from_slice(plain);
         tag.copy_from_slice(&lane.key.seal(&lane.nonce, aad, text));
@@ -53,12 +54,14 @@ fn seal_in_turn(lanes: &mut [Lane<'_>], aad: &[u8], plain: &[u8]) {
 }
 
 #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
-fn seal_together(backend: Backend, first: &Key, lanes: &mut [Lane<'_>], aad: &[u8], plain: &[u8]) {
+fn seal_together(backend: Backend, first: &Key, lanes: &mut Lanes<'_>, aad: &[u8], plain: &[u8]) {
     let mut keys = [first.cipher.round_keys(); LANES];
     let mut nonces = [[0; 16]; LANES];
     for ((key, nonce), lane) in keys.iter_mut().zip(&mut nonces).zip(lanes.iter()) {
-        *key = lane.key.cipher.round_keys();
-        nonce[..NONCE_BYTES].copy_from_slice(&lane.nonce);
+        if let Some(lane) = lane {
+            *key = lane.key.cipher.round_keys();
+            nonce[..NONCE_BYTES].copy_from_slice(&lane.nonce);
+        }
     }
     dispatch!(backend, seal_lanes(&keys, nonces, aad, plain, lanes), seal_in_turn(lanes, aad, plain));
 }

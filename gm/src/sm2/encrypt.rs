@@ -2,7 +2,8 @@
 
 use super::multiply::{multiply, multiply_base};
 use super::scalar::Scalar;
-use super::{PublicKey, RandomUnavailable, SecretKey, der, random_scalar};
+use super::{PublicKey, RandomUnavailable, SecretKey, random_scalar};
+use crate::der;
 use crate::sm3::{DIGEST_BYTES, Digest, Sm3};
 use subtle::ConstantTimeEq;
 use thiserror::Error;

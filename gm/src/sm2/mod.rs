@@ -3,12 +3,12 @@
 //! The arithmetic is our own ([`field`]: Montgomery form with a reduction of shifts; [`multiply`]: a table of the base
 //! point). Everything that touches a secret is constant time; verifying is not, as it touches none.
 
-mod der;
 mod encrypt;
 mod field;
 mod key;
 mod limbs;
 mod multiply;
+mod pkcs8;
 mod point;
 mod scalar;
 mod sign;
@@ -17,6 +17,8 @@ mod tests;
 
 pub use encrypt::{CiphertextFormat, DecryptError, EncryptError, MESSAGE_BYTES_MAX};
 pub use key::{EphemeralKey, InvalidPublicKey, InvalidSecretKey, PublicKey, SecretKey};
+pub(crate) use pkcs8::ALGORITHM as KEY_ALGORITHM;
+pub use pkcs8::KeyDecodeError;
 pub use sign::{InvalidSignature, Signature};
 
 use thiserror::Error;

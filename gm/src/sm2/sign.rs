@@ -3,7 +3,8 @@
 use super::key::plus_order;
 use super::multiply::{multiply_base, multiply_sum_public};
 use super::scalar::Scalar;
-use super::{PublicKey, RandomUnavailable, SecretKey, der, random_scalar};
+use super::{PublicKey, RandomUnavailable, SecretKey, random_scalar};
+use crate::der;
 use crate::sm3::{Digest, Sm3};
 use thiserror::Error;
 use zeroize::Zeroize;

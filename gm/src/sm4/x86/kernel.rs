@@ -1,7 +1,7 @@
 //! Hot path: the rounds of SM4 and the one pass of GCM. No allocation, no branch on data.
 
 use super::{ENTERING, LANES, LEAVING, NIBBLE, broadcast128, load256, store256, tee};
-use crate::gcm::{Direction, Lane};
+use crate::gcm::{Direction, Lanes};
 use crate::ghash::x86::{self as ghash, Product};
 use crate::ghash::{Key, POWERS, length_block};
 #[allow(clippy::wildcard_imports, reason = "instructions, named after what they do")]
@@ -204,7 +204,7 @@ fn gather_round_keys(keys: &[&[u32; 32]; LANES]) -> [Set; 8] {
 /// Gives every lane one block: the mask of its tag (block 0), or a block of ciphertext.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn scatter(set: Set, number: usize, plain: &[u8], lanes: &mut [Lane<'_>], masks: &mut [[u8; 16]; LANES]) {
+fn scatter(set: Set, number: usize, plain: &[u8], lanes: &mut Lanes<'_>, masks: &mut [[u8; 16]; LANES]) {
     let mut block = [0; 16];
     let start = 16 * number.saturating_sub(1);
     let len = if number == 0 { 0 } else { (plain.len() - start).min(16) };
@@ -214,7 +214,7 @@ fn scatter(set: Set, number: usize, plain: &[u8], lanes: &mut [Lane<'_>], masks:
         let mut pair = [0; 32];
         store256(&mut pair, _mm256_xor_si256(stream, plain));
         for (lane, half) in [i, i + 4].into_iter().zip(pair.as_chunks::<16>().0) {
-            match lanes.get_mut(lane) {
+            match &mut lanes[lane] {
                 Some(lane) if len > 0 => lane.sealed[start..start + len].copy_from_slice(&half[..len]),
                 _ => masks[lane] = *half,
             }
@@ -425,7 +425,7 @@ macro_rules! kernel {
                 nonces: [[u8; 16]; LANES],
                 aad: &[u8],
                 plain: &[u8],
-                lanes: &mut [Lane<'_>],
+                lanes: &mut Lanes<'_>,
             ) {
                 let keys = gather_round_keys(keys);
                 let [a, b, c, _] = gather(nonces);
@@ -453,6 +453,7 @@ macro_rules! kernel {
                 }
                 let lengths = length_block(aad.len(), plain.len());
                 for (lane, mask) in lanes.iter_mut().zip(masks) {
+                    let Some(lane) = lane else { continue };
                     let (text, tag) = lane.sealed.split_at_mut(plain.len());
                     let sum = ghash::absorb(lane.key.hash(), _mm_setzero_si128(), [aad, text, &lengths]);
                     let sum = ghash::to_bytes(sum);

@@ -1,7 +1,7 @@
-//! The little DER that signatures and ciphertexts need, strict: one encoding for one value.
+//! The little DER that signatures, keys and ciphertexts need, strict: one encoding for one value.
 
 /// Takes one element with the tag off the front: its contents.
-pub(super) fn take<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
+pub(crate) fn take<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     let (&found, rest) = input.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
@@ -26,7 +26,7 @@ pub(super) fn take<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
 }
 
 /// A non-negative INTEGER of at most 32 bytes.
-pub(super) fn take_number(input: &mut &[u8]) -> Option<[u8; 32]> {
+pub(crate) fn take_number(input: &mut &[u8]) -> Option<[u8; 32]> {
     let contents = take(input, 2)?;
     let digits = match contents {
         [0, second, ..] if *second < 0x80 => return None,
@@ -41,7 +41,7 @@ pub(super) fn take_number(input: &mut &[u8]) -> Option<[u8; 32]> {
 }
 
 /// Appends an element.
-pub(super) fn put(output: &mut Vec<u8>, tag: u8, contents: &[u8]) {
+pub(crate) fn put(output: &mut Vec<u8>, tag: u8, contents: &[u8]) {
     output.push(tag);
     let [_, _, _, _, _, a, b, c] = (contents.len() as u64).to_be_bytes();
     match contents.len() {
@@ -54,7 +54,7 @@ pub(super) fn put(output: &mut Vec<u8>, tag: u8, contents: &[u8]) {
 }
 
 /// Appends a non-negative INTEGER.
-pub(super) fn put_number(output: &mut Vec<u8>, number: &[u8; 32]) {
+pub(crate) fn put_number(output: &mut Vec<u8>, number: &[u8; 32]) {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count().min(31);
     let mut contents = vec![0];
     contents.extend(&number[zeros..]);

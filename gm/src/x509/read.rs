@@ -1,0 +1,104 @@
+//! Reading certificates, as far as issuing and showing need it. Checking chains is webpki's work, not ours.
+
+use crate::der;
+use crate::sm2::{DEFAULT_ID, PublicKey, Signature};
+use thiserror::Error;
+
+/// The bytes are not an X.509 certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not an X.509 certificate")]
+pub struct Malformed;
+
+/// The parts of a certificate, as slices of its DER. The names are whole elements, the rest contents.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificate<'a> {
+    body: &'a [u8],
+    pub(super) serial: &'a [u8],
+    pub(super) issuer: &'a [u8],
+    pub(super) validity: &'a [u8],
+    subject: &'a [u8],
+    pub(super) key: &'a [u8],
+    pub(super) extensions: &'a [u8],
+    pub(super) signature_algorithm: &'a [u8],
+    signature: &'a [u8],
+}
+
+/// Takes one element with any tag: the whole of it.
+pub(super) fn take_whole<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
+    let before = *input;
+    der::take(input, tag)?;
+    before.get(..before.len() - input.len())
+}
+
+impl<'a> Certificate<'a> {
+    /// From DER.
+    ///
+    /// # Errors
+    /// When it is not a certificate of version 3.
+    pub fn from_der(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        Self::parse(bytes).ok_or(Malformed)
+    }
+
+    fn parse(mut bytes: &'a [u8]) -> Option<Self> {
+        let mut whole = der::take(&mut bytes, 0x30)?;
+        let body = take_whole(&mut whole, 0x30)?;
+        let signature_algorithm = der::take(&mut whole, 0x30)?;
+        let [0, signature @ ..] = der::take(&mut whole, 3)? else { return None };
+        let mut rest = der::take(&mut &*body, 0x30)?;
+        der::take(&mut rest, 0xa0)?;
+        let serial = der::take(&mut rest, 2)?;
+        der::take(&mut rest, 0x30)?;
+        let issuer = take_whole(&mut rest, 0x30)?;
+        let validity = der::take(&mut rest, 0x30)?;
+        let subject = take_whole(&mut rest, 0x30)?;
+        let key = take_whole(&mut rest, 0x30)?;
+        let extensions = match rest.first() {
+            None => &[],
+            Some(_) => der::take(&mut der::take(&mut rest, 0xa3)?, 0x30)?,
+        };
+        Some(Self {
+            body,
+            serial,
+            issuer,
+            validity,
+            subject,
+            key,
+            extensions,
+            signature_algorithm,
+            signature,
+        })
+    }
+
+    /// The subject's Name in DER.
+    #[must_use]
+    pub fn subject(&self) -> &'a [u8] {
+        self.subject
+    }
+
+    /// The key, if it is on curveSM2.
+    #[must_use]
+    pub fn public_key(&self) -> Option<PublicKey> {
+        PublicKey::from_spki_der(self.key).ok()
+    }
+
+    /// Whether `issuer` signed it with the default identifier.
+    #[must_use]
+    pub fn is_signed_by(&self, issuer: &PublicKey) -> bool {
+        Signature::from_der(self.signature)
+            .is_ok_and(|signature| issuer.verify(DEFAULT_ID, self.body, &signature).is_ok())
+    }
+
+    /// The value of the extension with this OID (its contents), if it is there.
+    pub(super) fn extension(&self, oid: &[u8]) -> Option<&'a [u8]> {
+        let mut rest = self.extensions;
+        while let Some(mut extension) = der::take(&mut rest, 0x30) {
+            if der::take(&mut extension, 6) == Some(oid) {
+                if extension.first() == Some(&1) {
+                    der::take(&mut extension, 1)?;
+                }
+                return der::take(&mut extension, 4);
+            }
+        }
+        None
+    }
+}
