@@ -35,8 +35,8 @@
 //!     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
 //!     let server = Server::bind(config, &host)?;
 //!     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
-//!     let running = server.start()?;
 //!     service::signals::install(&host.shutdown, || tracing::info!("nothing to reload"))?;
+//!     let running = server.start()?;
 //!     running.wait(drain_timeout)?;                           // until SIGTERM, then drains
 //!     Ok(())
 //! }

@@ -4,6 +4,8 @@ use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::anyhow;
+
 use crate::shutdown::{Phase, Shutdown};
 
 /// How long threads have to return once told to stop: they only close what they hold. One that
@@ -12,17 +14,25 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A started server: its named threads and its [`Shutdown`].
 ///
-/// A thread that ends by itself before the server is told to drain, by a panic or otherwise, stops
+/// A thread that ends before the server is told to drain, or that fails or panics at any time, stops
 /// the whole server: half a server is worse than a restart.
 #[derive(Debug)]
 pub struct Running {
     shutdown: Shutdown,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<anyhow::Result<()>>>,
 }
 
 /// Why a server did not end in order.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum EndError {
+    /// A thread could not go on.
+    #[error("thread {thread}: {error:#}")]
+    Failed {
+        /// Its name.
+        thread: String,
+        /// Why.
+        error: anyhow::Error,
+    },
     /// A thread panicked; the log has the message.
     #[error("thread {0} panicked")]
     Panicked(String),
@@ -42,12 +52,13 @@ impl Running {
     ///
     /// # Errors
     /// When the system refuses the thread. Those started before go on: stop them with [`Self::stop`].
-    pub fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    pub fn spawn(
+        &mut self,
+        name: &str,
+        run: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
         let ended = EndNotice::new(&self.shutdown);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let _ended = ended;
-            run();
-        })?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || ended.watch(run))?;
         self.threads.push(thread);
         Ok(())
     }
@@ -96,7 +107,11 @@ impl Running {
             if !all_ended && !thread.is_finished() {
                 return Err(EndError::Stuck(name));
             }
-            thread.join().map_err(|_| EndError::Panicked(name))?;
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(EndError::Failed { thread: name, error }),
+                Err(_) => return Err(EndError::Panicked(name)),
+            }
         }
         Ok(())
     }
@@ -112,12 +127,25 @@ impl EndNotice {
         shutdown.thread_started();
         Self { shutdown: shutdown.clone() }
     }
+
+    fn watch(self, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut ended = run();
+        if ended.is_ok() && self.shutdown.phase() == Phase::Running {
+            ended = Err(anyhow!("ended before it was told to"));
+        }
+        if let Err(error) = &ended {
+            let thread = std::thread::current();
+            tracing::error!(thread = thread.name().unwrap_or_default(), "{error:#}");
+            self.shutdown.stop("a thread failed");
+        }
+        ended
+    }
 }
 
 impl Drop for EndNotice {
     fn drop(&mut self) {
-        if std::thread::panicking() || self.shutdown.phase() == Phase::Running {
-            self.shutdown.stop("a thread ended by itself");
+        if std::thread::panicking() {
+            self.shutdown.stop("a thread panicked");
         }
         self.shutdown.thread_ended();
     }
@@ -129,44 +157,59 @@ mod tests {
 
     const GUARD: Duration = Duration::from_secs(60);
 
+    fn running(
+        shutdown: &Shutdown,
+        run: impl FnOnce(Shutdown) -> anyhow::Result<()> + Send + 'static,
+    ) -> Running {
+        let mut running = Running::new(shutdown);
+        let seen = shutdown.clone();
+        running.spawn("worker", move || run(seen)).unwrap();
+        running
+    }
+
+    fn until(phase: Phase) -> impl FnOnce(Shutdown) -> anyhow::Result<()> {
+        move |shutdown| {
+            shutdown.wait(phase);
+            Ok(())
+        }
+    }
+
     #[test]
     fn draining_lets_threads_finish() {
         let shutdown = Shutdown::default();
-        let mut running = Running::new(&shutdown);
-        let seen = shutdown.clone();
-        running.spawn("worker", move || seen.wait(Phase::Draining)).unwrap();
-        running.drain(GUARD).unwrap();
+        running(&shutdown, until(Phase::Draining)).drain(GUARD).unwrap();
         assert_eq!(shutdown.phase(), Phase::Draining, "no thread was left to be stopped");
     }
 
     #[test]
     fn past_the_deadline_threads_are_stopped() {
         let shutdown = Shutdown::default();
-        let mut running = Running::new(&shutdown);
-        running.spawn("worker", move || shutdown.wait(Phase::Stopping)).unwrap();
-        running.drain(Duration::from_millis(1)).unwrap();
+        running(&shutdown, until(Phase::Stopping)).drain(Duration::from_millis(1)).unwrap();
     }
 
     #[test]
     fn a_second_order_ends_the_drain() {
         let shutdown = Shutdown::default();
-        let mut running = Running::new(&shutdown);
-        running
-            .spawn("worker", move || {
-                shutdown.wait(Phase::Draining);
-                shutdown.stop("second signal");
-                shutdown.wait(Phase::Stopping);
-            })
-            .unwrap();
-        running.drain(GUARD).unwrap();
+        let impatient = |shutdown: Shutdown| {
+            shutdown.wait(Phase::Draining);
+            shutdown.stop("second signal");
+            Ok(())
+        };
+        running(&shutdown, impatient).drain(GUARD).unwrap();
+        assert_eq!(shutdown.phase(), Phase::Stopping);
+    }
+
+    fn end_of_server_with(sick: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> String {
+        let shutdown = Shutdown::default();
+        let mut running = running(&shutdown, until(Phase::Stopping));
+        running.spawn("sick", sick).unwrap();
+        running.wait(GUARD).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_panic_in_one_thread_ends_the_server() {
-        let shutdown = Shutdown::default();
-        let mut running = Running::new(&shutdown);
-        running.spawn("healthy", move || shutdown.wait(Phase::Stopping)).unwrap();
-        running.spawn("sick", || panic!("on purpose")).unwrap();
-        assert_eq!(running.wait(GUARD), Err(EndError::Panicked("sick".to_owned())));
+    fn one_thread_that_panics_fails_or_ends_early_ends_the_server() {
+        assert_eq!(end_of_server_with(|| panic!("on purpose")), "thread sick panicked");
+        assert_eq!(end_of_server_with(|| Err(anyhow!("on purpose"))), "thread sick: on purpose");
+        assert_eq!(end_of_server_with(|| Ok(())), "thread sick: ended before it was told to");
     }
 }

@@ -1,0 +1,115 @@
+//! Everything the balancer counts.
+
+use service::prometheus::{Histogram, IntCounter, IntGauge};
+
+service::metrics! {
+    /// Everything the balancer counts.
+    pub struct Metrics {
+        /// Connections accepted from clients.
+        accepted: IntCounterVec = "slb_connections_accepted_total" ["listener"],
+        /// Clients' connections that are open.
+        open: IntGaugeVec = "slb_connections_open" ["listener"],
+        /// Clients' connections closed without reaching a backend. limit: the listener had its most; no_backend: none is up with a weight; connect: none of those tried accepted.
+        refused: IntCounterVec = "slb_connections_refused_total" ["listener", "reason"],
+        /// Connections that ended after reaching a backend. done: both sides closed; reset: one side broke off; idle: silent for too long.
+        ended: IntCounterVec = "slb_connections_ended_total" ["listener", "reason"],
+        /// Accepts that failed, for want of files most likely.
+        accept_errors: IntCounterVec = "slb_accept_errors_total" ["listener"],
+        /// Tasks that panicked: each is a bug, and cost one connection.
+        panics: IntCounter = "slb_panics_total",
+        /// Bytes read from one side that the other has not taken yet.
+        held_bytes: IntGauge = "slb_held_bytes",
+        /// Whether the backend answers its health checks: 1 or 0.
+        up: IntGaugeVec = "slb_backend_up" ["pool", "backend"],
+        /// The backend's weight.
+        weight: IntGaugeVec = "slb_backend_weight" ["pool", "backend"],
+        /// Open connections to the backend.
+        backend_open: IntGaugeVec = "slb_backend_connections_open" ["pool", "backend"],
+        /// Connections that reached the backend.
+        connected: IntCounterVec = "slb_backend_connections_total" ["pool", "backend"],
+        /// Connects to the backend that failed. refused: nobody listens; timeout: no answer in time; other: see the log.
+        connect_failures: IntCounterVec = "slb_backend_connect_failures_total" ["pool", "backend", "reason"],
+        /// Health checks of the backend. good or failed.
+        checks: IntCounterVec = "slb_backend_checks_total" ["pool", "backend", "result"],
+        /// Bytes between clients and the backend. in: to the backend; out: from it.
+        bytes: IntCounterVec = "slb_backend_bytes_total" ["pool", "backend", "direction"],
+        /// How long connects to backends took, in seconds.
+        connect_seconds: Histogram = "slb_connect_seconds" [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
+    }
+}
+
+/// What one listener counts.
+#[derive(Debug)]
+pub(crate) struct ListenerMetrics {
+    pub(crate) accepted: IntCounter,
+    pub(crate) open: IntGauge,
+    pub(crate) refused_limit: IntCounter,
+    pub(crate) refused_no_backend: IntCounter,
+    pub(crate) refused_connect: IntCounter,
+    pub(crate) ended_done: IntCounter,
+    pub(crate) ended_reset: IntCounter,
+    pub(crate) ended_idle: IntCounter,
+    pub(crate) accept_errors: IntCounter,
+    pub(crate) panics: IntCounter,
+    pub(crate) held_bytes: IntGauge,
+    pub(crate) connect_seconds: Histogram,
+}
+
+impl ListenerMetrics {
+    pub(crate) fn new(metrics: &Metrics, listener: &str) -> Self {
+        let refused = |reason| metrics.refused.with_label_values(&[listener, reason]);
+        let ended = |reason| metrics.ended.with_label_values(&[listener, reason]);
+        Self {
+            accepted: metrics.accepted.with_label_values(&[listener]),
+            open: metrics.open.with_label_values(&[listener]),
+            refused_limit: refused("limit"),
+            refused_no_backend: refused("no_backend"),
+            refused_connect: refused("connect"),
+            ended_done: ended("done"),
+            ended_reset: ended("reset"),
+            ended_idle: ended("idle"),
+            accept_errors: metrics.accept_errors.with_label_values(&[listener]),
+            panics: metrics.panics.clone(),
+            held_bytes: metrics.held_bytes.clone(),
+            connect_seconds: metrics.connect_seconds.clone(),
+        }
+    }
+}
+
+/// What one backend counts.
+#[derive(Debug)]
+pub(crate) struct BackendMetrics {
+    pub(crate) up: IntGauge,
+    pub(crate) weight: IntGauge,
+    pub(crate) open: IntGauge,
+    pub(crate) connected: IntCounter,
+    pub(crate) connect_refused: IntCounter,
+    pub(crate) connect_timeout: IntCounter,
+    pub(crate) connect_other: IntCounter,
+    pub(crate) checks_good: IntCounter,
+    pub(crate) checks_failed: IntCounter,
+    pub(crate) bytes_in: IntCounter,
+    pub(crate) bytes_out: IntCounter,
+}
+
+impl BackendMetrics {
+    pub(crate) fn new(metrics: &Metrics, pool: &str, backend: &str) -> Self {
+        let both = [pool, backend];
+        let failures = |reason| metrics.connect_failures.with_label_values(&[pool, backend, reason]);
+        let checks = |result| metrics.checks.with_label_values(&[pool, backend, result]);
+        let bytes = |direction| metrics.bytes.with_label_values(&[pool, backend, direction]);
+        Self {
+            up: metrics.up.with_label_values(&both),
+            weight: metrics.weight.with_label_values(&both),
+            open: metrics.backend_open.with_label_values(&both),
+            connected: metrics.connected.with_label_values(&both),
+            connect_refused: failures("refused"),
+            connect_timeout: failures("timeout"),
+            connect_other: failures("other"),
+            checks_good: checks("good"),
+            checks_failed: checks("failed"),
+            bytes_in: bytes("in"),
+            bytes_out: bytes("out"),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Hot path: the bytes between a client and its backend.
+//!
+//! Rules: no allocation, no lock, no log while the receiver keeps up; one read and one write for
+//! what is there. A worker's connections share one buffer, which is used within a poll and empty
+//! between polls, so a connection that is idle or keeps up holds none. What a slow receiver does not
+//! take is copied aside, and its sender is not read again until that is gone: the kernel's window
+//! then holds the sender back, and a direction holds `read_bytes_max` at most.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use service::prometheus::{IntCounter, IntGauge};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// Reads of one direction before the worker's other connections get their turn.
+const READS_A_TURN: u32 = 16;
+
+/// The buffer that the connections of a worker share.
+#[derive(Debug)]
+pub(crate) struct Scratch(RefCell<Box<[u8]>>);
+
+impl Scratch {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(RefCell::new(vec![0; bytes].into_boxed_slice()))
+    }
+}
+
+/// Why both directions are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Both sides closed, and everything was handed on.
+    Done,
+    /// One side broke off.
+    Reset,
+    /// Nothing moved for too long.
+    Idle,
+}
+
+/// What the pump counts.
+pub(crate) struct Counts<'a> {
+    /// Bytes to the backend.
+    pub(crate) inward: &'a IntCounter,
+    /// Bytes from the backend.
+    pub(crate) outward: &'a IntCounter,
+    /// Bytes held for slow receivers.
+    pub(crate) held: &'a IntGauge,
+}
+
+/// Moves bytes both ways until both sides have closed, one breaks off, or nothing moved for
+/// `idle_timeout`. A side that only closes its sending half still receives.
+pub(crate) async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut S,
+    backend: &mut S,
+    scratch: &Scratch,
+    counts: Counts<'_>,
+    idle_timeout: Duration,
+) -> End {
+    let mut inward = Direction::new(counts.inward, counts.held);
+    let mut outward = Direction::new(counts.outward, counts.held);
+    let mut last_moved = Instant::now();
+    let mut idle = pin!(tokio::time::sleep_until(last_moved + idle_timeout));
+    poll_fn(|context| {
+        let scratch = &mut scratch.0.borrow_mut()[..];
+        let to_backend = inward.poll(context, client, backend, scratch);
+        let to_client = outward.poll(context, backend, client, scratch);
+        match (to_backend, to_client) {
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::Reset),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Done),
+            _ => {}
+        }
+        if inward.take_moved() | outward.take_moved() {
+            last_moved = Instant::now();
+        }
+        while idle.as_mut().poll(context).is_ready() {
+            // The alarm is set once for a whole period; bytes that moved since only put it off.
+            if last_moved + idle_timeout <= idle.deadline() {
+                return Poll::Ready(End::Idle);
+            }
+            idle.as_mut().reset(last_moved + idle_timeout);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// One direction: from its source to its sink.
+struct Direction<'a> {
+    bytes: &'a IntCounter,
+    held: Held<'a>,
+    state: State,
+    moved: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The source has closed; the sink is still to be told.
+    SourceClosed,
+    Done,
+}
+
+impl<'a> Direction<'a> {
+    fn new(bytes: &'a IntCounter, held_gauge: &'a IntGauge) -> Self {
+        let held = Held { bytes: Vec::new(), written: 0, gauge: held_gauge };
+        Self { bytes, held, state: State::Open, moved: false }
+    }
+
+    /// Whether anything moved since last asked.
+    fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Moves what can be moved now; ready when this direction is over.
+    fn poll<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut S,
+        sink: &mut S,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<()>> {
+        for _ in 0..READS_A_TURN {
+            if !self.held.is_empty() {
+                ready!(self.write_held(context, sink))?;
+            }
+            match self.state {
+                State::Open => ready!(self.read_and_write(context, source, sink, scratch))?,
+                State::SourceClosed => {
+                    ready!(Pin::new(&mut *sink).poll_shutdown(context))?;
+                    self.state = State::Done;
+                }
+                State::Done => return Poll::Ready(Ok(())),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn read_and_write<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut S,
+        sink: &mut S,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<()>> {
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(Pin::new(source).poll_read(context, &mut buffer))?;
+        let read = buffer.filled();
+        if read.is_empty() {
+            self.state = State::SourceClosed;
+            return Poll::Ready(Ok(()));
+        }
+        self.moved = true;
+        self.bytes.inc_by(read.len() as u64);
+        let written = match Pin::new(sink).poll_write(context, read) {
+            Poll::Ready(written) => written?,
+            Poll::Pending => 0,
+        };
+        if written < read.len() {
+            self.held.hold(&read[written..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn write_held<S: AsyncWrite + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut S,
+    ) -> Poll<io::Result<()>> {
+        while !self.held.is_empty() {
+            let written = ready!(Pin::new(&mut *sink).poll_write(context, self.held.rest()))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.moved = true;
+            self.held.written(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Bytes that were read and that the sink has not taken yet.
+struct Held<'a> {
+    bytes: Vec<u8>,
+    written: usize,
+    gauge: &'a IntGauge,
+}
+
+impl Held<'_> {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        self.bytes = bytes.to_vec();
+        self.written = 0;
+        self.gauge.add(bytes.len() as i64);
+    }
+
+    fn written(&mut self, count: usize) {
+        self.written += count;
+        if self.rest().is_empty() {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        self.gauge.sub(self.bytes.len() as i64);
+        self.bytes = Vec::new();
+        self.written = 0;
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! Real sockets on the loopback address: backends that say who they are, and a balancer in front.
+#![allow(dead_code, unreachable_pub, missing_docs)] // Each test program uses its part of it.
+#![allow(clippy::unwrap_used)] // Clippy takes this module for no test.
+#![allow(clippy::disallowed_methods)] // A guard against hanging needs the clock.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use service::{Host, Running};
+use slb::{
+    BackendConfig, Config, ConnectConfig, Control, HealthConfig, ListenerConfig, PoolConfig, Scheduler,
+    Server,
+};
+
+/// Nothing takes so long but a hang.
+pub const GUARD: Duration = Duration::from_secs(60);
+
+/// A backend that says its name on each connection, echoes, and on the byte [`FLOOD`] sends
+/// [`FLOOD_BYTES`] instead.
+pub struct Backend {
+    pub name: char,
+    pub address: SocketAddr,
+    stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+pub const FLOOD: u8 = 0xf1;
+pub const FLOOD_BYTES: usize = 64 << 20;
+/// On this byte a backend drops the connection without having read the rest.
+pub const DIE: u8 = 0xde;
+
+impl Backend {
+    pub fn start(name: char) -> Self {
+        Self::start_at(name, SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// At an address of the past, for a backend that comes back.
+    pub fn start_at(name: char, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stopped);
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if seen.load(Ordering::Acquire) {
+                    return;
+                }
+                // Without a file for it, as one test wants it, the next attempt may have one.
+                let Ok(stream) = stream else { continue };
+                std::thread::spawn(move || serve(stream, name));
+            }
+        });
+        Self { name, address, stopped, thread: Some(thread) }
+    }
+
+    /// Stops listening; open connections go on.
+    pub fn stop(&mut self) {
+        self.stopped.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            drop(TcpStream::connect(self.address)); // Wakes it up.
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A peer that goes away is part of these tests, so errors only end the connection.
+fn serve(mut stream: TcpStream, name: char) {
+    let mut buffer = [0; 4096];
+    if stream.write_all(&[name as u8]).is_err() {
+        return;
+    }
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        let answered = match buffer[0] {
+            FLOOD => (0..FLOOD_BYTES / buffer.len()).try_for_each(|_| stream.write_all(&[b'.'; 4096])),
+            DIE => return,
+            _ => stream.write_all(&buffer[..read]),
+        };
+        if answered.is_err() {
+            return;
+        }
+    }
+}
+
+/// An address where nobody listens.
+pub fn dead_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Two workers, one listener named "l", one pool named "p"; checks so rare that none happens after
+/// the first.
+pub fn config(scheduler: Scheduler, backends: &[(char, SocketAddr, u32)]) -> Config {
+    let backend = |&(name, address, weight): &(char, SocketAddr, u32)| BackendConfig {
+        weight,
+        ..BackendConfig::new(&name.to_string(), address)
+    };
+    Config {
+        workers: 2,
+        listeners: vec![ListenerConfig::new("l", SocketAddr::from(([127, 0, 0, 1], 0)), "p")],
+        pools: vec![PoolConfig {
+            name: "p".to_owned(),
+            scheduler,
+            health: HealthConfig { interval_ms: 3_600_000, ..HealthConfig::default() },
+            connect: ConnectConfig::default(),
+            backends: backends.iter().map(backend).collect(),
+        }],
+        ..Config::default()
+    }
+}
+
+/// Checks often, and believes them at once.
+pub fn eager_checks(config: &mut Config) {
+    config.pools[0].health = HealthConfig { interval_ms: 5, timeout_ms: 60_000, rise: 2, fall: 2 };
+}
+
+pub struct Balancer {
+    pub address: SocketAddr,
+    pub control: Control,
+    pub host: Host,
+    running: Option<Running>,
+}
+
+impl Balancer {
+    pub fn start(config: Config) -> Self {
+        let host = Host::default();
+        let server = Server::bind(config, &host).unwrap();
+        let (address, control) = (server.address("l").unwrap(), server.control().clone());
+        Self { address, control, host, running: Some(server.start().unwrap()) }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(GUARD)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// A connection and the name of the backend that it came to.
+    pub fn open(&self) -> (char, TcpStream) {
+        let mut stream = self.connect();
+        (char::from(read(&mut stream, 1)[0]), stream)
+    }
+
+    /// Opens so many connections, one after the other, and counts how many came to `name`.
+    pub fn count(&self, connections: usize, name: char) -> usize {
+        (0..connections).filter(|_| self.open().0 == name).count()
+    }
+
+    pub fn wait_until(&self, wanted: impl FnMut(&[slb::PoolView]) -> bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime
+            .block_on(async { tokio::time::timeout(GUARD, self.control.wait_until(wanted)).await })
+            .expect("the pools never became as wanted");
+    }
+
+    pub fn wait_for_state(&self, name: char, state: slb::State) {
+        let name = name.to_string();
+        self.wait_until(|pools| pools[0].backends.iter().any(|b| b.name == name && b.state == state));
+    }
+
+    pub fn metric(&self, name: &str) -> i64 {
+        let text = service::metrics::text(&self.host.registry);
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no metric {name} in\n{text}")).parse().unwrap()
+    }
+
+    pub fn wait_for_metric(&self, name: &str, value: i64) {
+        wait_for(|| self.metric(name) == value);
+    }
+
+    pub fn end(&mut self) -> Running {
+        self.running.take().unwrap()
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().unwrap();
+        }
+    }
+}
+
+pub fn wait_for(mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < GUARD, "this never became true");
+        std::thread::yield_now();
+    }
+}
+
+pub fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+pub fn assert_echoes(stream: &mut TcpStream) {
+    stream.write_all(b"ping").unwrap();
+    assert_eq!(read(stream, 4), b"ping");
+}
+
+/// Reads to the end, orderly or not; whatever came before it.
+pub fn assert_closed(stream: &mut TcpStream) {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+                return;
+            }
+        }
+    }
+}
+
+pub fn close_sending(stream: &TcpStream) {
+    stream.shutdown(Shutdown::Write).unwrap();
+}

@@ -1,0 +1,143 @@
+//! What an operator does: the admin port, and the program with its arguments and signals.
+#![allow(clippy::unwrap_used)] // Clippy takes functions that are no tests themselves for none.
+
+mod harness;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+
+use harness::{Backend, config, dead_address, eager_checks};
+use rustix::process::{Pid, Signal, kill_process};
+use service::Host;
+use service::admin::{self, Admin};
+use slb::{Scheduler, Server};
+
+fn request(admin: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(admin).unwrap();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
+}
+
+#[test]
+fn backends_are_seen_and_changed_through_the_admin_port() {
+    let a = Backend::start('a');
+    let mut config = config(Scheduler::Wlc, &[('a', a.address, 100), ('x', dead_address(), 50)]);
+    eager_checks(&mut config);
+    let host = Host::default();
+    let server = Server::bind(config, &host).unwrap();
+    let admin = Admin::bind(&admin::Config::default(), &host).unwrap();
+    let admin = admin.ready(server.readiness()).routes(server.routes()).start().unwrap();
+    let (control, at) = (server.control().clone(), admin.address());
+    let running = server.start().unwrap();
+    harness::wait_for(|| control.backend("p", "x").unwrap().state == slb::State::Down);
+
+    let (status, body) = request(at, "GET", "/backends", "");
+    let pools: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(pools[0]["pool"], "p");
+    assert_eq!(pools[0]["scheduler"], "wlc");
+    assert_eq!(pools[0]["backends"][0]["state"], "up");
+    assert_eq!(pools[0]["backends"][1]["state"], "down");
+    assert_eq!(pools[0]["backends"][1]["weight"], 50);
+
+    assert_eq!(request(at, "GET", "/ready", "").0, 200);
+    let (status, body) = request(at, "POST", "/backends/p/a/weight", r#"{"weight": 0}"#);
+    assert_eq!((status, body.contains(r#""weight":0"#)), (200, true), "{body}");
+    let (status, body) = request(at, "GET", "/ready", "");
+    assert_eq!((status, body.as_str()), (503, "not ready: pool p has no backend that takes connections\n"));
+    assert_eq!(request(at, "POST", "/backends/p/a/weight", r#"{"weight": 1}"#).0, 200);
+    let (status, body) = request(at, "POST", "/backends/p/a/drain", r#"{"draining": true}"#);
+    assert_eq!((status, body.contains(r#""state":"draining""#)), (200, true), "{body}");
+
+    assert_eq!(request(at, "POST", "/backends/p/nobody/weight", r#"{"weight": 1}"#).0, 404);
+    assert_eq!(request(at, "POST", "/backends/p/a/weight", r#"{"weight": 101}"#).0, 422);
+    assert_eq!(request(at, "POST", "/backends/p/a/weight", r#"{"wait": 1}"#).0, 422);
+    assert!(request(at, "GET", "/metrics", "").1.contains("slb_backend_weight{backend=\"a\",pool=\"p\"} 1"));
+    running.stop().unwrap();
+}
+
+#[test]
+fn a_second_balancer_needs_a_host_of_its_own() {
+    let config = config(Scheduler::Rr, &[('x', dead_address(), 1)]);
+    let host = Host::default();
+    let _first = Server::bind(config.clone(), &host).unwrap();
+    assert!(Server::bind(config.clone(), &host).is_err());
+    assert!(Server::bind(config, &Host::default()).is_ok());
+}
+
+fn slb(args: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_slb")).args(args).output().unwrap()
+}
+
+#[test]
+fn the_program_prints_its_defaults_and_refuses_what_it_does_not_know() {
+    let printed = slb(&["--print-config"]);
+    assert!(printed.status.success());
+    let path = std::env::temp_dir().join(format!("slb-{}.toml", std::process::id()));
+    let path_text = path.to_str().unwrap();
+    std::fs::write(&path, &printed.stdout).unwrap();
+    assert!(slb(&["--check-config", "--config", path_text]).status.success());
+    std::fs::write(&path, "workers = 1\nworkerz = 2\n").unwrap();
+    let refused = slb(&["--check-config", "--config", path_text]);
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success());
+    assert!(error.contains(&format!("{path_text}:2:1: unknown field `workerz`")), "{error}");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn the_program_serves_reloads_its_weights_and_drains() {
+    let a = Backend::start('a');
+    let path = std::env::temp_dir().join(format!("slb-run-{}.toml", std::process::id()));
+    let text = |weight| {
+        format!(
+            "workers = 1\n[admin]\nlisten = '127.0.0.1:0'\n[[listeners]]\nname = 'l'\nlisten = '127.0.0.1:0'\n\
+             pool = 'p'\n[[pools]]\nname = 'p'\n[[pools.backends]]\nname = 'a'\naddress = '{}'\nweight = {weight}\n",
+            a.address
+        )
+    };
+    std::fs::write(&path, text(100)).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_slb"))
+        .args(["--log-format", "json", "--config", path.to_str().unwrap()])
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
+    let mut logged = |message: &str, field: &str| -> String {
+        loop {
+            let line = lines.next().expect("the program ended early").unwrap();
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if line["fields"]["message"] == message {
+                return line["fields"][field].to_string().trim_matches('"').to_owned();
+            }
+        }
+    };
+    let admin: SocketAddr = logged("admin port", "address").parse().unwrap();
+    let at: SocketAddr = logged("listening", "address").parse().unwrap();
+    let mut client = TcpStream::connect(at).unwrap();
+    assert_eq!(harness::read(&mut client, 1), b"a");
+
+    let pid = Pid::from_child(&program);
+    assert_eq!(request(admin, "GET", "/ready", "").0, 200);
+    std::fs::write(&path, text(7)).unwrap();
+    kill_process(pid, Signal::HUP).unwrap();
+    assert_eq!(logged("weight", "weight"), "7");
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(logged("shutdown", "phase"), "draining");
+    assert_eq!(request(admin, "GET", "/ready", "").0, 503);
+    harness::assert_echoes(&mut client);
+    drop(client);
+    assert!(program.wait().unwrap().success());
+    std::fs::remove_file(path).unwrap();
+}
