@@ -41,6 +41,27 @@ pub enum EndError {
     Stuck(String),
 }
 
+/// What a thread's function may return: nothing, or whether it failed.
+pub trait Outcome {
+    /// Whether it failed, and why.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn into_result(self) -> anyhow::Result<()>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> anyhow::Result<()> {
+        Ok(self)
+    }
+}
+
+impl<E: Into<anyhow::Error>> Outcome for Result<(), E> {
+    fn into_result(self) -> anyhow::Result<()> {
+        self.map_err(E::into)
+    }
+}
+
 impl Running {
     /// A server without threads yet.
     #[must_use]
@@ -52,10 +73,10 @@ impl Running {
     ///
     /// # Errors
     /// When the system refuses the thread. Those started before go on: stop them with [`Self::stop`].
-    pub fn spawn(
+    pub fn spawn<O: Outcome>(
         &mut self,
         name: &str,
-        run: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+        run: impl FnOnce() -> O + Send + 'static,
     ) -> io::Result<()> {
         let ended = EndNotice::new(&self.shutdown);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || ended.watch(run))?;
@@ -128,8 +149,8 @@ impl EndNotice {
         Self { shutdown: shutdown.clone() }
     }
 
-    fn watch(self, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let mut ended = run();
+    fn watch<O: Outcome>(self, run: impl FnOnce() -> O) -> anyhow::Result<()> {
+        let mut ended = run().into_result();
         if ended.is_ok() && self.shutdown.phase() == Phase::Running {
             ended = Err(anyhow!("ended before it was told to"));
         }

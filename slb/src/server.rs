@@ -124,14 +124,12 @@ impl Server {
         for (at, listeners) in self.workers.into_iter().enumerate() {
             let shutdown = self.shutdown.clone();
             running.spawn(&format!("slb-{at}"), move || {
-                runtime()?.block_on(worker::run(listeners, self.read_bytes_max, shutdown))?;
-                Ok(())
+                runtime()?.block_on(worker::run(listeners, self.read_bytes_max, shutdown))
             })?;
         }
         let (pools, shutdown) = (self.pools, self.shutdown);
         running.spawn("slb-health", move || {
-            runtime()?.block_on(health::watch(pools, shutdown));
-            Ok(())
+            runtime().map(|runtime| runtime.block_on(health::watch(pools, shutdown)))
         })
     }
 
