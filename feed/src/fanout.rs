@@ -24,6 +24,11 @@ use wire::szse::{Frame, GroupMessage, I64, Logon, Message, Text, U32, frame};
 /// Bytes of snapshots in one part, about.
 const SNAPSHOT_BYTES_PER_PART: usize = 64 << 10;
 
+/// Ticks in which every subscriber has been looked at once.
+const SWEEP_TICKS: usize = 8;
+/// Subscribers looked at in one tick, at least.
+const SWEEP_MIN: usize = 64;
+
 /// The subscribers of one shard.
 pub(crate) struct Fanout {
     config: config::Subscribers,
@@ -31,6 +36,8 @@ pub(crate) struct Fanout {
     subscribers: Vec<Option<Box<Subscriber>>>,
     /// Those that have something to be done each turn.
     busy: Vec<ConnId>,
+    /// The subscriber that was looked at last, see [`Fanout::on_tick`].
+    swept: usize,
     securities: Securities,
     /// What a session answers; empty between calls.
     out: Vec<u8>,
@@ -44,6 +51,7 @@ impl Fanout {
             config,
             subscribers: Vec::new(),
             busy: Vec::new(),
+            swept: 0,
             securities,
             out: Vec::new(),
             metrics,
@@ -362,12 +370,15 @@ impl Fanout {
 
 /// The life of the subscribers' connections.
 impl Fanout {
-    /// Time has passed: heartbeats, deadlines, and readers that were left behind.
+    /// Time has passed: heartbeats, deadlines, and readers that were left behind, of a part of the subscribers, so
+    /// that no turn is long.
     pub(crate) fn on_tick(&mut self, cx: &mut Cx) {
         let now_ns = cx.now_ns();
         let held = cx.log(LOG).end() - cx.log(LOG).start();
-        for index in 0..self.subscribers.len() {
-            let Some(subscriber) = &mut self.subscribers[index] else { continue };
+        let part = (self.subscribers.len() / SWEEP_TICKS).max(SWEEP_MIN).min(self.subscribers.len());
+        for _ in 0..part {
+            self.swept = (self.swept + 1) % self.subscribers.len();
+            let Some(subscriber) = &mut self.subscribers[self.swept] else { continue };
             let id = subscriber.id;
             if let Some((_, sent_ns)) = cx.last_active_ns(id) {
                 subscriber.session.sent(sent_ns);

@@ -455,6 +455,10 @@ impl Ingest {
     pub(crate) fn on_open(&mut self, cx: &mut Cx, id: ConnId, index: usize) {
         let now_ns = cx.now_ns();
         self.upstreams[index].opened(id, now_ns, self.session_limits, &mut self.out);
+        if self.draining {
+            self.out.clear();
+            return cx.close(id, Reason::App("closing down"));
+        }
         self.flush(cx, id);
     }
 

@@ -123,9 +123,9 @@ impl Settings {
 
 impl Default for Standby {
     fn default() -> Self {
-        // A source says something every few seconds at the least (its heartbeat interval); when the market is open
-        // the primary's lag over the backup is milliseconds.
-        Self { silent_ms: 1_000, behind_ms: 50, behind_count: 1_000, return_after_ms: 5_000 }
+        // A source says something once in its heartbeat interval (3 s) at the least; when quotes flow, a primary that
+        // stands still shows much sooner by being behind.
+        Self { silent_ms: 4_000, behind_ms: 50, behind_count: 1_000, return_after_ms: 5_000 }
     }
 }
 
