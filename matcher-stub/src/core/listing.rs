@@ -1,6 +1,6 @@
 //! What is traded: the securities and the limits of their day.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 use wire::szse::{Price, Qty, SecurityId};
 
 /// A security's place in the list of securities.

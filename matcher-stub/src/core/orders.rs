@@ -9,7 +9,7 @@ use super::DeskNo;
 use super::listing::SecurityNo;
 use super::refusal::{CancelRefusal, Refusal};
 use crate::book::{OrderNo, Place};
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 use wire::szse::Text;
 use wire::szse::code::OrdStatus;
 use wire::szse::trading::{NewOrder, OrderCancelRequest};
@@ -37,6 +37,7 @@ pub(super) struct Order {
     namesake: Option<OrderNo>,
 }
 
+// Seeded by chance, so that no client can choose ClOrdIDs that collide; what is said never depends on a map's order.
 type Identity = (Text<12>, Text<10>);
 type Name = (Text<6>, Text<10>);
 
