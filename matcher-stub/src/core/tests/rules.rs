@@ -330,6 +330,21 @@ fn a_snapshot_shows_what_changed_on_its_pace() {
 }
 
 #[test]
+fn a_cancel_alone_makes_a_snapshot_due() {
+    let mut bench = Bench::new();
+    let order = bench.limit(Side::SELL, "10.10", 300);
+    bench.tick(0);
+    bench.cancel(&cancel_of(&order, 1));
+    bench.said.frames.clear();
+    bench.tick(3_000);
+    let snapshots = bench.said.frames.iter().filter(|(_, tag, bytes)| {
+        tag.key == 1
+            && frame::decode(bytes, frame::BODY_LEN_MAX).unwrap().unwrap().group::<Snapshot<'_>>().is_ok()
+    });
+    assert_eq!(snapshots.count(), 1);
+}
+
+#[test]
 fn a_silent_channel_says_how_far_it_has_come() {
     let mut bench = Bench::new();
     bench.limit(Side::BUY, "9.90", 100);
