@@ -1,12 +1,11 @@
 //! Hot path: the one walk of every request: whose it is, whether it makes sense, which core it is for.
 //!
-//! Rules: no I/O, no allocation, no clock. A request that leaves here with a core is remembered as sent.
+//! Rules: no I/O, no allocation, no clock.
 
 use crate::accounts::{Accounts, CompNo};
 use crate::check::{self, Refusal};
-use crate::orders::Orders;
+use crate::orders::{AccountKey, Order, Orders};
 use crate::route::{self, Core};
-use wire::szse::Text;
 use wire::szse::trading::{NewOrder, OrderCancelRequest};
 
 /// What is known about clients, their orders and the cores.
@@ -27,12 +26,12 @@ impl Desk {
         Self { accounts, orders: Orders::new(orders_max), up: [false; 2], closing: false }
     }
 
-    /// The core that an order goes to.
+    /// Whose an order is and which core it goes to. Once it is on its way, tell [`Orders::sent`].
     ///
     /// # Errors
     /// Why it is refused instead.
     #[inline]
-    pub fn new_order(&mut self, comp_no: CompNo, request: &NewOrder) -> Result<Core, Refusal> {
+    pub fn new_order(&self, comp_no: CompNo, request: &NewOrder) -> Result<(AccountKey, Core), Refusal> {
         let account = self
             .accounts
             .key(request.account_id)
@@ -40,27 +39,20 @@ impl Desk {
             .ok_or(Refusal::Account)?;
         check::order(request)?;
         let core = self.reachable(route::order(request.ext.cash_margin)?)?;
-        self.orders.sent(account, request.cl_ord_id, core);
-        Ok(core)
+        Ok((account, core))
     }
 
-    /// The core that a cancel goes to, and the OrderID that it is to be sent with: blank while that is not known.
+    /// The order that a cancel means. The cancel is to be sent with its OrderID where that is known, so that the core
+    /// cannot take it for another's; where it is not, tell [`Orders::cancel_sent`] once it is on its way.
     ///
     /// # Errors
     /// Why it is refused instead.
     #[inline]
-    pub fn cancel(
-        &mut self,
-        comp_no: CompNo,
-        request: &OrderCancelRequest,
-    ) -> Result<(Core, Text<16>), Refusal> {
+    pub fn cancel(&self, comp_no: CompNo, request: &OrderCancelRequest) -> Result<Order, Refusal> {
         check::cancel(request)?;
         let order = route::cancel(&self.orders, &self.accounts[comp_no].accounts, request)?;
-        let core = self.reachable(order.core)?;
-        if order.order_id.is_blank() {
-            self.orders.cancel_sent(request, order.account);
-        }
-        Ok((core, order.order_id))
+        self.reachable(order.core)?;
+        Ok(order)
     }
 
     #[inline]

@@ -1,0 +1,159 @@
+//! The pure path of a request, without sockets: framed, checked, routed and copied into a line's bytes; and the way of
+//! its report into the log.
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use gateway::accounts::{Accounts, Credentials};
+use gateway::counts::Counts;
+use gateway::desk::Desk;
+use gateway::line::{Line, Settings};
+use gateway::link::{Intake, Link, Partitions};
+use gateway::route::Core;
+use std::hint::black_box;
+use wire::szse::code::{CashMargin, ExecType, OrdType, PlatformId, Side, TimeInForce, VERSION_TRADING};
+use wire::szse::session::{Event, Limits, Session};
+use wire::szse::trading::{CashAuctionExt, NewOrder, OrderReport, PlatformInfo, ReportBase, RequestBase};
+use wire::szse::{I32, I64, Logon, Password, Price, Qty, Text, frame};
+
+/// Orders in one run: enough for the tables to outgrow the nearest caches.
+const ORDERS: u32 = 50_000;
+const ACCOUNTS: u32 = 100;
+
+fn text<const N: usize>(text: &str) -> Text<N> {
+    text.parse().expect("fits")
+}
+
+fn desk() -> Desk {
+    let credentials = Credentials {
+        comp_id: text("client"),
+        password: Password::default(),
+        accounts: (0..ACCOUNTS).map(|number| text(&number.to_string())).collect(),
+    };
+    Desk { up: [true; 2], ..Desk::new(Accounts::new(vec![credentials]), 1 << 20) }
+}
+
+fn order(number: u32) -> NewOrder {
+    NewOrder {
+        base: RequestBase { security_id: text("000001"), ..RequestBase::default() },
+        cl_ord_id: text(&number.to_string()),
+        account_id: text(&(number % ACCOUNTS).to_string()),
+        side: Side::BUY,
+        ord_type: OrdType::LIMIT,
+        order_qty: Qty::whole(100),
+        price: Price::whole(10),
+        ext: CashAuctionExt {
+            time_in_force: TimeInForce::DAY,
+            cash_margin: CashMargin::CASH,
+            ..CashAuctionExt::default()
+        },
+        ..NewOrder::default()
+    }
+}
+
+fn report(number: u32) -> OrderReport {
+    let order = order(number);
+    OrderReport {
+        base: ReportBase {
+            partition_no: I32::new(1),
+            report_index: I64::new(i64::from(number) + 1),
+            ..ReportBase::default()
+        },
+        order_id: text(&number.to_string()),
+        cl_ord_id: order.cl_ord_id,
+        exec_type: ExecType::NEW,
+        account_id: order.account_id,
+        ..OrderReport::default()
+    }
+}
+
+fn session() -> Session {
+    let (mut out, mut bytes) = (Vec::new(), Vec::new());
+    let mut session = Session::acceptor(Limits::default(), 0);
+    frame::encode(&Logon { heart_bt_int_s: I32::new(3), ..Logon::default() }, &mut bytes);
+    session.receive(&bytes, 0, &mut out).expect("a logon");
+    session.accept(VERSION_TRADING, 0, &mut out);
+    session
+}
+
+fn take(bytes: &[u8], desk: &mut Desk, session: &mut Session, line: &mut Vec<u8>) {
+    let (mut rest, mut out) = (bytes, Vec::new());
+    while let Some(received) = session.receive(rest, 1, &mut out).expect("good") {
+        rest = &rest[received.consumed..];
+        let Event::Message(frame) = received.event else { unreachable!() };
+        let request = frame.view::<NewOrder>().expect("an order");
+        let (account, core) = desk.new_order(0, request).expect("taken");
+        line.extend_from_slice(frame.bytes);
+        desk.orders.sent(account, request.cl_ord_id, core);
+    }
+}
+
+fn requests(criterion: &mut Criterion) {
+    let mut bytes = Vec::new();
+    (0..ORDERS).for_each(|number| frame::encode(&order(number), &mut bytes));
+    let mut group = criterion.benchmark_group("gateway");
+    group.throughput(Throughput::Elements(u64::from(ORDERS)));
+    group.sample_size(20);
+    group.bench_function("order: frame, check, route, copy", |bencher| {
+        let mut line = Vec::with_capacity(bytes.len());
+        bencher.iter_batched_ref(
+            || (desk(), session()),
+            |(desk, session)| {
+                line.clear();
+                take(&bytes, desk, session, &mut line);
+                black_box(&line);
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+fn link() -> Link {
+    let settings = Settings {
+        sender_comp_id: text("gateway"),
+        target_comp_id: text("core"),
+        password: Password::default(),
+        heart_bt_s: 3,
+        backoff_ms_min: 1,
+        backoff_ms_max: 1,
+        limits: Limits::default(),
+    };
+    let mut line = Line::new(settings, 1);
+    line.dial_due(0);
+    line.opened(0, &mut Vec::new());
+    Link::new(Core::Cash, line, Partitions { first: 1, count: 1, offset: 0 })
+}
+
+fn reports(criterion: &mut Criterion) {
+    let mut bytes = Vec::new();
+    let logon = Logon {
+        sender_comp_id: text("core"),
+        target_comp_id: text("gateway"),
+        heart_bt_int_s: I32::new(3),
+        ..Logon::default()
+    };
+    frame::encode(&logon, &mut bytes);
+    let info = PlatformInfo { platform_id: PlatformId::CASH_AUCTION, partitions: &[I32::new(1)] };
+    info.encode(&mut bytes).expect("few");
+    (0..ORDERS).for_each(|number| frame::encode(&report(number), &mut bytes));
+    let mut group = criterion.benchmark_group("gateway");
+    group.throughput(Throughput::Elements(u64::from(ORDERS)));
+    group.sample_size(20);
+    group.bench_function("report: frame, owner, log", |bencher| {
+        bencher.iter_batched_ref(
+            || (desk(), link(), flow::Writer::new(flow::Limits::default())),
+            |(desk, link, writer)| {
+                let mut counts = Counts::default();
+                let (accounts, orders) = (&desk.accounts, &mut desk.orders);
+                let mut intake = Intake { writer, accounts, orders, counts: &mut counts };
+                let consumed = link.receive(&bytes, 1, &mut intake, &mut Vec::new());
+                assert_eq!(consumed, Ok(bytes.len()));
+                assert_eq!(counts.reports[0], u64::from(ORDERS));
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, requests, reports);
+criterion_main!(benches);

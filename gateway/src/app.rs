@@ -1,0 +1,245 @@
+//! Hot path: the gateway on its shard: whom an event is for.
+//!
+//! An order's walk: `on_data` → [`Gateway::client_data`] → [`crate::desk::Desk::new_order`] →
+//! [`crate::upstream::Lines::forward`]; a report's: `on_data` → [`Gateway::line_data`] → [`crate::link::Link::receive`]
+//! → the log, from where the shard writes it to whom it belongs. One thread, no queue between the two sockets.
+//!
+//! Rules: no allocation, no lock and no log line for a request or a report.
+
+use crate::accounts::CompNo;
+use crate::counts::Counts;
+use crate::desk::Desk;
+use crate::metrics::{Exporter, Metrics};
+use crate::route::Core;
+use crate::session::{Client, Following};
+use crate::status::{self, LineStatus, SessionStatus};
+use crate::upstream::Lines;
+use flow::{Selection, Seq};
+use service::{Phase, Shutdown};
+use shard::{App, ConnId, Cx, Handle, LogId, Opened, Origin, Overrun, Reason};
+use std::io;
+use tokio::sync::oneshot;
+use wire::szse::Text;
+use wire::szse::session::{Limits, Session};
+
+/// The log of reports.
+pub(crate) const LOG: LogId = LogId(0);
+
+/// What other threads may ask.
+pub(crate) enum Command {
+    /// Clients' sessions, at most so many.
+    Sessions(usize, oneshot::Sender<Vec<SessionStatus>>),
+    /// The lines to the cores.
+    Lines(oneshot::Sender<Vec<LineStatus>>),
+}
+
+/// Who is at the other end of a connection.
+pub(crate) enum Peer {
+    Client(Box<Client>),
+    Line(Core),
+}
+
+/// All connections, by their place in the shard.
+#[derive(Default)]
+pub(crate) struct Peers(Vec<Option<(ConnId, Peer)>>);
+
+impl Peers {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The client of this connection.
+    #[inline]
+    pub(crate) fn client(&mut self, id: ConnId) -> Option<&mut Client> {
+        self.client_at(id.index()).filter(|(other, _)| *other == id).map(|(_, client)| client)
+    }
+
+    /// The client of this connection and who it is, once it is logged on.
+    #[inline]
+    pub(crate) fn logged_on(&mut self, id: ConnId) -> Option<(&mut Client, CompNo)> {
+        let client = self.client(id)?;
+        client.comp.map(|comp_no| (client, comp_no))
+    }
+
+    /// The client at a place.
+    #[inline]
+    pub(crate) fn client_at(&mut self, index: usize) -> Option<(ConnId, &mut Client)> {
+        match self.0.get_mut(index) {
+            Some(Some((id, Peer::Client(client)))) => Some((*id, client)),
+            _ => None,
+        }
+    }
+
+    /// The core at the other end of this connection.
+    #[inline]
+    fn core(&self, id: ConnId) -> Option<Core> {
+        match self.0.get(id.index()) {
+            Some(Some((other, Peer::Line(core)))) if *other == id => Some(*core),
+            _ => None,
+        }
+    }
+
+    fn insert(&mut self, id: ConnId, peer: Peer) {
+        if id.index() >= self.0.len() {
+            self.0.resize_with(id.index() + 1, || None);
+        }
+        self.0[id.index()] = Some((id, peer));
+    }
+
+    fn remove(&mut self, id: ConnId) -> Option<Peer> {
+        let place = self.0.get_mut(id.index())?;
+        if place.as_ref().is_some_and(|(other, _)| *other == id) {
+            place.take().map(|(_, peer)| peer)
+        } else {
+            None
+        }
+    }
+
+    fn has_clients(&self) -> bool {
+        self.0.iter().flatten().any(|(_, peer)| matches!(peer, Peer::Client(_)))
+    }
+}
+
+/// What does not change while the gateway runs.
+pub(crate) struct Settings {
+    pub(crate) comp_id: Text<20>,
+    pub(crate) session: Limits,
+    pub(crate) synchronization_timeout_ns: u64,
+    pub(crate) stall_timeout_ns: u64,
+    /// Bytes that may wait for a connection besides the log.
+    pub(crate) out_bytes_max: usize,
+}
+
+/// A gateway on its thread.
+pub(crate) struct Gateway {
+    pub(crate) settings: Settings,
+    pub(crate) desk: Desk,
+    pub(crate) lines: Lines,
+    pub(crate) peers: Peers,
+    /// The session of each CompID.
+    pub(crate) by_comp: Vec<Option<ConnId>>,
+    /// Clients that are ahead of the gateway in their reports.
+    pub(crate) waiting: Vec<ConnId>,
+    /// Answers to the connection whose bytes are being taken.
+    pub(crate) out: Vec<u8>,
+    pub(crate) counts: Counts,
+    pub(crate) metrics: Metrics,
+    pub(crate) exporter: Exporter,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) handle: Handle<Command>,
+}
+
+impl Gateway {
+    /// Sends what was gathered in `out`.
+    #[inline]
+    pub(crate) fn flush(&mut self, cx: &mut Cx, id: ConnId) {
+        if !self.out.is_empty() {
+            cx.send(id, |out| out.extend_from_slice(&self.out));
+            self.out.clear();
+        }
+    }
+
+    /// Follows the phase of the server's life.
+    fn follow_phase(&mut self, cx: &mut Cx) {
+        match self.shutdown.phase() {
+            Phase::Running => {}
+            Phase::Draining if !self.desk.closing => self.handle.drain(),
+            Phase::Draining => {
+                if !self.peers.has_clients() && self.log_out_lines(cx) {
+                    cx.stop();
+                }
+            }
+            Phase::Stopping => cx.stop(),
+        }
+    }
+}
+
+impl App for Gateway {
+    type Command = Command;
+
+    fn on_start(&mut self, cx: &mut Cx) {
+        self.line_timeouts(cx);
+    }
+
+    fn on_open(&mut self, cx: &mut Cx, id: ConnId, opened: Opened) {
+        match opened.origin {
+            Origin::Accepted(_) => {
+                let now_ns = cx.now_ns();
+                let client = Client {
+                    session: Session::acceptor(self.settings.session, now_ns),
+                    peer: opened.peer,
+                    since_ns: now_ns,
+                    comp: None,
+                    following: Following::NotYet,
+                    requests: 0,
+                    refused: 0,
+                };
+                self.peers.insert(id, Peer::Client(Box::new(client)));
+                cx.pause_reading(id, self.lines.paused());
+            }
+            Origin::Dialled(tag) => {
+                let core = Core::ALL[tag as usize];
+                self.peers.insert(id, Peer::Line(core));
+                self.line_opened(cx, core, id);
+            }
+        }
+    }
+
+    fn on_dial_failed(&mut self, cx: &mut Cx, tag: u32, error: io::Error) {
+        let core = Core::ALL[tag as usize];
+        tracing::debug!(core = core.name(), %error, "dial failed");
+        self.line_closed(cx, core, "dial failed");
+    }
+
+    #[inline]
+    fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
+        match self.peers.core(id) {
+            None => self.client_data(cx, id, data),
+            Some(core) => self.line_data(cx, core, id, data),
+        }
+    }
+
+    fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: Reason) {
+        match self.peers.remove(id) {
+            Some(Peer::Client(client)) => self.client_closed(id, &client, reason),
+            Some(Peer::Line(core)) => self.line_closed(cx, core, status::reason(reason)),
+            None => {}
+        }
+    }
+
+    fn on_tick(&mut self, cx: &mut Cx) {
+        self.follow_phase(cx);
+        self.line_timeouts(cx);
+        if !self.lines.clients_excused(cx.now_ns()) {
+            self.client_timeouts(cx);
+        }
+        self.follow_waiting(cx);
+        self.exporter.export(cx.stats(), &self.counts, &self.desk.orders);
+    }
+
+    fn on_command(&mut self, cx: &mut Cx, command: Command) {
+        match command {
+            Command::Sessions(count_max, reply) => {
+                status::answer(reply, self.session_statuses(cx, count_max));
+            }
+            Command::Lines(reply) => status::answer(reply, self.line_statuses(cx)),
+        }
+    }
+
+    fn on_drained(&mut self, cx: &mut Cx, id: ConnId) {
+        match self.peers.core(id) {
+            None => self.client_drained(cx, id),
+            Some(_) => self.resume(cx),
+        }
+    }
+
+    fn on_overrun(&mut self, cx: &mut Cx, id: ConnId, _log: LogId, _at: Seq, _was: Selection) -> Overrun {
+        self.client_overrun(cx, id);
+        Overrun::Disconnect
+    }
+
+    fn on_drain(&mut self, cx: &mut Cx) {
+        self.desk.closing = true;
+        self.log_out_clients(cx);
+    }
+}

@@ -1,0 +1,496 @@
+//! The configuration. `default.toml` has every key with its meaning; these types say the same to the code.
+
+use crate::accounts::{ACCOUNTS_OF_COMP_MAX, Accounts, Credentials};
+use crate::line;
+use crate::link::Partitions;
+use crate::route;
+use serde::{Deserialize, Deserializer, de};
+use service::config::Invalid;
+use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
+use transport::SocketOptions;
+use wire::szse::trading::PARTITIONS_MAX;
+use wire::szse::{Password, Text, frame, session};
+
+/// Longest body that a client or a core may send: a group of all partitions.
+const BODY_BYTES_MAX: usize = 4 << 10;
+/// Bytes asked for in one read of a socket. What is read is all forwarded before the next look at the line's backlog,
+/// so this bounds how far that overshoots.
+const READ_BYTES: usize = 64 << 10;
+/// Pace of timeouts and dials, milliseconds.
+const TICK_MS: u32 = 20;
+
+/// The whole configuration of a gateway.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Listen,
+    /// What holds for all clients' sessions.
+    pub sessions: Sessions,
+    /// Who may log on, and trade what.
+    pub clients: Vec<Client>,
+    /// The trading cores: cash, margin or both.
+    pub cores: Vec<Core>,
+    /// Back-pressure towards the cores.
+    pub forwarding: Forwarding,
+    /// Reports held for clients.
+    pub log: Log,
+    /// The operator's port.
+    pub admin: service::admin::Config,
+    /// How long clients have to log out when the gateway ends, milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The core that the hot thread is bound to.
+    pub cpu: Option<usize>,
+    /// Never sleep: for a thread that has its core to itself.
+    pub busy_poll: bool,
+    /// Options of the clients' sockets.
+    pub socket: SocketOptions,
+}
+
+/// What holds for all clients' sessions.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sessions {
+    /// Our CompID; blank takes any TargetCompID.
+    #[serde(deserialize_with = "text")]
+    pub comp_id: Text<20>,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// From the connection to the logon, milliseconds.
+    pub logon_timeout_ms: u32,
+    /// The shortest HeartBtInt, seconds.
+    pub heartbeat_s_min: u16,
+    /// The longest HeartBtInt, seconds.
+    pub heartbeat_s_max: u16,
+    /// Added to two intervals of silence before a client counts as dead, milliseconds.
+    pub silence_slack_ms: u32,
+    /// How long a client that knows more reports than the gateway waits for it to catch up, milliseconds.
+    pub synchronization_timeout_ms: u64,
+}
+
+/// One CompID.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// SenderCompID of its logon.
+    #[serde(deserialize_with = "text")]
+    pub comp_id: Text<20>,
+    /// Password of its logon.
+    pub password: Secret,
+    /// The accounts that it may trade and whose reports it gets.
+    #[serde(deserialize_with = "texts")]
+    pub accounts: Vec<Text<12>>,
+}
+
+/// Which core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoreName {
+    /// Takes orders with CashMargin 1.
+    Cash,
+    /// Takes orders with CashMargin 2 and 3.
+    Margin,
+}
+
+/// A trading core and the line to it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Core {
+    /// Which one.
+    pub core: CoreName,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// SenderCompID of our logon.
+    #[serde(deserialize_with = "text", default = "gateway_comp_id")]
+    pub sender_comp_id: Text<20>,
+    /// TargetCompID of our logon.
+    #[serde(deserialize_with = "text", default = "core_comp_id")]
+    pub target_comp_id: Text<20>,
+    /// Password of our logon.
+    #[serde(default)]
+    pub password: Secret,
+    /// HeartBtInt of our logon, seconds.
+    #[serde(default = "heartbeat_s")]
+    pub heartbeat_s: u16,
+    /// PartitionNo of its first report partition; the others follow.
+    pub partition_first: u16,
+    /// How many partitions it has.
+    pub partitions: u16,
+    /// Added to its PartitionNo it gives the one that clients see.
+    #[serde(default)]
+    pub partition_offset: u16,
+    /// How long a connect may take, milliseconds.
+    #[serde(default = "connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    /// Pause before it is dialled again, milliseconds; doubled each time.
+    #[serde(default = "backoff_min_ms")]
+    pub backoff_min_ms: u32,
+    /// The longest pause, milliseconds.
+    #[serde(default = "backoff_max_ms")]
+    pub backoff_max_ms: u32,
+}
+
+/// Back-pressure towards the cores.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Forwarding {
+    /// Bytes that may wait for a line. At half of it clients are not read from until all is written.
+    pub out_bytes_max: usize,
+    /// How long a line may keep clients waiting before it is given up, milliseconds.
+    pub stall_timeout_ms: u64,
+    /// Orders known, for cancels and reports about them; one more and the oldest is forgotten.
+    pub orders_max: u32,
+}
+
+/// Reports held for clients.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Bytes of reports held: how far behind a client may be, and from where it can resume.
+    pub window_bytes: usize,
+    /// The step in which old reports are let go, bytes.
+    pub segment_bytes: usize,
+}
+
+/// A password that does not print.
+#[derive(Clone, Default, PartialEq)]
+pub struct Secret(Password);
+
+impl From<Password> for Secret {
+    fn from(password: Password) -> Self {
+        Self(password)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Password::new(text.as_bytes()).map(Self).map_err(de::Error::custom)
+    }
+}
+
+fn text<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<Text<N>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(de::Error::custom)
+}
+
+fn texts<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<Vec<Text<N>>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
+}
+
+const fn gateway_comp_id() -> Text<20> {
+    Text::literal("gateway")
+}
+
+const fn core_comp_id() -> Text<20> {
+    Text::literal("core")
+}
+
+const fn heartbeat_s() -> u16 {
+    3
+}
+
+const fn connect_timeout_ms() -> u64 {
+    2_000
+}
+
+const fn backoff_min_ms() -> u32 {
+    100
+}
+
+const fn backoff_max_ms() -> u32 {
+    5_000
+}
+
+impl From<CoreName> for route::Core {
+    fn from(name: CoreName) -> Self {
+        match name {
+            CoreName::Cash => Self::Cash,
+            CoreName::Margin => Self::Margin,
+        }
+    }
+}
+
+impl Core {
+    /// A core with the defaults of everything but what has none.
+    pub fn new(core: CoreName, address: SocketAddr, partition_first: u16, partitions: u16) -> Self {
+        Self {
+            core,
+            address,
+            sender_comp_id: gateway_comp_id(),
+            target_comp_id: core_comp_id(),
+            password: Secret::default(),
+            heartbeat_s: heartbeat_s(),
+            partition_first,
+            partitions,
+            partition_offset: 0,
+            connect_timeout_ms: connect_timeout_ms(),
+            backoff_min_ms: backoff_min_ms(),
+            backoff_max_ms: backoff_max_ms(),
+        }
+    }
+
+    pub(crate) fn partitions(&self) -> Partitions {
+        Partitions { first: self.partition_first, count: self.partitions, offset: self.partition_offset }
+    }
+
+    pub(crate) fn line(&self) -> line::Settings {
+        line::Settings {
+            sender_comp_id: self.sender_comp_id,
+            target_comp_id: self.target_comp_id,
+            password: self.password.0,
+            heart_bt_s: self.heartbeat_s,
+            backoff_ms_min: self.backoff_min_ms,
+            backoff_ms_max: self.backoff_max_ms,
+            limits: session::Limits {
+                body_len_max: BODY_BYTES_MAX as u32,
+                heart_bt_s_max: u16::MAX,
+                ..session::Limits::default()
+            },
+        }
+    }
+
+    fn validate(&self) -> Result<(), (&'static str, &'static str)> {
+        let last = u32::from(self.partition_first)
+            + u32::from(self.partition_offset)
+            + u32::from(self.partitions.saturating_sub(1));
+        if self.partitions == 0 || usize::from(self.partitions) > PARTITIONS_MAX {
+            return Err(("partitions", "expected 1 to 256"));
+        }
+        if last > u32::from(u16::MAX) {
+            return Err(("partition_offset", "expected numbers up to 65535"));
+        }
+        if self.heartbeat_s == 0 {
+            return Err(("heartbeat_s", "expected at least 1"));
+        }
+        if self.backoff_min_ms == 0 || self.backoff_max_ms < self.backoff_min_ms {
+            return Err(("backoff_min_ms", "expected 1 to backoff_max_ms"));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let core = |name, port, partition_first| {
+            Core::new(name, SocketAddr::from(([127, 0, 0, 1], port)), partition_first, 2)
+        };
+        Self {
+            listen: Listen::default(),
+            sessions: Sessions::default(),
+            clients: Vec::new(),
+            cores: vec![core(CoreName::Cash, 7101, 1), core(CoreName::Margin, 7102, 11)],
+            forwarding: Forwarding::default(),
+            log: Log::default(),
+            admin: service::admin::Config {
+                listen: SocketAddr::from(([127, 0, 0, 1], 7090)),
+                ..service::admin::Config::default()
+            },
+            drain_timeout_ms: 5_000,
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 7001)),
+            cpu: None,
+            busy_poll: false,
+            socket: SocketOptions::default(),
+        }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let session = session::Limits::default();
+        Self {
+            comp_id: Text::BLANK,
+            connections_max: 4_096,
+            logon_timeout_ms: session.logon_timeout_ms,
+            heartbeat_s_min: session.heart_bt_s_min,
+            heartbeat_s_max: session.heart_bt_s_max,
+            silence_slack_ms: session.silence_slack_ms,
+            synchronization_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Sessions {
+    pub(crate) fn limits(&self) -> session::Limits {
+        session::Limits {
+            logon_timeout_ms: self.logon_timeout_ms,
+            silence_slack_ms: self.silence_slack_ms,
+            heart_bt_s_min: self.heartbeat_s_min,
+            heart_bt_s_max: self.heartbeat_s_max,
+            body_len_max: BODY_BYTES_MAX as u32,
+            ..session::Limits::default()
+        }
+    }
+}
+
+impl Default for Forwarding {
+    fn default() -> Self {
+        Self { out_bytes_max: 1 << 20, stall_timeout_ms: 2_000, orders_max: 1 << 20 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { window_bytes: 256 << 20, segment_bytes: 1 << 20 }
+    }
+}
+
+impl service::config::Config for Config {
+    const DEFAULT_TOML: &'static str = include_str!("default.toml");
+
+    fn validate(&self) -> Result<(), Invalid> {
+        self.validate_clients()?;
+        self.validate_cores()?;
+        let Sessions { connections_max, logon_timeout_ms, heartbeat_s_min, heartbeat_s_max, .. } =
+            self.sessions;
+        if connections_max == 0 {
+            return Err(Invalid::new("sessions.connections_max", "expected more than 0"));
+        }
+        if logon_timeout_ms == 0 {
+            return Err(Invalid::new("sessions.logon_timeout_ms", "expected more than 0"));
+        }
+        if heartbeat_s_min == 0 || heartbeat_s_max < heartbeat_s_min {
+            return Err(Invalid::new("sessions.heartbeat_s_min", "expected 1 to heartbeat_s_max"));
+        }
+        // Clients stop being read at half of it; what one read brings must still find room in the other half.
+        if self.forwarding.out_bytes_max < 4 * READ_BYTES {
+            return Err(Invalid::new("forwarding.out_bytes_max", "expected at least 262144"));
+        }
+        if self.forwarding.orders_max == 0 || self.forwarding.orders_max > 1 << 28 {
+            return Err(Invalid::new("forwarding.orders_max", "expected 1 to 268435456"));
+        }
+        let Log { window_bytes, segment_bytes } = self.log;
+        if !(8 << 10..=1 << 30).contains(&segment_bytes) {
+            return Err(Invalid::new("log.segment_bytes", "expected 8192 to 1 GiB"));
+        }
+        if window_bytes < 2 * segment_bytes {
+            return Err(Invalid::new("log.window_bytes", "expected at least two segments"));
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    fn validate_clients(&self) -> Result<(), Invalid> {
+        let mut names = HashSet::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            let invalid =
+                |name, problem: &str| Err(Invalid::new(format!("clients[{index}].{name}"), problem));
+            if client.comp_id.is_blank() || !names.insert(client.comp_id) {
+                return invalid("comp_id", "expected a name that no other client has");
+            }
+            if client.accounts.is_empty() || client.accounts.len() > ACCOUNTS_OF_COMP_MAX {
+                return invalid("accounts", "expected 1 to 256 accounts");
+            }
+            if client.accounts.iter().any(Text::is_blank) {
+                return invalid("accounts", "expected no blank account");
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_cores(&self) -> Result<(), Invalid> {
+        let mut lanes = HashSet::new();
+        if self.cores.is_empty() {
+            return Err(Invalid::new("cores", "expected at least one"));
+        }
+        for (index, core) in self.cores.iter().enumerate() {
+            let invalid = |name, problem: &str| Err(Invalid::new(format!("cores[{index}].{name}"), problem));
+            if self.cores[..index].iter().any(|other| other.core == core.core) {
+                return invalid("core", "expected one of each at most");
+            }
+            if let Err((name, problem)) = core.validate() {
+                return invalid(name, problem);
+            }
+            if !core.partitions().lanes().all(|lane| lanes.insert(lane)) {
+                return invalid("partition_offset", "expected numbers that no other core's partitions have");
+            }
+        }
+        if lanes.len() > PARTITIONS_MAX {
+            return Err(Invalid::new("cores", "expected at most 256 partitions in all"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn accounts(&self) -> Accounts {
+        let credentials = |client: &Client| Credentials {
+            comp_id: client.comp_id,
+            password: client.password.0,
+            accounts: client.accounts.clone(),
+        };
+        Accounts::new(self.clients.iter().map(credentials).collect())
+    }
+
+    pub(crate) fn shard_limits(&self) -> shard::Limits {
+        shard::Limits {
+            connections_max: self.sessions.connections_max + self.cores.len(),
+            out_bytes_max: self.forwarding.out_bytes_max,
+            kept_bytes_max: BODY_BYTES_MAX + frame::OVERHEAD,
+            read_bytes: READ_BYTES,
+            tick_ms: TICK_MS,
+            busy_poll: self.listen.busy_poll,
+            ..shard::Limits::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service::config::{check_default, parse};
+
+    fn error(text: &str) -> String {
+        parse::<Config>(text, "gateway.toml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_default_text_is_the_default() {
+        check_default::<Config>().unwrap();
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_where_it_stands() {
+        let client = "[[clients]]\ncomp_id = \"a\"\npassword = \"p\"\naccounts = [\"1\"]\n";
+        assert!(error(&client.repeat(2)).starts_with("gateway.toml:6:11: `clients[1].comp_id`"));
+        assert!(error(&client.replace("[\"1\"]", "[]")).contains("`clients[0].accounts`: expected 1 to 256"));
+        let core =
+            "[[cores]]\ncore = \"cash\"\naddress = \"127.0.0.1:1\"\npartition_first = 1\npartitions = 2\n";
+        assert!(error(&core.repeat(2)).contains("`cores[1].core`"));
+        let other = core.replace("cash", "margin");
+        assert!(error(&format!("{core}{other}")).contains("that no other core's partitions have"));
+        assert!(parse::<Config>(&format!("{core}{other}partition_offset = 10\n"), "x").is_ok());
+        assert!(error(&core.replace("partitions = 2", "partitions = 0")).contains("expected 1 to 256"));
+        assert!(error("[log]\nwindow_bytes = 4096").starts_with("gateway.toml:2:16: `log.window_bytes`"));
+        assert!(error("[forwarding]\norder_max = 1").starts_with("gateway.toml:2:1: unknown field"));
+    }
+
+    #[test]
+    fn a_password_does_not_print() {
+        let text = "[[clients]]\ncomp_id = \"a\"\npassword = \"hush\"\naccounts = [\"1\"]\n";
+        assert!(!format!("{:?}", parse::<Config>(text, "gateway.toml").unwrap()).contains("hush"));
+    }
+}

@@ -1,0 +1,32 @@
+//! The gateway as a process: clients' orders in, each to the core that it is for, reports back.
+
+use clap::Parser;
+use gateway::{Config, Server};
+use service::admin::Admin;
+use std::time::Duration;
+
+/// Takes clients' orders and cancels, checks them, brings each to the cash or the margin core, and brings their
+/// reports back: live, and from any number on for who comes late. --print-config shows every setting.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    service: service::cli::ServiceArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let Some(config) = args.service.config::<Config>()? else { return Ok(()) };
+    service::telemetry::init(args.service.log_format)?;
+    service::process::raise_file_limit();
+    let host = service::Host::for_process()?;
+    let admin = Admin::bind(&config.admin, &host)?;
+    let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
+    let server = Server::bind(config, &host)?;
+    tracing::info!(address = %server.address(), "clients' port");
+    let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
+    let running = server.start()?;
+    service::signals::install(&host.shutdown, || tracing::info!("nothing to reload"))?;
+    running.wait(drain_timeout)?;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Everything that a gateway counts, with its meaning.
+
+use crate::check::Refusal;
+use crate::counts::Counts;
+use crate::orders::Orders;
+use crate::route::Core;
+use service::prometheus::{IntCounter, IntCounterVec};
+
+service::metrics! {
+    /// Everything that a gateway counts.
+    pub struct Metrics {
+        /// Clients logged on now.
+        sessions: IntGauge = "gateway_sessions",
+        /// Connections of clients accepted.
+        accepted: IntCounter = "gateway_connections_accepted_total",
+        /// Connections closed at once because as many as are allowed were open.
+        refused_full: IntCounter = "gateway_connections_refused_total",
+        /// Errors of accepting, such as file limits.
+        accept_errors: IntCounter = "gateway_accept_errors_total",
+        /// Logons accepted.
+        logons: IntCounter = "gateway_logons_total",
+        /// Logons refused, by reason.
+        logons_refused: IntCounterVec = "gateway_logons_refused_total" ["reason"],
+        /// Connections of clients that ended, by reason: what the peer did wrong stands here.
+        session_ended: IntCounterVec = "gateway_session_ended_total" ["reason"],
+
+        /// Orders forwarded, by core.
+        orders: IntCounterVec = "gateway_orders_total" ["core"],
+        /// Cancels forwarded, by core.
+        cancels: IntCounterVec = "gateway_cancels_total" ["core"],
+        /// Requests answered with a BusinessReject, by reason.
+        refused: IntCounterVec = "gateway_requests_refused_total" ["reason"],
+        /// Orders that cancels and reports can be matched to.
+        orders_known: IntGauge = "gateway_orders_known",
+        /// Orders that had to make room: a cancel for one of them is refused.
+        orders_forgotten: IntCounter = "gateway_orders_forgotten_total",
+
+        /// Reports taken into the log, by core.
+        reports: IntCounterVec = "gateway_reports_total" ["core"],
+        /// Reports whose number was here already, by core.
+        reports_duplicate: IntCounterVec = "gateway_reports_duplicate_total" ["core"],
+        /// Reports for accounts of no client here, by core.
+        reports_unowned: IntCounterVec = "gateway_reports_unowned_total" ["core"],
+        /// BusinessRejects from a core: something was forwarded that it does not take.
+        core_rejects: IntCounterVec = "gateway_core_rejects_total" ["core"],
+        /// Messages from a core of a type that means nothing here.
+        core_unknown: IntCounterVec = "gateway_core_messages_unknown_total" ["core"],
+
+        /// Whether the line to a core takes orders.
+        line_up: IntGaugeVec = "gateway_line_up" ["core"],
+        /// Times that the line to a core came up.
+        line_ups: IntCounterVec = "gateway_line_ups_total" ["core"],
+        /// Times that the line to a core ended or could not be dialled, by reason.
+        line_ended: IntCounterVec = "gateway_line_ended_total" ["core", "reason"],
+        /// Times that clients were not read from because a line had too much waiting.
+        pauses: IntCounter = "gateway_pauses_total",
+
+        /// Bytes read from clients and cores.
+        bytes_in: IntCounter = "gateway_bytes_in_total",
+        /// Bytes written to clients and cores.
+        bytes_out: IntCounter = "gateway_bytes_out_total",
+        /// Writes that a socket did not take whole.
+        writes_blocked: IntCounter = "gateway_writes_blocked_total",
+    }
+}
+
+/// Carries what the hot thread counts in plain integers over to the metrics, once a tick.
+pub(crate) struct Exporter {
+    metrics: Metrics,
+    refused: Vec<IntCounter>,
+    by_core: [ByCore; 2],
+    stats: shard::Stats,
+    counts: Counts,
+    forgotten: u64,
+}
+
+struct ByCore {
+    orders: IntCounter,
+    cancels: IntCounter,
+    reports: IntCounter,
+    duplicates: IntCounter,
+    unowned: IntCounter,
+    rejects: IntCounter,
+    unknown: IntCounter,
+}
+
+impl ByCore {
+    fn new(metrics: &Metrics, core: Core) -> Self {
+        let of = |vec: &IntCounterVec| vec.with_label_values(&[core.name()]);
+        Self {
+            orders: of(&metrics.orders),
+            cancels: of(&metrics.cancels),
+            reports: of(&metrics.reports),
+            duplicates: of(&metrics.reports_duplicate),
+            unowned: of(&metrics.reports_unowned),
+            rejects: of(&metrics.core_rejects),
+            unknown: of(&metrics.core_unknown),
+        }
+    }
+}
+
+impl Exporter {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        let refused = Refusal::ALL.map(|refusal| metrics.refused.with_label_values(&[refusal.text()]));
+        Self {
+            refused: refused.into(),
+            by_core: Core::ALL.map(|core| ByCore::new(&metrics, core)),
+            stats: shard::Stats::default(),
+            counts: Counts::default(),
+            forgotten: 0,
+            metrics,
+        }
+    }
+
+    pub(crate) fn export(&mut self, stats: shard::Stats, now: &Counts, orders: &Orders) {
+        self.export_stats(stats);
+        let before = std::mem::replace(&mut self.counts, *now);
+        for (index, counter) in self.refused.iter().enumerate() {
+            counter.inc_by(now.refused[index] - before.refused[index]);
+        }
+        for (core, counters) in self.by_core.iter().enumerate() {
+            counters.orders.inc_by(now.orders[core] - before.orders[core]);
+            counters.cancels.inc_by(now.cancels[core] - before.cancels[core]);
+            counters.reports.inc_by(now.reports[core] - before.reports[core]);
+            counters.duplicates.inc_by(now.duplicates[core] - before.duplicates[core]);
+            counters.unowned.inc_by(now.unowned[core] - before.unowned[core]);
+            counters.rejects.inc_by(now.core_rejects[core] - before.core_rejects[core]);
+            counters.unknown.inc_by(now.unknown_from_core[core] - before.unknown_from_core[core]);
+        }
+        self.metrics.orders_known.set(orders.len() as i64);
+        let forgotten = orders.forgotten();
+        self.metrics.orders_forgotten.inc_by(forgotten - std::mem::replace(&mut self.forgotten, forgotten));
+    }
+
+    fn export_stats(&mut self, stats: shard::Stats) {
+        let (metrics, before) = (&self.metrics, std::mem::replace(&mut self.stats, stats));
+        metrics.accepted.inc_by(stats.accepted - before.accepted);
+        metrics.refused_full.inc_by(stats.refused_full - before.refused_full);
+        metrics.accept_errors.inc_by(stats.accept_errors - before.accept_errors);
+        metrics.bytes_in.inc_by(stats.bytes_in - before.bytes_in);
+        metrics.bytes_out.inc_by(stats.bytes_out - before.bytes_out);
+        metrics.writes_blocked.inc_by(stats.writes_blocked - before.writes_blocked);
+    }
+}

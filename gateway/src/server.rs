@@ -1,0 +1,152 @@
+//! The server as a whole: bound, then started; in a process of its own or embedded in another.
+
+use crate::app::{Command, Gateway, Peers, Settings};
+use crate::config::Config;
+use crate::counts::Counts;
+use crate::desk::Desk;
+use crate::line::Line;
+use crate::link::Link;
+use crate::metrics::{Exporter, Metrics};
+use crate::status;
+use crate::upstream::{Lines, Upstream};
+use flow::Writer;
+use service::{Host, Running, Shutdown};
+use shard::{Handle, Log, Port, Setup};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use transport::Listener;
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// Why a gateway cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The configuration makes no sense.
+    #[error("`{}`: {}", .0.key, .0.problem)]
+    Config(service::config::Invalid),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] io::Error),
+    /// The host's registry has a gateway's metrics already.
+    #[error(transparent)]
+    Metrics(#[from] service::prometheus::Error),
+}
+
+/// A gateway, bound but not yet running.
+pub struct Server {
+    config: Config,
+    listener: Listener,
+    address: SocketAddr,
+    handle: Handle<Command>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+impl Server {
+    /// Binds the clients' port (port 0 takes a free one) and registers the metrics; starts no thread.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
+        service::config::Config::validate(&config).map_err(BindError::Config)?;
+        let metrics = Metrics::register(&host.registry)?;
+        let listener = Listener::bind(config.listen.address, config.listen.socket)?;
+        let address = listener.local_addr()?;
+        let handle = Handle::new(&config.shard_limits());
+        Ok(Self { config, listener, address, handle, metrics, shutdown: host.shutdown.clone() })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the gateway counts; the handles stay good while it runs.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// Whether orders can be sent: a line is up.
+    pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        let name = |core: &crate::config::Core| crate::route::Core::from(core.core).name();
+        let gauges: Vec<_> = self
+            .config
+            .cores
+            .iter()
+            .map(|core| self.metrics.line_up.with_label_values(&[name(core)]))
+            .collect();
+        move || match gauges.iter().any(|up| up.get() == 1) {
+            true => Ok(()),
+            false => Err("no line is up".to_owned()),
+        }
+    }
+
+    /// What it adds to the operator's port: `/sessions` and `/lines`.
+    pub fn routes(&self) -> axum::Router {
+        status::routes(self.handle.clone())
+    }
+
+    /// Starts its thread. The end is through the host's [`Shutdown`], or what is returned.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(self) -> io::Result<Running> {
+        let mut running = Running::new(&self.shutdown);
+        let writer = Writer::new(flow::Limits {
+            segment_bytes: self.config.log.segment_bytes,
+            window_bytes: self.config.log.window_bytes,
+        });
+        let setup = Setup {
+            ports: vec![Port { listener: self.listener, tag: 0 }],
+            logs: vec![Log::Own(writer)],
+            limits: self.config.shard_limits(),
+            core: self.config.listen.cpu,
+        };
+        let app = gateway(&self.config, self.metrics, self.shutdown, self.handle.clone());
+        let handle = self.handle;
+        running.spawn("gateway", move || {
+            if let Err(error) = shard::run_on_this_thread(setup, app, handle) {
+                tracing::error!(%error, "the gateway could not run");
+            }
+        })?;
+        Ok(running)
+    }
+}
+
+fn gateway(config: &Config, metrics: Metrics, shutdown: Shutdown, handle: Handle<Command>) -> Gateway {
+    let accounts = config.accounts();
+    let mut by_core = [None, None];
+    for core in &config.cores {
+        let which = crate::route::Core::from(core.core);
+        let seed = RandomState::new().hash_one(core.address);
+        by_core[which as usize] = Some(Upstream {
+            link: Link::new(which, Line::new(core.line(), seed), core.partitions()),
+            address: core.address,
+            connect_timeout: Duration::from_millis(core.connect_timeout_ms),
+            conn: None,
+            last_error: String::new(),
+        });
+    }
+    Gateway {
+        settings: Settings {
+            comp_id: config.sessions.comp_id,
+            session: config.sessions.limits(),
+            synchronization_timeout_ns: config.sessions.synchronization_timeout_ms * NS_PER_MS,
+            stall_timeout_ns: config.forwarding.stall_timeout_ms * NS_PER_MS,
+            out_bytes_max: config.forwarding.out_bytes_max,
+        },
+        by_comp: vec![None; accounts.comps_len()],
+        desk: Desk::new(accounts, config.forwarding.orders_max),
+        lines: Lines::new(by_core, config.forwarding.out_bytes_max),
+        peers: Peers::default(),
+        waiting: Vec::new(),
+        out: Vec::with_capacity(4 << 10),
+        counts: Counts::default(),
+        exporter: Exporter::new(metrics.clone()),
+        metrics,
+        shutdown,
+        handle,
+    }
+}

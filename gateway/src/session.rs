@@ -1,0 +1,409 @@
+//! Hot path: a client's session: its logon, its requests on their way to a core, the place where its reports begin.
+//!
+//! Rules: no allocation for a request, one copy of its bytes (into the line's), answers into one buffer that is sent
+//! once for all that was read. Logon and synchronisation, once a session, may allocate.
+
+use crate::accounts::CompNo;
+use crate::app::{Gateway, LOG};
+use crate::check::Refusal;
+use crate::sync::{SyncError, Wanted};
+use flow::Selection;
+use shard::{ConnId, Cx, Reason};
+use std::net::SocketAddr;
+use wire::szse::code::{PlatformId, PlatformState, SessionStatus, VERSION_TRADING};
+use wire::szse::session::{Event, LogonRefusal, Session};
+use wire::szse::trading::{
+    NewOrder, OrderCancelRequest, PlatformInfo, PlatformStateInfo, ReportSynchronization, RequestBase,
+};
+use wire::szse::{DecodeError, Frame, GroupMessage, I32, Logon, Message, Text, Timestamp, frame};
+
+/// One client's connection.
+pub(crate) struct Client {
+    pub(crate) session: Session,
+    pub(crate) peer: SocketAddr,
+    pub(crate) since_ns: u64,
+    /// Who it is, once logged on.
+    pub(crate) comp: Option<CompNo>,
+    pub(crate) following: Following,
+    /// Orders and cancels forwarded.
+    pub(crate) requests: u64,
+    /// Requests refused.
+    pub(crate) refused: u64,
+}
+
+/// How far a client is on its way to its reports.
+pub(crate) enum Following {
+    /// It has not said from where it wants them.
+    NotYet,
+    /// It knows more than the gateway does, which is catching up.
+    Waiting { wanted: Wanted, until_ns: u64 },
+    /// They come out of the log.
+    Reports,
+}
+
+impl Following {
+    /// In a word.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::NotYet => "not synchronised",
+            Self::Waiting { .. } => "waiting",
+            Self::Reports => "following",
+        }
+    }
+}
+
+/// What a frame leads to.
+enum Outcome {
+    /// It was dealt with.
+    Done,
+    /// It is answered with a BusinessReject.
+    Refused(Refusal, Option<(RequestBase, Text<10>)>),
+}
+
+impl Gateway {
+    /// What a client has sent.
+    pub(crate) fn client_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
+        let taken = self.client_frames(cx, id, data);
+        if !self.out.is_empty() {
+            self.flush(cx, id);
+            // Who does not read its answers is not asked for more, until `on_drained`.
+            if cx.waiting_bytes(id) > self.settings.out_bytes_max / 2 {
+                cx.pause_reading(id, true);
+            }
+        }
+        taken
+    }
+
+    /// All answers are written.
+    pub(crate) fn client_drained(&mut self, cx: &mut Cx, id: ConnId) {
+        if !self.lines.paused() {
+            cx.pause_reading(id, false);
+        }
+    }
+
+    #[inline]
+    fn client_frames(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
+        let now_ns = cx.now_ns();
+        let mut consumed = 0;
+        loop {
+            let Some(client) = self.peers.client(id) else { return Ok(data.len()) };
+            let received = client.session.receive(&data[consumed..], now_ns, &mut self.out);
+            let Some(received) = received.map_err(|error| Reason::App(error.text()))? else {
+                return Ok(consumed);
+            };
+            consumed += received.consumed;
+            match received.event {
+                Event::Message(frame) => self.request(cx, id, frame)?,
+                Event::Heartbeat => {}
+                Event::LogonRequest(logon) => self.client_logon(cx, id, logon)?,
+                Event::LoggedOut(_) => return Err(Reason::App("logged out")),
+                Event::LoggedOn(_) | Event::LogonRefused(_) => unreachable!("a client's session accepts"),
+            }
+        }
+    }
+
+    #[inline]
+    fn request(&mut self, cx: &mut Cx, id: ConnId, frame: Frame<'_>) -> Result<(), Reason> {
+        let outcome = match frame.msg_type {
+            NewOrder::MSG_TYPE => frame.view().map(|request| self.new_order(cx, id, frame, request)),
+            OrderCancelRequest::MSG_TYPE => frame.view().map(|request| self.cancel(cx, id, frame, request)),
+            ReportSynchronization::MSG_TYPE => match frame.group() {
+                Ok(wanted) => Ok(self.synchronize(cx, id, &wanted)?),
+                Err(error) => Err(error),
+            },
+            _ => Ok(Outcome::Refused(Refusal::UnsupportedMessage, None)),
+        };
+        match outcome {
+            Ok(Outcome::Done) => Ok(()),
+            Ok(Outcome::Refused(refusal, request)) => {
+                self.refuse(cx, id, frame.msg_type, refusal, request.as_ref());
+                Ok(())
+            }
+            Err(error) => Err(self.end_malformed(id, error)),
+        }
+    }
+
+    #[inline]
+    fn new_order(&mut self, cx: &mut Cx, id: ConnId, frame: Frame<'_>, request: &NewOrder) -> Outcome {
+        let Some((client, comp_no)) = self.peers.logged_on(id) else { return Outcome::Done };
+        let routed = self.desk.new_order(comp_no, request);
+        client.requests += u64::from(routed.is_ok());
+        let forwarded = routed.and_then(|(account, core)| {
+            self.lines.forward(cx, core, |out| out.extend_from_slice(frame.bytes))?;
+            self.counts.orders[core as usize] += 1;
+            self.desk.orders.sent(account, request.cl_ord_id, core);
+            Ok(())
+        });
+        self.throttle(cx);
+        match forwarded {
+            Ok(()) => Outcome::Done,
+            Err(refusal) => Outcome::Refused(refusal, Some((request.base, request.cl_ord_id))),
+        }
+    }
+
+    #[inline]
+    fn cancel(&mut self, cx: &mut Cx, id: ConnId, frame: Frame<'_>, request: &OrderCancelRequest) -> Outcome {
+        let Some((client, comp_no)) = self.peers.logged_on(id) else { return Outcome::Done };
+        let routed = self.desk.cancel(comp_no, request);
+        client.requests += u64::from(routed.is_ok());
+        let forwarded = routed.and_then(|order| {
+            let named = OrderCancelRequest { order_id: order.order_id, ..*request };
+            self.lines.forward(cx, order.core, |out| match request.order_id == order.order_id {
+                true => out.extend_from_slice(frame.bytes),
+                false => frame::encode(&named, out),
+            })?;
+            self.counts.cancels[order.core as usize] += 1;
+            if order.order_id.is_blank() {
+                self.desk.orders.cancel_sent(request, order.account);
+            }
+            Ok(())
+        });
+        self.throttle(cx);
+        match forwarded {
+            Ok(()) => Outcome::Done,
+            Err(refusal) => Outcome::Refused(refusal, Some((request.base, request.cl_ord_id))),
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        cx: &Cx,
+        id: ConnId,
+        msg_type: u32,
+        refusal: Refusal,
+        request: Option<&(RequestBase, Text<10>)>,
+    ) {
+        let Some(client) = self.peers.client(id) else { return };
+        client.refused += 1;
+        self.counts.refused[refusal as usize] += 1;
+        let time = Timestamp::from_unix_ns(cx.wall_ns().max(0).cast_unsigned());
+        let request = request.map(|(base, cl_ord_id)| (base, *cl_ord_id));
+        let answer = refusal.answer((msg_type, client.session.received()), request, time);
+        frame::encode(&answer, &mut self.out);
+    }
+
+    /// A message whose body is not what its type says: what comes after it is not to be trusted.
+    fn end_malformed(&mut self, id: ConnId, error: DecodeError) -> Reason {
+        let error = wire::szse::session::SessionError::Frame(error);
+        self.end_client(id, error.session_status(), error.text());
+        Reason::App(error.text())
+    }
+
+    /// Ends the session of the client whose bytes are being taken; its connection is closed by who asked for this.
+    fn end_client(&mut self, id: ConnId, status: SessionStatus, text: &str) {
+        if let Some(client) = self.peers.client(id) {
+            client.session.end(status, text, &mut self.out);
+        }
+    }
+
+    fn client_logon(&mut self, cx: &mut Cx, id: ConnId, logon: &Logon) -> Result<(), Reason> {
+        let comp_no = match self.authenticated(logon) {
+            Ok(comp_no) => comp_no,
+            Err(refusal) => {
+                self.metrics.logons_refused.with_label_values(&[refusal.text()]).inc();
+                tracing::warn!(comp_id = %logon.sender_comp_id, reason = refusal.text(), "logon refused");
+                if let Some(client) = self.peers.client(id) {
+                    client.session.refuse(refusal, &mut self.out);
+                }
+                return Err(Reason::App("logon refused"));
+            }
+        };
+        if let Some(before) = self.by_comp[comp_no].replace(id) {
+            self.supersede(cx, before);
+        }
+        let now_ns = cx.now_ns();
+        if let Some(client) = self.peers.client(id) {
+            client.session.accept(VERSION_TRADING, now_ns, &mut self.out);
+            client.comp = Some(comp_no);
+            self.metrics.logons.inc();
+            self.metrics.sessions.inc();
+            tracing::info!(comp_id = %logon.sender_comp_id, peer = %client.peer, "logged on");
+        }
+        self.welcome();
+        Ok(())
+    }
+
+    fn authenticated(&self, logon: &Logon) -> Result<CompNo, LogonRefusal> {
+        if self.desk.closing {
+            return Err(LogonRefusal::NotNow);
+        }
+        let ours = self.settings.comp_id;
+        if !ours.is_blank() && logon.target_comp_id != ours {
+            return Err(LogonRefusal::Credentials);
+        }
+        let comp_no = self.desk.accounts.authenticate(logon.sender_comp_id, &logon.password);
+        comp_no.ok_or(LogonRefusal::Credentials)
+    }
+
+    /// The same client has logged on again: what is left of its session before is ended. It is most often a
+    /// connection that the client lost and the gateway has not missed yet.
+    fn supersede(&mut self, cx: &mut Cx, before: ConnId) {
+        const TEXT: &str = "logged on from elsewhere";
+        if let Some(client) = self.peers.client(before) {
+            cx.send(before, |out| client.session.end(SessionStatus::OTHER, TEXT, out));
+            cx.close(before, Reason::App(TEXT));
+        }
+    }
+
+    /// What a client is told after its logon: the partitions of all cores, as it sees them.
+    fn welcome(&mut self) {
+        let partitions: Vec<I32> = self.lines.lanes().map(|(lane, _)| I32::new(i32::from(lane))).collect();
+        let info = PlatformInfo { platform_id: PlatformId::CASH_AUCTION, partitions: &partitions };
+        info.encode(&mut self.out).expect("invariant: configuration allows no more partitions");
+        frame::encode(&self.platform_state(), &mut self.out);
+    }
+
+    /// Open while a core takes orders.
+    pub(crate) fn platform_state(&self) -> PlatformStateInfo {
+        let open = self.desk.up.contains(&true);
+        let platform_state = if open { PlatformState::OPEN } else { PlatformState::HALT };
+        PlatformStateInfo { platform_id: PlatformId::CASH_AUCTION, platform_state }
+    }
+
+    /// A client says from where it wants its reports: once a session.
+    fn synchronize(
+        &mut self,
+        cx: &mut Cx,
+        id: ConnId,
+        message: &ReportSynchronization<'_>,
+    ) -> Result<Outcome, Reason> {
+        let until_ns = cx.now_ns() + self.settings.synchronization_timeout_ns;
+        let lines = &self.lines;
+        let wanted = Wanted::new(message, |lane| lines.lanes().any(|(other, _)| other == lane));
+        match (wanted, self.peers.client(id)) {
+            (Err(error), _) => Err(self.end_unsynchronised(id, error)),
+            (Ok(wanted), Some(client)) if matches!(client.following, Following::NotYet) => {
+                client.following = Following::Waiting { wanted, until_ns };
+                match self.follow(cx, id) {
+                    Ok(true) => Ok(Outcome::Done),
+                    Ok(false) => {
+                        self.waiting.push(id);
+                        Ok(Outcome::Done)
+                    }
+                    Err(error) => Err(self.end_unsynchronised(id, error)),
+                }
+            }
+            _ => Ok(Outcome::Refused(Refusal::SecondSynchronization, None)),
+        }
+    }
+
+    /// Lets a waiting client have its reports; `false` while the gateway has not got as far as the client.
+    fn follow(&mut self, cx: &mut Cx, id: ConnId) -> Result<bool, SyncError> {
+        let Some((client, comp_no)) = self.peers.logged_on(id) else { return Ok(true) };
+        let Following::Waiting { wanted, until_ns } = &client.following else { return Ok(true) };
+        match wanted.reached(self.lines.lanes()) {
+            Ok(()) => {}
+            Err(_) if cx.now_ns() < *until_ns => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        let (cursor, floors) = wanted.place(cx.log(LOG), self.lines.lanes())?;
+        let filter = self.desk.accounts[comp_no].filter();
+        cx.attach(id, LOG, cursor, Selection::new(filter).from_numbers(floors));
+        client.following = Following::Reports;
+        Ok(true)
+    }
+
+    /// Looks again at the clients that were ahead of the gateway.
+    pub(crate) fn follow_waiting(&mut self, cx: &mut Cx) {
+        for index in (0..self.waiting.len()).rev() {
+            let id = self.waiting[index];
+            let done = self.follow(cx, id).unwrap_or_else(|error| {
+                let reason = self.end_unsynchronised(id, error);
+                self.flush(cx, id);
+                cx.close(id, reason);
+                true
+            });
+            if done {
+                self.waiting.swap_remove(index);
+            }
+        }
+    }
+
+    #[cold]
+    fn end_unsynchronised(&mut self, id: ConnId, error: SyncError) -> Reason {
+        self.end_client(id, SessionStatus::OTHER, &error.to_string());
+        Reason::App(error.label())
+    }
+
+    /// Heartbeats and deadlines of all clients.
+    pub(crate) fn client_timeouts(&mut self, cx: &mut Cx) {
+        let now_ns = cx.now_ns();
+        for index in 0..self.peers.len() {
+            let Some((id, client)) = self.peers.client_at(index) else { continue };
+            if client.session.next_timeout_ns() > now_ns {
+                continue;
+            }
+            if let Some((_, sent_ns)) = cx.last_active_ns(id) {
+                client.session.sent(sent_ns);
+            }
+            let ended = client.session.on_timeout(now_ns, &mut self.out);
+            self.flush(cx, id);
+            if let Err(error) = ended {
+                cx.close(id, Reason::App(error.text()));
+            }
+        }
+    }
+
+    /// A client's connection has ended.
+    pub(crate) fn client_closed(&mut self, id: ConnId, client: &Client, reason: Reason) {
+        let label = match reason {
+            Reason::PeerClosed => "peer closed",
+            Reason::Io(_) => "connection failed",
+            Reason::OutboundFull => "answers not read",
+            Reason::InboundFull => "frame too large",
+            Reason::Overrun => "reports not read",
+            Reason::App(text) => text,
+            Reason::Stopped => "gateway stopped",
+        };
+        self.metrics.session_ended.with_label_values(&[label]).inc();
+        if let Some(comp_no) = client.comp {
+            self.metrics.sessions.dec();
+            if self.by_comp[comp_no] == Some(id) {
+                self.by_comp[comp_no] = None;
+            }
+            let comp_id = self.desk.accounts[comp_no].comp_id;
+            tracing::info!(%comp_id, peer = %client.peer, reason = label, "session ended");
+        }
+        self.waiting.retain(|other| *other != id);
+    }
+
+    /// Asks all clients to leave.
+    pub(crate) fn log_out_clients(&mut self, cx: &mut Cx) {
+        let now_ns = cx.now_ns();
+        for index in 0..self.peers.len() {
+            let Some((id, client)) = self.peers.client_at(index) else { continue };
+            client.session.log_out(
+                SessionStatus::LOGOUT_COMPLETE,
+                Refusal::Closing.text(),
+                now_ns,
+                &mut self.out,
+            );
+            let over = client.session.is_closed();
+            self.flush(cx, id);
+            if over {
+                cx.close(id, Reason::App(Refusal::Closing.text()));
+            }
+        }
+    }
+
+    /// Tells all clients that the state of the platform has changed.
+    pub(crate) fn tell_platform_state(&mut self, cx: &mut Cx) {
+        let state = self.platform_state();
+        for index in 0..self.peers.len() {
+            if let Some((id, client)) = self.peers.client_at(index)
+                && client.session.is_active()
+            {
+                cx.send(id, |out| frame::encode(&state, out));
+            }
+        }
+    }
+
+    /// A client reads so slowly that its reports were let go: it comes back and asks from where it stopped.
+    pub(crate) fn client_overrun(&mut self, cx: &mut Cx, id: ConnId) {
+        if let Some(client) = self.peers.client(id) {
+            cx.send(id, |out| {
+                client.session.end(SessionStatus::OTHER, "reports not read and no longer held", out);
+            });
+        }
+    }
+}

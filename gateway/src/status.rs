@@ -1,0 +1,152 @@
+//! What the operator's port shows: GET `/sessions` and `/lines`, as JSON.
+
+use crate::app::{Command, Gateway, LOG};
+use crate::route::Core;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use shard::{Cx, Handle, Reason};
+use std::net::SocketAddr;
+use tokio::sync::oneshot;
+
+/// Sessions shown unless `?count_max=` says otherwise: they are listed between two turns of the hot thread.
+const SESSIONS_SHOWN: usize = 1_000;
+
+/// A client's session as the operator sees it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SessionStatus {
+    /// Its address.
+    peer: SocketAddr,
+    /// SenderCompID of its logon; empty before that.
+    comp_id: String,
+    /// `not synchronised`, `waiting` or `following`.
+    reports: &'static str,
+    /// How long it is connected, seconds.
+    age_s: u64,
+    /// Orders and cancels forwarded.
+    requests: u64,
+    /// Requests refused.
+    refused: u64,
+    /// Entries of the log that it was not sent yet.
+    behind: u64,
+}
+
+/// A line as the operator sees it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LineStatus {
+    /// The core.
+    core: &'static str,
+    /// Its address.
+    address: SocketAddr,
+    /// `waiting`, `dialling`, `logging on` or `up`.
+    state: &'static str,
+    /// Why it was not up last; empty while it is.
+    last_error: String,
+    /// Bytes that wait to be written to it.
+    waiting_bytes: usize,
+    /// Its partitions.
+    partitions: Vec<PartitionStatus>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct PartitionStatus {
+    /// PartitionNo as clients see it.
+    partition_no: u16,
+    /// The ReportIndex that comes next.
+    next: u64,
+}
+
+impl Gateway {
+    pub(crate) fn session_statuses(&mut self, cx: &Cx, count_max: usize) -> Vec<SessionStatus> {
+        let mut all = Vec::new();
+        for index in 0..self.peers.len() {
+            if all.len() == count_max {
+                break;
+            }
+            let Some((id, client)) = self.peers.client_at(index) else { continue };
+            let comp_id = client.comp.map(|comp_no| self.desk.accounts[comp_no].comp_id.to_string());
+            all.push(SessionStatus {
+                peer: client.peer,
+                comp_id: comp_id.unwrap_or_default(),
+                reports: client.following.name(),
+                age_s: (cx.now_ns() - client.since_ns) / 1_000_000_000,
+                requests: client.requests,
+                refused: client.refused,
+                behind: cx.behind(id).min(cx.log(LOG).end()),
+            });
+        }
+        all
+    }
+
+    pub(crate) fn line_statuses(&self, cx: &Cx) -> Vec<LineStatus> {
+        let of = |core: Core| {
+            let upstream = self.lines.by_core[core as usize].as_ref()?;
+            let lanes = upstream.link.lanes();
+            Some(LineStatus {
+                core: core.name(),
+                address: upstream.address,
+                state: upstream.link.line.state(),
+                last_error: upstream.last_error.clone(),
+                waiting_bytes: upstream.conn.map_or(0, |conn| cx.waiting_bytes(conn)),
+                partitions: lanes
+                    .map(|(partition_no, next)| PartitionStatus { partition_no, next })
+                    .collect(),
+            })
+        };
+        Core::ALL.into_iter().filter_map(of).collect()
+    }
+}
+
+/// Why a line ended, in words.
+pub(crate) fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::PeerClosed => "closed by the core",
+        Reason::Io(_) => "connection failed",
+        Reason::OutboundFull => "outbound full",
+        Reason::InboundFull => "frame too large",
+        Reason::Overrun => "overrun",
+        Reason::App(text) => text,
+        Reason::Stopped => "gateway stopped",
+    }
+}
+
+/// Answers who asked, if it still waits.
+pub(crate) fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
+    if reply.send(answer).is_err() {
+        tracing::debug!("nobody waits for this answer any more");
+    }
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    count_max: Option<usize>,
+}
+
+/// What a gateway adds to the operator's port.
+pub(crate) fn routes(gateway: Handle<Command>) -> Router {
+    Router::new().route("/sessions", get(sessions)).route("/lines", get(lines)).with_state(gateway)
+}
+
+async fn sessions(
+    State(gateway): State<Handle<Command>>,
+    Query(shown): Query<Shown>,
+) -> Result<Json<Vec<SessionStatus>>, StatusCode> {
+    let count_max = shown.count_max.unwrap_or(SESSIONS_SHOWN);
+    ask(&gateway, |reply| Command::Sessions(count_max, reply)).await.map(Json)
+}
+
+async fn lines(State(gateway): State<Handle<Command>>) -> Result<Json<Vec<LineStatus>>, StatusCode> {
+    ask(&gateway, Command::Lines).await.map(Json)
+}
+
+/// Asks the hot thread; it answers between two turns.
+async fn ask<T>(
+    gateway: &Handle<Command>,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, StatusCode> {
+    let (reply, answer) = oneshot::channel();
+    gateway.send(command(reply)).map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
+    answer.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+}
