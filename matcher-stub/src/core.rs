@@ -4,7 +4,7 @@
 //! their room reserved, books keep theirs). The same inputs at the same times give the same bytes: nothing here is
 //! drawn by lot, and no map is ever walked.
 //!
-//! An order takes one way through: [`Core::new_order`] remembers it by its identity, checks it ([`check`]), publishes
+//! An order takes one way through: [`Core::new_order`] remembers it by its identity, checks it (`check.rs`), publishes
 //! and reports it, trades it with its book, and lets rest or cancels what is left.
 
 mod board;

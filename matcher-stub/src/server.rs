@@ -161,9 +161,7 @@ impl Server {
         let handle = self.handle.clone();
         running.spawn("matcher", move || {
             let (setup, matcher) = self.assemble();
-            if let Err(error) = shard::run_on_this_thread(setup, matcher, handle) {
-                tracing::error!(%error, "the matcher's shard has ended");
-            }
+            shard::run_on_this_thread(setup, matcher, handle).map(drop)
         })?;
         Ok(running)
     }
