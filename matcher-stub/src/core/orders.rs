@@ -103,7 +103,7 @@ impl Orders {
         Ok(number)
     }
 
-    /// The order that a cancel means: the one of its OrderID, else the only one with this ClOrdID, SubmittingPBUID,
+    /// The order that a cancel means: the one of its OrderID (it may then leave OrigClOrdID blank), else the only one with this ClOrdID, SubmittingPBUID,
     /// security and side at the desk. A cancel carries no AccountID, so that is as near as the message comes.
     pub(super) fn find(
         &self,
@@ -139,7 +139,7 @@ impl Order {
     fn is_meant_by(&self, desk: DeskNo, cancel: &OrderCancelRequest) -> bool {
         let of = &self.request;
         self.desk == desk
-            && of.cl_ord_id == cancel.orig_cl_ord_id
+            && (of.cl_ord_id == cancel.orig_cl_ord_id || cancel.orig_cl_ord_id.is_blank())
             && of.side == cancel.side
             && of.base.security_id == cancel.base.security_id
             && of.base.security_id_source == cancel.base.security_id_source

@@ -144,14 +144,16 @@ fn a_cancel_means_one_order_or_none() {
     bench.send_at(CASH, &namesake);
     assert_eq!(refused(&mut bench, |_| ()), CancelRefusal::SeveralOrders.reason());
     bench.said.frames.clear();
+    assert_eq!(refused(&mut bench, |cancel| cancel.orig_cl_ord_id = Text::BLANK), unknown);
+    bench.said.frames.clear();
     let mut cancel = cancel_of(&mine, 2);
-    cancel.order_id = Text::literal("0001000000000002");
+    (cancel.order_id, cancel.orig_cl_ord_id) = (Text::literal("0001000000000002"), Text::BLANK);
     bench.cancel(&cancel);
     assert_eq!(bench.said.one::<OrderReport>().account_id, namesake.account_id);
     bench.core.cancel(bench.now(), MARGIN, &cancel_of(&mine, 3), &mut bench.said);
     let at_other_desk: CancelReject = bench.said.one();
     assert_eq!(at_other_desk.cxl_rej_reason, unknown);
-    assert_eq!(bench.core.counts().cancels_refused, [6, 0, 1]);
+    assert_eq!(bench.core.counts().cancels_refused, [7, 0, 1]);
 }
 
 #[test]
