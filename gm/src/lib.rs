@@ -3,7 +3,9 @@
 //! What it is: the only crate of the workspace that names a cryptographic library, and the one that replaces the
 //! slow parts of it. What it is not: a general toolbox; there is one way to do each thing the wire asks for.
 //!
-//! Start at [`gcm`] (what protects every record) and [`sm4::Backend`] (how the instructions are chosen).
+//! Start at [`tls::provider`] (ShangMi for rustls and quinn), [`tls::record`] (one message for many connections),
+//! [`x509::Authority`] (certificates), and below them [`gcm`], [`sm2`] and [`sm3`]. [`sm4::Backend`] is how the
+//! instructions are chosen. The program `gm` makes certificates, shows them, and measures.
 //!
 //! Everything here is constant time with regard to keys and plaintext. The crate `sm-crypto`, which several ShangMi
 //! programs use, is only an oracle in the tests: its big integers are variable time, it has no GCM, it panics on bad

@@ -1,0 +1,73 @@
+//! Reading and writing PEM files.
+
+use anyhow::{Context, bail};
+use gm::sm2::SecretKey;
+use gm::x509::{decode_pem, encode_pem};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Label and contents of a section.
+pub(crate) type Section = (String, Zeroizing<Vec<u8>>);
+
+/// The sections of a PEM file; a file in DER is one section without label.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Section>> {
+    let bytes = Zeroizing::new(std::fs::read(path).with_context(|| format!("reading {}", path.display()))?);
+    if let Ok(text) = std::str::from_utf8(&bytes) {
+        let sections = decode_pem(text);
+        if !sections.is_empty() {
+            return Ok(sections);
+        }
+    }
+    Ok(vec![(String::new(), bytes)])
+}
+
+/// The first certificate or request of a file.
+pub(crate) fn read_first(path: &Path, label: &str) -> anyhow::Result<Vec<u8>> {
+    let found = read(path)?.into_iter().find(|(found, _)| found == label || found.is_empty());
+    let (_, der) = found.with_context(|| format!("{} holds no {label}", path.display()))?;
+    Ok(der.to_vec())
+}
+
+/// The first SM2 key of a file.
+pub(crate) fn read_key(path: &Path) -> anyhow::Result<SecretKey> {
+    for (label, der) in read(path)? {
+        let key = match label.as_str() {
+            "PRIVATE KEY" | "" => SecretKey::from_pkcs8_der(&der),
+            "EC PRIVATE KEY" => SecretKey::from_sec1_der(&der),
+            "ENCRYPTED PRIVATE KEY" => bail!("{} is encrypted: decrypt it first", path.display()),
+            _ => continue,
+        };
+        return key.with_context(|| format!("reading the key in {}", path.display()));
+    }
+    bail!("{} holds no private key", path.display())
+}
+
+/// Writes a key that only its owner may read. Never over another file.
+pub(crate) fn write_key(path: &Path, key: &SecretKey) -> anyhow::Result<()> {
+    write(path, &encode_pem("PRIVATE KEY", &key.to_pkcs8_der()), 0o600)
+}
+
+/// Writes a section that all may read. Never over another file.
+pub(crate) fn write_public(path: &Path, label: &str, der: &[u8]) -> anyhow::Result<()> {
+    write(path, &encode_pem(label, der), 0o644)
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(mode).open(path);
+    let mut file = file.with_context(|| format!("creating {}", path.display()))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+/// `prefix` with an extension behind it, whatever dots it has.
+pub(crate) fn with_extension(prefix: &Path, extension: &str) -> PathBuf {
+    let mut name = prefix.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}

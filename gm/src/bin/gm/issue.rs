@@ -1,0 +1,166 @@
+//! `gm ca`, `gm cert`, `gm csr`.
+
+use crate::files::{read_first, read_key, with_extension, write_key, write_public};
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use gm::sm2::SecretKey;
+use gm::x509::{AltName, Authority, Leaf, Request, Subject, Usage, Validity};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Args)]
+struct Whom {
+    /// Common name.
+    #[arg(long)]
+    name: String,
+    /// Organisation.
+    #[arg(long, default_value = "")]
+    organization: String,
+    /// Country, two letters.
+    #[arg(long, default_value = "CN")]
+    country: String,
+}
+
+impl Whom {
+    fn subject(self) -> Subject {
+        Subject { country: self.country, organization: self.organization, common_name: self.name }
+    }
+}
+
+#[derive(Args)]
+struct Names {
+    /// A host name the certificate is for; may be given again.
+    #[arg(long)]
+    dns: Vec<String>,
+    /// An address the certificate is for; may be given again.
+    #[arg(long)]
+    ip: Vec<IpAddr>,
+}
+
+impl Names {
+    fn all(self) -> Vec<AltName> {
+        self.dns.into_iter().map(AltName::Dns).chain(self.ip.into_iter().map(AltName::Ip)).collect()
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum For {
+    Server,
+    Client,
+    Both,
+}
+
+impl From<For> for Usage {
+    fn from(usage: For) -> Self {
+        match usage {
+            For::Server => Self::Server,
+            For::Client => Self::Client,
+            For::Both => Self::ServerAndClient,
+        }
+    }
+}
+
+/// From an hour ago (clocks differ) for so many days.
+fn validity(days: u64) -> anyhow::Result<Validity> {
+    #[allow(clippy::disallowed_methods, reason = "a command line tool asks for the date once")]
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+    Ok(Validity { not_before_s: now_s.saturating_sub(3600), not_after_s: now_s + days * 86_400 })
+}
+
+#[derive(Args)]
+pub(crate) struct Ca {
+    #[command(flatten)]
+    whom: Whom,
+    /// Days it is valid.
+    #[arg(long, default_value_t = 3650)]
+    days: u64,
+    /// Where to write: PREFIX.crt and PREFIX.key.
+    #[arg(long, default_value = "ca", value_name = "PREFIX")]
+    out: PathBuf,
+}
+
+impl Ca {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let key = SecretKey::generate()?;
+        let authority = Authority::root(&self.whom.subject(), key.clone(), validity(self.days)?)?;
+        write_key(&with_extension(&self.out, "key"), &key)?;
+        write_public(&with_extension(&self.out, "crt"), "CERTIFICATE", authority.certificate())
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Cert {
+    /// The authority: PREFIX.crt and PREFIX.key.
+    #[arg(long, default_value = "ca", value_name = "PREFIX")]
+    ca: PathBuf,
+    /// Serve this request instead of making a key.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "organization", "country", "dns", "ip"])]
+    csr: Option<PathBuf>,
+    /// Common name.
+    #[arg(long, required_unless_present = "csr", default_value = "")]
+    name: String,
+    /// Organisation.
+    #[arg(long, default_value = "")]
+    organization: String,
+    /// Country, two letters.
+    #[arg(long, default_value = "CN")]
+    country: String,
+    #[command(flatten)]
+    names: Names,
+    /// What the certificate is for.
+    #[arg(long = "for", value_enum, default_value_t = For::Server)]
+    usage: For,
+    /// Days it is valid.
+    #[arg(long, default_value_t = 365)]
+    days: u64,
+    /// Where to write: PREFIX.crt and, without a request, PREFIX.key.
+    #[arg(long, value_name = "PREFIX")]
+    out: PathBuf,
+}
+
+impl Cert {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let authority_key = read_key(&with_extension(&self.ca, "key"))?;
+        let certificate = read_first(&with_extension(&self.ca, "crt"), "CERTIFICATE")?;
+        let authority = Authority::new(certificate, authority_key)?;
+        let (usage, validity) = (self.usage.into(), validity(self.days)?);
+        let der = if let Some(path) = &self.csr {
+            let request = Request::from_der(&read_first(path, "CERTIFICATE REQUEST")?)?;
+            authority.issue_request(&request, usage, validity)?
+        } else {
+            let key = SecretKey::generate()?;
+            let whom = Whom { name: self.name, organization: self.organization, country: self.country };
+            let der = authority.issue(&Leaf {
+                subject: &whom.subject(),
+                alt_names: &self.names.all(),
+                usage,
+                public_key: key.public_key(),
+                validity,
+            })?;
+            write_key(&with_extension(&self.out, "key"), &key)?;
+            der
+        };
+        write_public(&with_extension(&self.out, "crt"), "CERTIFICATE", &der)
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Csr {
+    #[command(flatten)]
+    whom: Whom,
+    #[command(flatten)]
+    names: Names,
+    /// Where to write: PREFIX.csr and PREFIX.key.
+    #[arg(long, value_name = "PREFIX")]
+    out: PathBuf,
+}
+
+impl Csr {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let key = SecretKey::generate()?;
+        let der = Request::make(&self.whom.subject(), &self.names.all(), &key)?;
+        write_key(&with_extension(&self.out, "key"), &key)?;
+        write_public(&with_extension(&self.out, "csr"), "CERTIFICATE REQUEST", &der)
+    }
+}
