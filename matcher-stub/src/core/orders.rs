@@ -103,8 +103,9 @@ impl Orders {
         Ok(number)
     }
 
-    /// The order that a cancel means: the one of its OrderID (it may then leave OrigClOrdID blank), else the only one with this ClOrdID, SubmittingPBUID,
-    /// security and side at the desk. A cancel carries no AccountID, so that is as near as the message comes.
+    /// The order that a cancel means: the one of its OrderID (OrigClOrdID may then be blank), else the only one with
+    /// this ClOrdID, SubmittingPBUID, security and side at the desk. A cancel carries no AccountID, so that is as near
+    /// as the message comes.
     pub(super) fn find(
         &self,
         desk: DeskNo,

@@ -30,7 +30,11 @@ fn an_order() -> impl Strategy<Value = NewOrder> {
         1 => Just((OrdType::OWN_BEST, TimeInForce::DAY)),
     ];
     let side = prop_oneof![Just(Side::BUY), Just(Side::SELL)];
-    let credit = prop_oneof![4 => Just(CashMargin::CASH), 1 => Just(CashMargin::MARGIN_OPEN), 1 => Just(CashMargin::MARGIN_CLOSE)];
+    let credit = prop_oneof![
+        4 => Just(CashMargin::CASH),
+        1 => Just(CashMargin::MARGIN_OPEN),
+        1 => Just(CashMargin::MARGIN_CLOSE),
+    ];
     // Prices a few ticks around 10.00, some outside the limits; lots, and some that are none.
     let price = prop_oneof![12 => 990..1_011_i64, 1 => 850..1_150_i64];
     let shares = prop_oneof![12 => (1..20_i64).prop_map(|lots| lots * 100), 1 => -50..400_i64];
