@@ -1,9 +1,14 @@
-//! The last snapshot of each security: of several copies the newest wins, and who comes late begins with it.
+//! The last snapshot of each security: of several copies the first and newest wins, and who comes late begins with it.
 
 use crate::securities::Seeded;
 use flow::{Filter, Seq, Tag};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use wire::szse::Text;
+
+/// Snapshots of one time that are told apart. OrigTime may be of whole seconds (Shanghai's is), and then a security has
+/// two different states at one time some ten times a day.
+const SAME_TIME_MAX: usize = 4;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +29,9 @@ impl Default for Limits {
 /// What became of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// Newer than the last one: pass it on. It is kept.
+    /// Newer than the last one, or another of the same time: pass it on. It is kept.
     Newest,
-    /// Newer than the last one: pass it on. There is no room to keep it.
+    /// Newer than the last one, or another of the same time: pass it on. There is no room to keep it.
     NotKept,
     /// The last one, or an older one, again.
     Duplicate,
@@ -38,10 +43,31 @@ pub enum Offer {
 struct Latest {
     tag: Tag,
     orig_time: i64,
+    /// Fingerprints of what came with this time, and how many they are.
+    same_time: ([u64; SAME_TIME_MAX], usize),
     /// Its place in the log.
     seq: Seq,
     /// Empty when it was not kept.
     frame: Vec<u8>,
+}
+
+impl Latest {
+    /// Whether a frame made at `orig_time` is another than those that came: a later one, or another of the same time.
+    /// Those of one time count as later in the order in which they arrive.
+    fn is_news(&mut self, orig_time: i64, fingerprint: u64) -> bool {
+        if orig_time > self.orig_time {
+            self.orig_time = orig_time;
+            self.same_time.1 = 0;
+        }
+        let (known, count) = &mut self.same_time;
+        let old =
+            orig_time < self.orig_time || *count == SAME_TIME_MAX || known[..*count].contains(&fingerprint);
+        if !old {
+            known[*count] = fingerprint;
+            *count += 1;
+        }
+        !old
+    }
 }
 
 /// Which snapshots of a store were sent already, to one who comes late; see [`Snapshots::after`].
@@ -69,13 +95,20 @@ pub struct Snapshots {
     /// In the order of first arrival.
     latest: Vec<Latest>,
     places: HashMap<(u32, u32), u32, Seeded>,
+    fingerprints: RandomState,
     bytes: usize,
 }
 
 impl Snapshots {
     /// An empty store.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, latest: Vec::new(), places: HashMap::with_hasher(Seeded::random()), bytes: 0 }
+        Self {
+            limits,
+            latest: Vec::new(),
+            places: HashMap::with_hasher(Seeded::random()),
+            fingerprints: RandomState::new(),
+            bytes: 0,
+        }
     }
 
     /// A snapshot came, of the security `tag.key`, made at `orig_time`; if it is the newest it goes to `seq` of the
@@ -88,17 +121,17 @@ impl Snapshots {
             None if self.latest.len() >= self.limits.count_max => return Offer::NoPlace,
             None => {
                 self.places.insert(place, self.latest.len() as u32);
-                self.latest.push(Latest { tag, orig_time: i64::MIN, seq, frame: Vec::new() });
+                let same_time = ([0; SAME_TIME_MAX], 0);
+                self.latest.push(Latest { tag, orig_time: i64::MIN, same_time, seq, frame: Vec::new() });
                 self.latest.len() - 1
             }
         };
         let latest = &mut self.latest[index];
-        if orig_time <= latest.orig_time {
+        if !latest.is_news(orig_time, self.fingerprints.hash_one(frame)) {
             return Offer::Duplicate;
         }
         self.bytes -= latest.frame.capacity();
         latest.tag = tag;
-        latest.orig_time = orig_time;
         latest.seq = seq;
         latest.frame.clear();
         let room = self.limits.bytes_max - self.bytes;

@@ -21,7 +21,7 @@ fn frames(store: &Snapshots, filter: &Filter) -> Vec<Vec<u8>> {
 fn the_newest_of_each_security_and_stream_is_kept() {
     let mut store = store(10, 1_000);
     assert_eq!(store.offer(tag(1), &STREAM, 5, 0, b"a"), Offer::Newest);
-    assert_eq!(store.offer(tag(1), &STREAM, 5, 1, b"b"), Offer::Duplicate);
+    assert_eq!(store.offer(tag(1), &STREAM, 5, 1, b"a"), Offer::Duplicate);
     assert_eq!(store.offer(tag(1), &STREAM, 4, 1, b"c"), Offer::Duplicate);
     assert_eq!(store.offer(tag(1), &Text::literal("020"), 4, 1, b"d"), Offer::Newest);
     assert_eq!(store.offer(tag(2), &STREAM, 1, 2, b"e"), Offer::Newest);
@@ -29,6 +29,27 @@ fn the_newest_of_each_security_and_stream_is_kept() {
     assert_eq!(frames(&store, &Filter::All), [b"f", b"d", b"e"]);
     assert_eq!(frames(&store, &Filter::Key(2)), [b"e"]);
     assert_eq!(frames(&store, &Filter::lanes([2])), [b""; 0]);
+}
+
+/// Two sources bring two states of one second, in any order of the copies.
+#[test]
+fn states_of_one_time_are_told_apart() {
+    for copies in [[b"a", b"b", b"a", b"b"], [b"a", b"a", b"b", b"b"]] {
+        let mut store = store(10, 1_000);
+        let news = |frame: &&&[u8; 1]| store.offer(tag(1), &STREAM, 5, 0, &frame[..]) == Offer::Newest;
+        assert_eq!(copies.iter().filter(news).count(), 2);
+        assert_eq!(frames(&store, &Filter::All), [b"b"]);
+        assert_eq!(store.offer(tag(1), &STREAM, 4, 0, b"c"), Offer::Duplicate);
+    }
+}
+
+/// A source that makes up states of one time without end is not believed for ever.
+#[test]
+fn states_of_one_time_are_bounded() {
+    let mut store = store(10, 1_000);
+    let news = |state: &u8| store.offer(tag(1), &STREAM, 5, 0, &[*state]) == Offer::Newest;
+    assert_eq!((0..100).filter(news).count(), SAME_TIME_MAX);
+    assert_eq!(store.offer(tag(1), &STREAM, 6, 0, b"later"), Offer::Newest);
 }
 
 #[test]
@@ -42,7 +63,7 @@ fn its_size_is_bounded() {
     assert_eq!(store.offer(tag(1), &STREAM, 2, 3, b"12345678901"), Offer::NotKept);
     assert_eq!(frames(&store, &Filter::All), [b""; 0]);
     assert_eq!(store.bytes(), 0);
-    assert_eq!(store.offer(tag(2), &STREAM, 1, 4, b"1"), Offer::Duplicate);
+    assert_eq!(store.offer(tag(2), &STREAM, 1, 4, b"12345"), Offer::Duplicate);
     assert_eq!(store.offer(tag(2), &STREAM, 2, 4, b"1"), Offer::Newest);
     assert_eq!(store.bytes(), 1);
 }
