@@ -66,10 +66,10 @@ impl Recorder {
         }
     }
 
-    /// What the collector has not yet; for [`Collector::absorb`] when the thread has ended.
+    /// What the collector has not yet; for [`Collector::absorb`] when the thread is done.
     #[must_use]
-    pub fn finish(self) -> Interval {
-        Interval { series: self.series, latency_ns: self.current }
+    pub fn take(&mut self) -> Interval {
+        Interval { series: self.series, latency_ns: std::mem::replace(&mut self.current, histogram()) }
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!((collector.series(0).recent.len(), collector.series(1).total.len()), (3, 1));
         b.record(5_000);
         collector.collect();
-        collector.absorb(&b.finish());
+        collector.absorb(&b.take());
         assert_eq!((collector.series(0).recent.len(), collector.series(0).total.len()), (1, 4));
         let max = collector.series(0).total.max();
         assert!((4_995..=5_005).contains(&max), "{max}");

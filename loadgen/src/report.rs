@@ -109,8 +109,8 @@ pub struct ScheduleLag {
     pub max_ns: u64,
     /// How often it fell behind.
     pub spells: u64,
-    /// Whether it held the schedule.
-    pub held: bool,
+    /// What is to be said of it.
+    pub verdict: Verdict,
 }
 
 impl ScheduleLag {
@@ -122,7 +122,7 @@ impl ScheduleLag {
             late_share: lag.late_share(),
             max_ns: lag.max_ns,
             spells: lag.spells,
-            held: lag.verdict(planned) == Verdict::Held,
+            verdict: lag.verdict(planned),
         }
     }
 }
@@ -230,6 +230,12 @@ impl Report {
         self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0
     }
 
+    /// The generator sent what it should have.
+    #[must_use]
+    pub fn sent_as_planned(&self) -> bool {
+        self.schedule.verdict != Verdict::NotHeld
+    }
+
     /// Writes the JSON.
     ///
     /// # Errors
@@ -244,11 +250,12 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} over {:.1} s", self.scenario, self.seconds)?;
-        row(
-            f,
-            "rate",
-            &format!("{} offered, {} achieved", rate(self.offered_per_s), rate(self.achieved_per_s)),
-        )?;
+        let offered = if self.offered_per_s > 0.0 {
+            rate(self.offered_per_s)
+        } else {
+            "as fast as it goes".to_string()
+        };
+        row(f, "rate", &format!("{offered} offered, {} achieved", rate(self.achieved_per_s)))?;
         row(
             f,
             "messages",
@@ -268,7 +275,7 @@ impl fmt::Display for Report {
         self.connections_row(f)?;
         self.schedule_row(f)?;
         for (name, value) in &self.figures {
-            row(f, &name.replace('_', " "), &format!("{value:.2}"))?;
+            row(f, &name.replace('_', " "), &figure(*value))?;
         }
         row(f, "CPU", &format!("{:.1} s, this process", self.cpu_s))?;
         self.latency_table(f)?;
@@ -299,27 +306,27 @@ impl Report {
     fn schedule_row(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let schedule = &self.schedule;
         let late = format!("at most {} behind", duration(schedule.max_ns));
-        let text = if schedule.held {
-            format!("held, {late}")
-        } else {
-            format!(
-                "NOT HELD by the generator: {:.2} % late, {} times, {late}",
-                schedule.late_share * 100.0,
+        let share = schedule.late_share * 100.0;
+        let text = match schedule.verdict {
+            Verdict::Held => format!("held by the generator, {late}"),
+            Verdict::Late => format!(
+                "held, but the generator was LATE with {share:.2} % of the messages in {} spells, {late}: that is inside the latencies",
                 schedule.spells
-            )
+            ),
+            Verdict::NotHeld => format!("NOT HELD: the generator did not send what it should have, {late}"),
         };
         row(f, "schedule", &text)
     }
 
     fn latency_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let heads = ["p50", "p90", "p99", "p99.9", "max", "mean"];
-        write!(f, "  {:<14}", "latency")?;
+        write!(f, "  {:<22}", "latency")?;
         heads.iter().try_for_each(|head| write!(f, "{head:>10}"))?;
         writeln!(f, "{:>14}", "count")?;
         let all = std::iter::once(("all", &self.latency_ns));
         for (name, latency) in all.chain(self.latencies_ns.iter().map(|(name, latency)| (*name, latency))) {
             let Percentiles { p50, p90, p99, p999, max, mean, count: samples } = *latency;
-            write!(f, "    {name:<12}")?;
+            write!(f, "    {name:<20}")?;
             for value in [p50, p90, p99, p999, max, mean as u64] {
                 write!(f, "{:>10}", duration(value))?;
             }
@@ -329,8 +336,12 @@ impl Report {
     }
 }
 
+fn figure(value: f64) -> String {
+    if value.fract() == 0.0 && value >= 0.0 { count(value as u64) } else { format!("{value:.2}") }
+}
+
 fn row(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
-    writeln!(f, "  {name:<14}{value}")
+    writeln!(f, "  {name:<22}{value}")
 }
 
 #[cfg(test)]
@@ -383,8 +394,11 @@ mod tests {
         report.schedule = ScheduleLag::of(&lag, 10);
         let text = report.to_string();
         assert!(
-            text.contains("NOT HELD by the generator: 100.00 % late, 1 times, at most 5.00 ms behind"),
+            text.contains("LATE with 100.00 % of the messages in 1 spells, at most 5.00 ms behind"),
             "{text}"
         );
+        report.schedule = ScheduleLag::of(&lag, 11);
+        assert!(!report.sent_as_planned());
+        assert!(report.to_string().contains("NOT HELD"), "{report}");
     }
 }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use serde::Serialize;
+
 const NS_PER_SECOND: u128 = 1_000_000_000;
 
 /// Equal steps from a start.
@@ -13,6 +15,34 @@ pub struct Schedule {
     start_ns: u64,
     rate_per_s: u64,
     count: u64,
+}
+
+/// One sender's part of a schedule that several share: every `of`-th message, from `which` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which of the senders, from 0.
+    pub which: u64,
+    /// How many senders there are.
+    pub of: u64,
+}
+
+impl Share {
+    /// The one sender of all messages.
+    pub const ALL: Self = Self { which: 0, of: 1 };
+
+    /// The message of the whole schedule that is this sender's `index`-th.
+    #[inline]
+    #[must_use]
+    pub fn message(self, index: u64) -> u64 {
+        self.which + index * self.of
+    }
+
+    /// How many of the schedule's first `count` messages are this sender's.
+    #[inline]
+    #[must_use]
+    pub fn part(self, count: u64) -> u64 {
+        count.saturating_sub(self.which).div_ceil(self.of)
+    }
 }
 
 impl Schedule {
@@ -62,6 +92,8 @@ impl Schedule {
 #[derive(Clone, Debug)]
 pub struct Pacer {
     schedule: Schedule,
+    share: Share,
+    /// Messages of this share handed out so far.
     next: u64,
     lag: Lag,
 }
@@ -69,19 +101,20 @@ pub struct Pacer {
 impl Pacer {
     /// At the schedule's beginning.
     #[must_use]
-    pub fn new(schedule: Schedule, tolerance_ns: u64) -> Self {
-        Self { schedule, next: 0, lag: Lag::new(tolerance_ns) }
+    pub fn new(schedule: Schedule, share: Share, tolerance_ns: u64) -> Self {
+        Self { schedule, share, next: 0, lag: Lag::new(tolerance_ns) }
     }
 
-    /// The messages to send now, at most `batch_max`: each still has a due time of its own, see [`Schedule::due_ns`].
-    /// They count as sent at `now_ns`.
+    /// The messages to send now, at most `batch_max`, as indices of this share (see [`Share::message`]): each still has
+    /// a due time of its own. They count as sent at `now_ns`.
     #[inline]
     pub fn take(&mut self, now_ns: u64, batch_max: u64) -> Range<u64> {
-        let due = self.schedule.due_count(now_ns);
+        let due = self.share.part(self.schedule.due_count(now_ns));
         let end = due.min(self.next.saturating_add(batch_max));
         let batch = self.next..end.max(self.next);
         if !batch.is_empty() {
-            self.lag.sent(batch.end - batch.start, now_ns.saturating_sub(self.schedule.due_ns(batch.start)));
+            let oldest_ns = self.schedule.due_ns(self.share.message(batch.start));
+            self.lag.sent(batch.end - batch.start, now_ns.saturating_sub(oldest_ns));
             self.next = batch.end;
         }
         batch
@@ -90,7 +123,8 @@ impl Pacer {
     /// When the next message is due; `None` after the last.
     #[must_use]
     pub fn next_due_ns(&self) -> Option<u64> {
-        (self.next < self.schedule.count).then(|| self.schedule.due_ns(self.next))
+        let message = self.share.message(self.next);
+        (message < self.schedule.count).then(|| self.schedule.due_ns(message))
     }
 
     /// Messages handed out so far.
@@ -99,10 +133,16 @@ impl Pacer {
         self.next
     }
 
-    /// The schedule.
+    /// The whole schedule.
     #[must_use]
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
+    }
+
+    /// Which part of it this is.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.share
     }
 
     /// The generator's own lateness.
@@ -183,7 +223,8 @@ impl Lag {
 const LATE_SHARE_MAX: f64 = 0.001;
 
 /// Whether the generator did what it was told to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The figures stand.
     Held,
@@ -201,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_batch_does_not_move_due_times() {
-        let mut pacer = Pacer::new(Schedule::new(1_000, 1_000_000, 10), 0);
+        let mut pacer = Pacer::new(Schedule::new(1_000, 1_000_000, 10), Share::ALL, 0);
         assert_eq!(pacer.take(999, 100), 0..0);
         assert_eq!(pacer.take(1_000, 100), 0..1);
         // Four microseconds asleep: four are due, the oldest three microseconds ago.
@@ -224,6 +265,24 @@ mod tests {
         assert_eq!(lag.verdict(12), Verdict::Late);
         assert_eq!(lag.verdict(13), Verdict::NotHeld);
         assert_eq!(Lag::new(10).verdict(0), Verdict::Held);
+    }
+
+    #[test]
+    fn shares_together_are_the_whole() {
+        let schedule = Schedule::new(0, 1_000, 10);
+        let mut sent = Vec::new();
+        for which in 0..3 {
+            let mut pacer = Pacer::new(schedule, Share { which, of: 3 }, 0);
+            while let Some(due_ns) = pacer.next_due_ns() {
+                if let Some(before_ns) = due_ns.checked_sub(1) {
+                    assert!(pacer.take(before_ns, 9).is_empty());
+                }
+                sent.extend(pacer.take(due_ns, 9).map(|index| pacer.share().message(index)));
+            }
+            assert_eq!(pacer.sent(), Share { which, of: 3 }.part(10));
+        }
+        sent.sort_unstable();
+        assert_eq!(sent, (0..10).collect::<Vec<_>>());
     }
 
     proptest! {

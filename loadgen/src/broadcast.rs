@@ -1,0 +1,407 @@
+//! One run of quotes: sources, a feed, subscribers; started, watched and accounted for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use transport::Clock;
+use wire::szse::Text;
+
+use crate::due::Due;
+use crate::feeder::Feeder;
+use crate::figures::{count, duration, rate};
+use crate::gaps::{BUCKET_NS, Gaps};
+use crate::house::{Feed, free_port};
+use crate::ledger::Tally;
+use crate::machine;
+use crate::progress::Progress;
+use crate::recorder::Collector;
+use crate::report::{ConnectionTotal, Event, Percentiles, Report, ScheduleLag, Spread};
+use crate::schedule::Lag;
+use crate::source::{self, Sources};
+use crate::subscriber::{self, Outcome, Subscribers};
+
+const NS_PER_S: f64 = 1e9;
+/// How often the run is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long sources and subscribers may take to be there.
+const READY_TIMEOUT_NS: u64 = 60_000_000_000;
+/// So long without a message after the last was sent, and what is missing will not come.
+const QUIET_NS: u64 = 5_000_000_000;
+/// How long to wait for a thread's account.
+const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long after the primary's death a silence counts as due to it.
+const AFTER_KILL_NS: u64 = 5_000_000_000;
+
+/// Who takes part.
+#[derive(Clone, Debug)]
+pub struct Cast {
+    /// The feed; `None` starts one in this process.
+    pub feed: Option<SocketAddr>,
+    /// Where the sources listen; for a feed in this process anywhere.
+    pub listen: Vec<SocketAddr>,
+    /// How many sources there are, 1 or 2.
+    pub sources: usize,
+    /// How many subscribers.
+    pub subscribers: usize,
+    /// Threads that they are spread over.
+    pub threads: usize,
+    /// The channels that they want from number 1 on.
+    pub channels: Vec<u16>,
+}
+
+/// What is sent.
+pub struct Play {
+    /// It.
+    pub feeder: Feeder,
+    /// When the first message is due, by the run's clock.
+    pub start_ns: u64,
+    /// When its numbers are due, and in which channel.
+    pub due: (u16, Due),
+    /// After how many numbers the primary is killed.
+    pub kill_after: Option<u64>,
+    /// How many numbers there will be.
+    pub planned: u64,
+    /// The last number of each channel.
+    pub ends: Vec<(u16, u64)>,
+    /// The rate to be shown, messages a second; 0 for as fast as it goes.
+    pub offered_per_s: f64,
+}
+
+/// Everything that runs.
+pub struct Stage {
+    clock: Clock,
+    sources: Sources,
+    subscribers: Vec<Subscribers>,
+    collector: Collector,
+    count: u64,
+    feed: Option<Feed>,
+}
+
+impl Stage {
+    /// Starts the cast and waits until everybody is there.
+    ///
+    /// # Errors
+    /// Somebody did not come.
+    pub fn raise(cast: &Cast, progress: &mut Progress<impl std::io::Write>) -> anyhow::Result<Self> {
+        let clock = Clock::start();
+        let listen = listen(cast)?;
+        let sources = source::start(clock, &listen).context("the sources")?;
+        let feed = match cast.feed {
+            Some(_) => None,
+            None => Some(Feed::start(&sources.addresses, source::COMP_ID)?),
+        };
+        let address =
+            cast.feed.or(feed.as_ref().map(|feed| feed.address)).expect("invariant: one or the other");
+        let wanted = sources.addresses.len() as u64;
+        let at = format!("waiting for the feed to log on at {:?}", sources.addresses);
+        wait(&clock, progress, &at, || sources.counters.sessions.load(Ordering::Relaxed), wanted, || 0)?;
+        let setup = subscriber::Setup {
+            address,
+            count: cast.subscribers,
+            threads: cast.threads,
+            target_comp_id: Text::literal("feed"),
+            channels: cast.channels.clone(),
+            clock,
+        };
+        let collector = Collector::new(1, cast.threads);
+        let subscribers = subscriber::start(&setup, || collector.recorder(0)).context("the subscribers")?;
+        let stage = Self { clock, sources, subscribers, collector, count: cast.subscribers as u64, feed };
+        let at = format!("waiting for subscribers to log on at {address}");
+        let closed = || stage.sum(|counters| &counters.closed);
+        wait(&clock, progress, &at, || stage.sum(|counters| &counters.ready), stage.count, closed)?;
+        Ok(stage)
+    }
+
+    /// The run's clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// What the slowest subscriber of each thread has received.
+    #[must_use]
+    pub fn slowest(&self) -> Vec<Arc<AtomicU64>> {
+        self.subscribers.iter().map(|thread| thread.counters.slowest.clone()).collect()
+    }
+
+    fn sum(&self, of: impl Fn(&subscriber::Counters) -> &AtomicU64) -> u64 {
+        self.subscribers.iter().map(|thread| of(&thread.counters).load(Ordering::Relaxed)).sum()
+    }
+
+    /// Plays it to the end and accounts for it.
+    ///
+    /// # Errors
+    /// A thread that ended or does not answer.
+    pub fn play(
+        mut self,
+        scenario: &str,
+        play: Play,
+        progress: &mut Progress<impl std::io::Write>,
+    ) -> anyhow::Result<Report> {
+        let start_ns = play.start_ns;
+        let mut report = Report::new(scenario, self.clock.wall_ns(start_ns) as f64 / NS_PER_S);
+        let cpu_s = machine::cpu_seconds();
+        let (channel, due) = &play.due;
+        for thread in &self.subscribers {
+            let command = subscriber::Command::Due(*channel, due.clone());
+            thread.running.handle().send(command).map_err(|_| anyhow::anyhow!("subscribers are busy"))?;
+        }
+        let Play { feeder, kill_after, planned, ends, offered_per_s, .. } = play;
+        let begin = source::Command::Start { feeder: Box::new(feeder), kill_after };
+        self.sources.running.handle().send(begin).map_err(|_| anyhow::anyhow!("the sources are busy"))?;
+        self.watch(scenario, planned, start_ns, progress)?;
+        report.cpu_s = machine::cpu_seconds() - cpu_s;
+        report.offered_per_s = offered_per_s;
+        report.sent = self.sources.counters.sent.load(Ordering::Relaxed);
+        self.account(&mut report, &ends, planned, start_ns)?;
+        self.end()?;
+        Ok(report)
+    }
+
+    /// Shows how it goes until all has arrived, or nothing comes any more.
+    fn watch(
+        &mut self,
+        scenario: &str,
+        planned: u64,
+        start_ns: u64,
+        progress: &mut Progress<impl std::io::Write>,
+    ) -> anyhow::Result<()> {
+        let mut line = Line::new(scenario, start_ns);
+        let mut killed = false;
+        let (mut received_before, mut quiet_since_ns) = (0, start_ns);
+        loop {
+            std::thread::sleep(LOOK);
+            let now_ns = self.clock.now_ns();
+            let received = self.sum(|counters| &counters.received);
+            if received != received_before {
+                (received_before, quiet_since_ns) = (received, now_ns);
+            }
+            let sent = self.sources.counters.sent.load(Ordering::Relaxed);
+            if !killed && self.sources.counters.killed_ns.load(Ordering::Relaxed) > 0 {
+                killed = true;
+                progress.say(&format!("the primary source was killed after {} messages", count(sent)))?;
+            }
+            line.show(self, (now_ns, sent, planned, received), progress)?;
+            let finished = self.sources.counters.finished_ns.load(Ordering::Relaxed) > 0;
+            let all = finished && received >= sent * self.count;
+            if all || (finished && now_ns - quiet_since_ns > QUIET_NS) || self.nobody_listens() {
+                break;
+            }
+        }
+        progress.clear()?;
+        Ok(())
+    }
+
+    fn nobody_listens(&self) -> bool {
+        self.sum(|counters| &counters.closed) >= self.count
+    }
+
+    /// Asks everybody what they did.
+    fn account(
+        &mut self,
+        report: &mut Report,
+        ends: &[(u16, u64)],
+        planned: u64,
+        start_ns: u64,
+    ) -> anyhow::Result<()> {
+        let lag = self.lag()?;
+        report.schedule = ScheduleLag::of(&lag, planned);
+        self.collector.collect();
+        let mut whole = Whole::default();
+        for thread in &self.subscribers {
+            let outcome = collect(thread, ends)?;
+            self.collector.absorb(&outcome.latencies);
+            whole.add(&outcome);
+        }
+        report.account(whole.tally);
+        report.latency_ns = Percentiles::from(&self.collector.series(0).total);
+        report.connections = Spread::of(&whole.connections);
+        self.times(report, &whole.connections, start_ns);
+        report.figures.extend(whole.figures());
+        self.kill_event(report, &whole.gaps, start_ns);
+        Ok(())
+    }
+
+    fn times(&self, report: &mut Report, connections: &[ConnectionTotal], start_ns: u64) {
+        let seconds = |until_ns: u64| (until_ns.saturating_sub(start_ns) as f64 / NS_PER_S).max(1e-9);
+        report.seconds = seconds(self.sources.counters.finished_ns.load(Ordering::Relaxed));
+        let last_ns =
+            self.subscribers.iter().map(|thread| thread.counters.last_ns.load(Ordering::Relaxed)).max();
+        let received: u64 = connections.iter().map(|connection| connection.received).sum();
+        let delivered_per_s = received as f64 / seconds(last_ns.unwrap_or(0));
+        report.achieved_per_s = delivered_per_s / (self.count.max(1) as f64);
+        report.figures.insert("delivered_per_s", delivered_per_s);
+    }
+
+    /// How long the subscribers heard nothing because the primary died.
+    fn kill_event(&self, report: &mut Report, gaps: &Gaps, start_ns: u64) {
+        let killed_ns = self.sources.counters.killed_ns.load(Ordering::Relaxed);
+        if killed_ns == 0 {
+            return;
+        }
+        let before_ns =
+            gaps.longest(killed_ns.saturating_sub(AFTER_KILL_NS), killed_ns.saturating_sub(BUCKET_NS));
+        let after_ns = gaps.longest(killed_ns, killed_ns + AFTER_KILL_NS);
+        report.figures.insert("silence_before_kill_ms", before_ns as f64 / 1e6);
+        report.figures.insert("silence_after_kill_ms", after_ns as f64 / 1e6);
+        report.events.push(Event {
+            at_s: (killed_ns - start_ns) as f64 / NS_PER_S,
+            what: format!(
+                "primary source killed; longest silence of a subscriber while something was due: {} in the 5 s after, {} before",
+                duration(after_ns),
+                duration(before_ns)
+            ),
+        });
+    }
+
+    fn lag(&self) -> anyhow::Result<Lag> {
+        let (to, from) = sync_channel(1);
+        let asked = self.sources.running.handle().send(source::Command::Lag(to));
+        asked.map_err(|_| anyhow::anyhow!("the sources are busy"))?;
+        from.recv_timeout(ACCOUNT_TIMEOUT).context("the sources give no account")
+    }
+
+    fn end(self) -> anyhow::Result<()> {
+        for thread in self.subscribers {
+            thread.running.handle().stop();
+            thread.running.join().context("subscribers")?;
+        }
+        if let Some(feed) = self.feed {
+            feed.stop()?;
+        }
+        self.sources.running.handle().stop();
+        self.sources.running.join().context("the sources")
+    }
+}
+
+/// What all threads of subscribers did.
+#[derive(Default)]
+struct Whole {
+    tally: Tally,
+    gaps: Gaps,
+    connections: Vec<ConnectionTotal>,
+    clean: u64,
+    snapshots: u64,
+    noticed: u64,
+    undated: u64,
+}
+
+impl Whole {
+    fn add(&mut self, outcome: &Outcome) {
+        self.tally = self.tally.merged(outcome.tally);
+        self.gaps.merge(&outcome.gaps);
+        self.connections.extend_from_slice(&outcome.connections);
+        self.clean += outcome.clean;
+        self.snapshots += outcome.snapshots;
+        self.noticed += outcome.noticed;
+        self.undated += outcome.undated;
+    }
+
+    fn figures(&self) -> [(&'static str, f64); 4] {
+        [
+            ("clean_subscribers", self.clean),
+            ("snapshots", self.snapshots),
+            ("notices", self.noticed),
+            ("undated", self.undated),
+        ]
+        .map(|(name, value)| (name, value as f64))
+    }
+}
+
+fn collect(thread: &Subscribers, ends: &[(u16, u64)]) -> anyhow::Result<Outcome> {
+    let (to, from) = sync_channel(1);
+    let asked = thread.running.handle().send(subscriber::Command::Finish(ends.to_vec(), to));
+    asked.map_err(|_| anyhow::anyhow!("subscribers are busy"))?;
+    from.recv_timeout(ACCOUNT_TIMEOUT).context("subscribers give no account")
+}
+
+fn listen(cast: &Cast) -> anyhow::Result<Vec<SocketAddr>> {
+    if cast.sources == 0 || cast.sources > 2 {
+        bail!("{} sources: 1 or 2 are possible", cast.sources);
+    }
+    if cast.feed.is_none() {
+        return Ok(vec![free_port(); cast.sources]);
+    }
+    let given = cast.listen.get(..cast.sources);
+    Ok(given.context("--listen: an address for each source")?.to_vec())
+}
+
+/// Waits until `now` is `wanted`, showing how far it is.
+fn wait(
+    clock: &Clock,
+    progress: &mut Progress<impl std::io::Write>,
+    what: &str,
+    now: impl Fn() -> u64,
+    wanted: u64,
+    closed: impl Fn() -> u64,
+) -> anyhow::Result<()> {
+    let until_ns = clock.now_ns() + READY_TIMEOUT_NS;
+    while now() < wanted {
+        let now_ns = clock.now_ns();
+        if closed() > 0 {
+            bail!(
+                "{what}: {} of {wanted} were refused or closed (RUST_LOG=loadgen=debug says more)",
+                closed()
+            );
+        }
+        if now_ns > until_ns {
+            bail!("{what}: only {} of {wanted} came", now());
+        }
+        progress.show(now_ns, &format!("{what}: {} of {wanted}", now()))?;
+        std::thread::sleep(LOOK);
+    }
+    progress.clear()?;
+    Ok(())
+}
+
+/// The progress line.
+struct Line {
+    scenario: String,
+    start_ns: u64,
+    last_ns: u64,
+    last_sent: u64,
+    last_received: u64,
+}
+
+/// How often rates and percentiles of the line are renewed.
+const LINE_NS: u64 = 500_000_000;
+
+impl Line {
+    fn new(scenario: &str, start_ns: u64) -> Self {
+        Self { scenario: scenario.to_string(), start_ns, last_ns: start_ns, last_sent: 0, last_received: 0 }
+    }
+
+    fn show(
+        &mut self,
+        stage: &mut Stage,
+        (now_ns, sent, planned, received): (u64, u64, u64, u64),
+        progress: &mut Progress<impl std::io::Write>,
+    ) -> anyhow::Result<()> {
+        if now_ns < self.last_ns + LINE_NS {
+            return Ok(());
+        }
+        let seconds = now_ns.saturating_sub(self.last_ns) as f64 / NS_PER_S;
+        stage.collector.collect();
+        let latency = Percentiles::from(&stage.collector.series(0).recent);
+        let missing = stage.sum(|counters| &counters.missing);
+        let line = format!(
+            "{} {:>5.1} s  {:>3.0} %  sent {}  delivered {}  p50 {}  p99 {}  max {}  missing {}",
+            self.scenario,
+            now_ns.saturating_sub(self.start_ns) as f64 / NS_PER_S,
+            sent as f64 * 100.0 / planned.max(1) as f64,
+            rate((sent - self.last_sent) as f64 / seconds),
+            rate((received - self.last_received) as f64 / seconds),
+            duration(latency.p50),
+            duration(latency.p99),
+            duration(latency.max),
+            count(missing),
+        );
+        (self.last_ns, self.last_sent, self.last_received) = (now_ns, sent, received);
+        progress.show(now_ns, &line)?;
+        Ok(())
+    }
+}

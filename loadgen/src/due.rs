@@ -1,0 +1,97 @@
+//! When a number was due, for those who receive it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::schedule::Schedule;
+
+/// How a receiver knows when a number was due.
+#[derive(Clone, Debug)]
+pub enum Due {
+    /// By the rate: number 1 is the schedule's first message.
+    Rate(Schedule),
+    /// As the sender noted it.
+    Noted(Arc<Notes>),
+    /// Not at all: latencies are not recorded.
+    Unknown,
+}
+
+impl Due {
+    /// When `number` was due; `None` where that is not known (any more).
+    #[inline]
+    #[must_use]
+    pub fn ns(&self, number: u64) -> Option<u64> {
+        match self {
+            Self::Rate(schedule) => Some(schedule.due_ns(number.checked_sub(1)?)),
+            Self::Noted(notes) => notes.get(number),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// Bits of a note that hold the time: three days in nanoseconds.
+const TIME_BITS: u32 = 48;
+const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
+/// Numbers remembered: what may be on its way, 8 MiB.
+const NOTES: usize = 1 << 20;
+
+/// A ring of due times by number, written by one thread and read by others without a lock.
+///
+/// A note holds the time and which lap of the ring it is from, in one word, so that a reader that is a lap behind sees
+/// that its note is gone instead of taking another number's.
+#[derive(Debug)]
+pub struct Notes {
+    ring: Box<[AtomicU64]>,
+}
+
+impl Default for Notes {
+    fn default() -> Self {
+        Self { ring: (0..NOTES).map(|_| AtomicU64::new(0)).collect() }
+    }
+}
+
+impl Notes {
+    /// Number 1 to 2^20 are lap 1, so that an empty note is of no number's lap.
+    fn place(&self, number: u64) -> (&AtomicU64, u64) {
+        let place = (number % NOTES as u64) as usize;
+        (&self.ring[place], (number / NOTES as u64 + 1) & (u64::MAX >> TIME_BITS))
+    }
+
+    /// Notes when `number` is due; before the number is sent.
+    #[inline]
+    pub fn set(&self, number: u64, due_ns: u64) {
+        let (note, lap) = self.place(number);
+        // Relaxed: the frame itself reaches the reader through a socket, long after this word.
+        note.store(lap << TIME_BITS | due_ns.min(TIME_MAX), Ordering::Relaxed);
+    }
+
+    /// When `number` was due, if it is still noted.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<u64> {
+        let (note, lap) = self.place(number);
+        let noted = note.load(Ordering::Relaxed);
+        (noted >> TIME_BITS == lap).then_some(noted & TIME_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_of_another_lap_is_none() {
+        let notes = Notes::default();
+        assert_eq!(notes.get(5), None);
+        notes.set(5, 1_000);
+        assert_eq!((notes.get(5), notes.get(5 + NOTES as u64)), (Some(1_000), None));
+        notes.set(5 + NOTES as u64, 2_000);
+        assert_eq!((notes.get(5), notes.get(5 + NOTES as u64)), (None, Some(2_000)));
+    }
+
+    #[test]
+    fn the_first_message_is_number_one() {
+        let due = Due::Rate(Schedule::new(500, 1_000_000, 9));
+        assert_eq!((due.ns(1), due.ns(3), due.ns(0)), (Some(500), Some(2_500), None));
+    }
+}

@@ -1,0 +1,69 @@
+//! The load generator's command line.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use loadgen::progress::Progress;
+use loadgen::report::Report;
+use loadgen::{quotes, replay};
+
+/// Measures feeds and gateways honestly, replays recorded days, and shows the whole scenario.
+///
+/// Open loop: every message has a due time that follows from the rate alone, and latency counts from it. The progress
+/// line goes to standard error, the result to standard output.
+///
+/// Exit code 0: everything arrived once and in order, and the generator held its own schedule. 1: something was lost,
+/// doubled or out of order. 2: it could not run. 3: the generator did not send what it should have, so the figures are
+/// those of another rate.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Quotes(quotes::Args),
+    Replay(replay::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("loadgen: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    loadgen::telemetry::init()?;
+    service::process::raise_file_limit();
+    let mut progress = Progress::stderr();
+    match command {
+        Command::Quotes(args) => finish(&quotes::run(args, &mut progress)?, args.cast.json.as_deref()),
+        Command::Replay(args) => finish(&replay::run(args, &mut progress)?, args.cast.json.as_deref()),
+    }
+}
+
+/// Shows the result and says by the exit code what it is worth.
+fn finish(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
+    print!("{report}");
+    if let Some(path) = json {
+        report.write_json(path)?;
+    }
+    if !report.is_clean() {
+        return Ok(ExitCode::from(1));
+    }
+    if !report.sent_as_planned() {
+        eprintln!(
+            "loadgen: fell behind its own schedule: take a lower rate, more threads or another machine"
+        );
+        return Ok(ExitCode::from(3));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,137 @@
+//! `loadgen quotes`: made-up quotes at a rate, through a feed, to many subscribers.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::broadcast::{Cast, Play, Stage};
+use crate::due::Due;
+use crate::feeder::Feeder;
+use crate::padded::Padded;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::schedule::{Pacer, Schedule, Share};
+
+/// ChannelNo of the quotes.
+const CHANNEL: u16 = 2011;
+/// Between the word to begin and the first message, so that everybody has heard it.
+const LEAD_NS: u64 = 200_000_000;
+
+/// Sources and subscribers of a feed: quotes at a fixed rate, open loop, latency from the time each was due
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Who takes part
+    #[command(flatten)]
+    pub cast: CastArgs,
+    /// Quotes a second
+    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: u64,
+    /// Bytes of each quote, as a frame
+    #[arg(long, default_value_t = 128, value_name = "BYTES")]
+    pub size: usize,
+    /// How long quotes are sent, seconds
+    #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: u64,
+    /// Securities that the quotes go round
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub securities: u32,
+}
+
+/// Who takes part in a run of quotes
+#[derive(clap::Args, Clone, Debug)]
+pub struct CastArgs {
+    /// A feed that runs already and has our sources in its configuration; without it one is started in this process
+    #[arg(long, value_name = "ADDRESS")]
+    pub feed: Option<SocketAddr>,
+    /// Where our sources listen for that feed, the primary first
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:9101,127.0.0.1:9102"
+    )]
+    pub listen: Vec<SocketAddr>,
+    /// Sources: 1, or 2 for a primary and a backup
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub sources: usize,
+    /// Subscribers, each with a connection of its own
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub subscribers: usize,
+    /// Threads that the subscribers are spread over
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub threads: usize,
+    /// Kill the primary source when so much has been sent, in percent
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub kill_source_at: Option<u64>,
+    /// The generator is behind when it sends later than this after the due time, milliseconds
+    #[arg(long, default_value_t = 5, value_name = "MS")]
+    pub tolerance_ms: u64,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `50` or `50%`.
+fn percent(text: &str) -> Result<u64, String> {
+    let number =
+        text.trim_end_matches('%').parse().map_err(|_| "expected a number of percent".to_string())?;
+    if (1..=99).contains(&number) { Ok(number) } else { Err("expected 1 to 99 percent".to_string()) }
+}
+
+impl CastArgs {
+    /// The cast, for these channels.
+    #[must_use]
+    pub fn cast(&self, channels: Vec<u16>) -> Cast {
+        Cast {
+            feed: self.feed,
+            listen: self.listen.clone(),
+            sources: self.sources,
+            subscribers: self.subscribers,
+            threads: self.threads.clamp(1, self.subscribers.max(1)),
+            channels,
+        }
+    }
+
+    /// After how many of `planned` messages the primary is killed.
+    ///
+    /// # Errors
+    /// There is no backup to go on with.
+    pub fn kill_after(&self, planned: u64) -> anyhow::Result<Option<u64>> {
+        let after =
+            self.kill_source_at.map(|percent| (u128::from(planned) * u128::from(percent) / 100) as u64);
+        anyhow::ensure!(after.is_none() || self.sources == 2, "--kill-source-at needs --sources 2");
+        Ok(after)
+    }
+
+    /// [`Self::tolerance_ms`] in nanoseconds.
+    #[must_use]
+    pub fn tolerance_ns(&self) -> u64 {
+        self.tolerance_ms.saturating_mul(1_000_000)
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What kept it from running; a run with losses is no error.
+pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Report> {
+    let quotes = Padded::new(CHANNEL, args.size, args.securities)?;
+    let planned = args.rate.saturating_mul(args.seconds);
+    let kill_after = args.cast.kill_after(planned)?;
+    let stage = Stage::raise(&args.cast.cast(vec![CHANNEL]), progress)?;
+    let start_ns = stage.clock().now_ns() + LEAD_NS;
+    let schedule = Schedule::new(start_ns, args.rate, planned);
+    let pacer = Pacer::new(schedule, Share::ALL, args.cast.tolerance_ns());
+    let play = Play {
+        feeder: Feeder::Rate { pacer, quotes, channel: CHANNEL },
+        start_ns,
+        due: (CHANNEL, Due::Rate(schedule)),
+        kill_after,
+        planned,
+        ends: vec![(CHANNEL, planned)],
+        offered_per_s: args.rate as f64,
+    };
+    let mut report = stage.play("quotes", play, progress)?;
+    report.figures.insert("size_bytes", args.size as f64);
+    Ok(report)
+}

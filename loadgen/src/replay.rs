@@ -1,0 +1,142 @@
+//! `loadgen replay`: a recorded day, through a feed, to many subscribers.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::broadcast::{Play, Stage};
+use crate::due::{Due, Notes};
+use crate::feeder::{Feeder, Replay, Speed};
+use crate::figures::count;
+use crate::progress::Progress;
+use crate::quotes::CastArgs;
+use crate::report::Report;
+use crate::schedule::Lag;
+use crate::ticks::{Counts, Day, TimeOfDay};
+
+/// Between the word to begin and the first message, so that everybody has heard it.
+const LEAD_NS: u64 = 200_000_000;
+/// Bad rows that are shown.
+const BAD_ROWS_SHOWN: usize = 10;
+
+/// Publishes a recorded day (docs/replay.md) as one or two sources of a feed
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Folder with entrust.csv, trade.csv and snapshot.csv
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: PathBuf,
+    /// The day, YYYYMMDD; else the folder's name
+    #[arg(long, value_name = "DATE", value_parser = clap::value_parser!(u32).range(19_700_102..=25_541_230))]
+    pub date: Option<u32>,
+    /// How many times as fast as it was, or `max`: as fast as the slowest subscriber takes it
+    #[arg(long, default_value = "1", value_name = "N|max")]
+    pub speed: SpeedArg,
+    /// Who takes part
+    #[command(flatten)]
+    pub cast: CastArgs,
+}
+
+/// How fast a day is to go by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SpeedArg {
+    /// So many times as fast as it was.
+    Times(f64),
+    /// As fast as it goes.
+    Max,
+}
+
+impl FromStr for SpeedArg {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            _ if text == "max" => Ok(Self::Max),
+            Ok(times) if (0.001..=1e6).contains(&times) => Ok(Self::Times(times)),
+            _ => Err("expected a number from 0.001 to 1000000, or max"),
+        }
+    }
+}
+
+/// What a day holds, found by reading it once before it is played.
+struct Census {
+    counts: Counts,
+    ends: Vec<(u16, u64)>,
+    first: TimeOfDay,
+    /// Of the last tick; snapshots may follow.
+    last: TimeOfDay,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What kept it from running; a run with losses is no error.
+pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Report> {
+    let census = census(args, progress)?;
+    let planned: u64 = census.ends.iter().map(|(_, last)| last).sum();
+    let kill_after = args.cast.kill_after(planned)?;
+    let channels = census.ends.iter().map(|(channel, _)| *channel).collect();
+    let stage = Stage::raise(&args.cast.cast(channels), progress)?;
+    let (speed, offered_per_s) = match args.speed {
+        SpeedArg::Times(times) => {
+            let seconds = f64::from(census.last.ms.saturating_sub(census.first.ms).max(1)) / 1e3 / times;
+            (Speed::Times(times), planned as f64 / seconds)
+        }
+        SpeedArg::Max => (Speed::Full(stage.slowest()), 0.0),
+    };
+    let notes = Arc::new(Notes::default());
+    let day = Day::open(&args.dir, args.date)?;
+    let start_ns = stage.clock().now_ns() + LEAD_NS;
+    let replay = Replay::new(day, speed, start_ns, notes.clone(), Lag::new(args.cast.tolerance_ns()));
+    let channel = census.ends.first().map_or(0, |(channel, _)| *channel);
+    let play = Play {
+        feeder: Feeder::Day(Box::new(replay)),
+        start_ns,
+        due: (channel, Due::Noted(notes)),
+        kill_after,
+        planned,
+        ends: census.ends,
+        offered_per_s,
+    };
+    let mut report = stage.play("replay", play, progress)?;
+    let Counts { orders, trades, snapshots, bad, underivable } = census.counts;
+    let rows = [
+        ("rows_orders", orders),
+        ("rows_trades", trades),
+        ("rows_snapshots", snapshots),
+        ("rows_bad", bad),
+        ("rows_underivable", underivable),
+    ];
+    report.figures.extend(rows.map(|(name, value)| (name, value as f64)));
+    Ok(report)
+}
+
+fn census(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Census> {
+    let mut day = Day::open(&args.dir, args.date)?;
+    let (mut frame, mut first, mut last) = (Vec::new(), None, TimeOfDay::default());
+    while let Some(tick) = day.next(&mut frame) {
+        frame.clear();
+        first = first.or(Some(tick.time));
+        if tick.number > 0 {
+            last = tick.time;
+        }
+    }
+    let counts = day.counts();
+    let ends: Vec<(u16, u64)> = day.channels().collect();
+    progress.say(&format!(
+        "{}: {} orders, {} trades, {} snapshots from {} to {last}",
+        args.dir.display(),
+        count(counts.orders),
+        count(counts.trades),
+        count(counts.snapshots),
+        first.unwrap_or_default(),
+    ))?;
+    for row in day.bad_rows().iter().take(BAD_ROWS_SHOWN) {
+        progress.say(&format!("left out: {row}"))?;
+    }
+    if counts.bad > BAD_ROWS_SHOWN as u64 {
+        progress.say(&format!("left out: {} rows in all", count(counts.bad)))?;
+    }
+    anyhow::ensure!(!ends.is_empty(), "no order and no trade to replay");
+    Ok(Census { counts, ends, first: first.unwrap_or_default(), last })
+}

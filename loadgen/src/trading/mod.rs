@@ -1,0 +1,5 @@
+//! Traders: which orders they send and when, and what became of each.
+
+pub mod account;
+pub mod plan;
+pub mod trader;
