@@ -96,60 +96,61 @@ impl Server {
     /// When the system gives no thread.
     pub fn start(self) -> io::Result<Running> {
         let mut running = Running::new(&self.shutdown);
-        let writer = Writer::new(flow::Limits {
-            segment_bytes: self.config.log.segment_bytes,
-            window_bytes: self.config.log.window_bytes,
-        });
-        let directory = Directory::new(self.config.log.securities_max);
-        let readers: Vec<_> = (1..self.listeners.len()).map(|_| writer.reader()).collect();
-        let logs = std::iter::once(Log::Own(writer)).chain(readers.into_iter().map(Log::Follow));
-        let shards = logs.zip(self.listeners).zip(self.handles.iter()).enumerate();
-        for (index, ((log, listener), handle)) in shards {
-            let setup = Setup {
-                ports: vec![Port { listener, tag: 0 }],
-                logs: vec![log],
-                limits: limits(&self.config),
-                core: self.config.listen.cores.get(index).copied(),
-            };
-            let securities = || Securities::new(directory.clone());
-            let (config, metrics) = (&self.config, self.metrics.clone());
-            let app = Feed {
-                ingest: (index == 0).then(|| Ingest::new(config, securities(), metrics.clone())),
-                fanout: Fanout::new(config.subscribers.clone(), securities(), metrics.clone()),
-                view: View::new(Snapshots::new(config.log.snapshots())),
-                exporter: Exporter::new(metrics.clone(), &config.sources),
-                metrics,
-                shutdown: self.shutdown.clone(),
-                handle: handle.clone(),
-                draining: false,
-            };
-            let handle = handle.clone();
-            running.spawn(&format!("feed-{index}"), move || run(setup, app, handle))?;
+        for (index, (setup, app, handle)) in self.assemble().into_iter().enumerate() {
+            running.spawn(&format!("feed-{index}"), move || {
+                shard::run_on_this_thread(setup, app, handle).map(drop)
+            })?;
         }
         Ok(running)
     }
-}
 
-/// A shard's thread. When it ends before it should, the whole server does.
-fn run(setup: Setup, app: Feed, handle: Handle<Command>) {
-    if let Err(error) = turn_until_stopped(setup, app, handle) {
-        tracing::error!(%error, "a shard could not run");
+    /// Runs its shards as tasks of the current thread's runtime, to their end: for simulations.
+    ///
+    /// # Errors
+    /// A listener or a timer that the system refused.
+    pub async fn run(self) -> io::Result<()> {
+        let shards = self.assemble().into_iter();
+        let tasks: Vec<_> = shards
+            .map(|(setup, app, handle)| tokio::task::spawn_local(shard::run(setup, app, handle)))
+            .collect();
+        for task in tasks {
+            task.await.map_err(io::Error::other)??;
+        }
+        Ok(())
     }
-}
 
-fn turn_until_stopped(setup: Setup, app: Feed, handle: Handle<Command>) -> io::Result<()> {
-    if let Some(core) = setup.core {
-        transport::bind_thread_to_core(core)?;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(tokio::runtime::LocalOptions::default())?;
-    // A task of its own: waking the runtime's root future costs a system call each time, waking a task does not.
-    let shard = runtime.spawn_local(shard::run(setup, app, handle));
-    match runtime.block_on(shard) {
-        Ok(ended) => ended.map(drop),
-        Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
-        Err(cancelled) => Err(io::Error::other(cancelled)),
+    /// The shards and their applications; the first one writes the log and hears the sources.
+    fn assemble(self) -> Vec<(Setup, Feed, Handle<Command>)> {
+        let Self { config, listeners, address: _, handles, metrics, shutdown } = self;
+        let window =
+            flow::Limits { segment_bytes: config.log.segment_bytes, window_bytes: config.log.window_bytes };
+        let writer = Writer::new(window);
+        let directory = Directory::new(config.log.securities_max);
+        let readers: Vec<_> = (1..listeners.len()).map(|_| writer.reader()).collect();
+        let logs = std::iter::once(Log::Own(writer)).chain(readers.into_iter().map(Log::Follow));
+        let shards = logs.zip(listeners).zip(handles.iter()).enumerate();
+        shards
+            .map(|(index, ((log, listener), handle))| {
+                let setup = Setup {
+                    ports: vec![Port { listener, tag: 0 }],
+                    logs: vec![log],
+                    limits: limits(&config),
+                    core: config.listen.cores.get(index).copied(),
+                };
+                let securities = || Securities::new(directory.clone());
+                let feed = Feed {
+                    ingest: (index == 0).then(|| Ingest::new(&config, securities(), metrics.clone())),
+                    fanout: Fanout::new(config.subscribers.clone(), securities(), metrics.clone()),
+                    view: View::new(Snapshots::new(config.log.snapshots())),
+                    exporter: Exporter::new(metrics.clone(), &config.sources),
+                    metrics: metrics.clone(),
+                    shutdown: shutdown.clone(),
+                    handle: handle.clone(),
+                    draining: false,
+                };
+                (setup, feed, handle.clone())
+            })
+            .collect()
     }
 }
 

@@ -1,0 +1,57 @@
+//! Whole servers under a simulated network and a seeded clock: a day of faults in a second, the same each time.
+//!
+//! A story reads from top to bottom: who there is, what goes wrong, what must hold. `TONGDAO_SEED` repeats one run.
+
+mod simulated;
+
+use simulated::{Market, Seen};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn seed() -> u64 {
+    std::env::var("TONGDAO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_260_105)
+}
+
+#[test]
+fn the_primary_is_cut_one_way_and_healed_and_no_number_is_missed() {
+    let mut market = Market::new(seed());
+    market.run_for(2 * SECOND);
+    let before = market.seen();
+    assert!(before.received > 0, "quotes flow");
+
+    // What the primary sends does not arrive any more; what is sent to it does. Its end of the connection thinks
+    // that all is well for as long as it can.
+    market.cut("primary", "feed");
+    market.run_for(20 * SECOND);
+    let during = market.seen();
+    assert!(during.received > before.received + 1_000, "the backup carries on: {during:?}");
+    assert!(during.gap_max < SECOND, "nobody waited for the primary: {during:?}");
+
+    market.heal("primary", "feed");
+    market.run_for(20 * SECOND);
+    assert_eq!(market.sources_up(), 2, "the primary was taken back");
+
+    // And now the backup goes, so that what follows can only come from the healed primary.
+    market.cut("backup", "feed");
+    market.run_for(5 * SECOND);
+    let after = market.seen();
+    assert!(after.received > during.received + 1_000, "the primary carries on: {after:?}");
+    assert_eq!(
+        Seen { lost: 0, duplicated: 0, out_of_order: 0, ..after },
+        after,
+        "every number once, in order"
+    );
+}
+
+#[test]
+fn a_run_repeats_itself() {
+    let story = || {
+        let mut market = Market::new(seed());
+        market.run_for(SECOND);
+        market.cut("primary", "feed");
+        market.run_for(5 * SECOND);
+        market.seen()
+    };
+    assert_eq!(story(), story());
+}
