@@ -196,11 +196,11 @@ fn texts<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<V
 }
 
 const fn gateway_comp_id() -> Text<20> {
-    Text::literal("gateway")
+    Text::literal("GATEWAY")
 }
 
 const fn core_comp_id() -> Text<20> {
-    Text::literal("core")
+    Text::literal("MATCHER")
 }
 
 const fn heartbeat_s() -> u16 {
