@@ -38,8 +38,22 @@ pub(crate) async fn serve(mut client: Stream, peer: SocketAddr, slot: Slot, scra
     };
     match pump(&mut client, &mut stream, &scratch, counts, port.idle_timeout).await {
         End::Done => port.metrics.ended_done.inc(),
-        End::Reset => port.metrics.ended_reset.inc(),
+        End::Reset => {
+            port.metrics.ended_reset.inc();
+            reset_at_close(&client);
+            reset_at_close(&stream);
+        }
         End::Idle => port.metrics.ended_idle.inc(),
+    }
+}
+
+/// Lets the peer see a break as a break: after an orderly close it would take the part that it has
+/// for the whole.
+fn reset_at_close(stream: &Stream) {
+    if let Stream::Tcp(tcp) = stream
+        && let Err(error) = tcp.set_zero_linger()
+    {
+        tracing::debug!(%error, "a broken connection is closed in order");
     }
 }
 

@@ -7,8 +7,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use harness::{
-    Backend, Balancer, DIE, FLOOD, FLOOD_BYTES, GUARD, assert_closed, assert_echoes, close_sending, config,
-    read, wait_for,
+    Backend, Balancer, DIE, FLOOD, FLOOD_BYTES, GUARD, assert_closed, assert_echoes, assert_reset,
+    close_sending, config, read, wait_for,
 };
 use service::Phase;
 use slb::Scheduler;
@@ -51,9 +51,9 @@ fn a_backend_that_dies_takes_its_clients_with_it_and_no_others() {
     let ((_, mut victim), (_, mut other)) = (balancer.open(), balancer.open());
     // More than the backend reads before it drops the connection: that is a reset.
     victim.write_all(&[DIE; 64 * 1024]).unwrap();
-    assert_closed(&mut victim);
-    drop(victim);
-    wait_for(|| balancer.metric("slb_connections_open{listener=\"l\"}") == 1);
+    assert_reset(&mut victim);
+    balancer.wait_for_metric("slb_connections_open{listener=\"l\"}", 1);
+    balancer.wait_for_metric("slb_connections_ended_total{listener=\"l\",reason=\"reset\"}", 1);
     assert_echoes(&mut other);
 }
 

@@ -205,24 +205,25 @@ pub fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     bytes
 }
 
+/// Sends and receives, without allocating.
 pub fn assert_echoes(stream: &mut TcpStream) {
+    let mut answer = [0; 4];
     stream.write_all(b"ping").unwrap();
-    assert_eq!(read(stream, 4), b"ping");
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"ping");
 }
 
-/// Reads to the end, orderly or not; whatever came before it.
+/// Reads to the end: an orderly close, or a reset where the far end had not read everything.
 pub fn assert_closed(stream: &mut TcpStream) {
-    let mut buffer = [0; 4096];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) => {
-                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-                return;
-            }
-        }
+    if let Err(error) = std::io::copy(stream, &mut std::io::sink()) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     }
+}
+
+/// Reads to the end, which must not look like the regular end of what was sent.
+pub fn assert_reset(stream: &mut TcpStream) {
+    let error = std::io::copy(stream, &mut std::io::sink()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 pub fn close_sending(stream: &TcpStream) {

@@ -1,0 +1,107 @@
+//! A story in a simulated network: a backend is cut off without a word, and comes back.
+#![allow(clippy::unwrap_used)] // Clippy takes functions that are no tests themselves for none.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use service::Host;
+use slb::{
+    BackendConfig, Config, ConnectConfig, Control, HealthConfig, ListenerConfig, PoolConfig, Scheduler,
+    Server, State,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use turmoil::net::{TcpListener, TcpStream};
+
+const PORT: u16 = 7000;
+
+/// Says its name on each connection and holds it.
+async fn backend(name: u8) -> turmoil::Result {
+    let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            // The end of the connection, or of the way to it, is part of the story.
+            while stream.write_all(&[name]).await.is_ok() && stream.read_u8().await.is_ok() {}
+        });
+    }
+}
+
+fn config() -> Config {
+    let backend = |name: &str| BackendConfig::new(name, SocketAddr::from((turmoil::lookup(name), PORT)));
+    Config {
+        workers: 1,
+        listeners: vec![ListenerConfig::new("l", SocketAddr::from(([0, 0, 0, 0], PORT)), "p")],
+        pools: vec![PoolConfig {
+            name: "p".to_owned(),
+            scheduler: Scheduler::Rr,
+            health: HealthConfig { interval_ms: 1000, timeout_ms: 500, rise: 2, fall: 2 },
+            connect: ConnectConfig { timeout_ms: 200, attempts: 2 },
+            backends: vec![backend("a"), backend("b")],
+        }],
+        ..Config::default()
+    }
+}
+
+/// The backend that a new connection comes to.
+async fn open() -> io::Result<(char, TcpStream)> {
+    let mut stream = TcpStream::connect(("balancer", PORT)).await?;
+    let name = char::from(stream.read_u8().await?);
+    Ok((name, stream))
+}
+
+async fn wait_for(control: &Control, state: State) {
+    control.wait_until(|pools| pools[0].backends[1].state == state).await;
+}
+
+#[test]
+fn a_backend_cut_off_without_a_word_is_passed_over_taken_out_and_brought_back() {
+    let mut sim = turmoil::Builder::new().rng_seed(1).simulation_duration(Duration::from_secs(60)).build();
+    sim.host("a", || backend(b'a'));
+    sim.host("b", || backend(b'b'));
+    let (host, control) = (Host::default(), Arc::new(OnceLock::new()));
+    let (of_balancer, seen) = (host.clone(), Arc::clone(&control));
+    sim.host("balancer", move || {
+        let (host, control) = (of_balancer.clone(), Arc::clone(&control));
+        async move {
+            let server = Server::bind(config(), &host)?;
+            control.set(server.control().clone()).unwrap();
+            Ok(server.run().await?)
+        }
+    });
+    sim.client("client", async move {
+        let (mut names, mut streams) = (String::new(), Vec::new());
+        for _ in 0..4 {
+            let (name, stream) = open().await?;
+            names.push(name);
+            streams.push(stream);
+        }
+        assert_eq!(names, "abab");
+
+        turmoil::hold("balancer", "b");
+        for _ in 0..4 {
+            assert_eq!(open().await?.0, 'a', "the attempt on b times out, and a takes it");
+        }
+        streams[0].write_u8(0).await?;
+        assert_eq!(streams[0].read_u8().await?, b'a', "connections to a notice nothing");
+        let control = seen.get().unwrap();
+        wait_for(control, State::Down).await;
+        let timeouts = "slb_backend_connect_failures_total{backend=\"b\",pool=\"p\",reason=\"timeout\"} ";
+        let count =
+            |text: String| text.lines().find_map(|line| line.strip_prefix(timeouts)?.parse::<u64>().ok());
+        let tried = count(service::metrics::text(&host.registry)).unwrap();
+        assert!(tried >= 1);
+        for _ in 0..4 {
+            assert_eq!(open().await?.0, 'a');
+        }
+        assert_eq!(count(service::metrics::text(&host.registry)), Some(tried), "b is not even tried");
+
+        turmoil::release("balancer", "b");
+        wait_for(control, State::Up).await;
+        let pair = (open().await?.0, open().await?.0);
+        assert!(pair == ('a', 'b') || pair == ('b', 'a'), "{pair:?}");
+        Ok(())
+    });
+    sim.run().unwrap();
+}
