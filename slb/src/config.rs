@@ -159,7 +159,7 @@ impl Default for Config {
             workers: 0,
             drain_timeout_ms: 30_000,
             read_bytes_max: 64 * 1024,
-            admin: service::admin::Config { listen: local(7090), ..service::admin::Config::default() },
+            admin: service::admin::Config { listen: local(7080), ..service::admin::Config::default() },
             socket: SocketOptions::default(),
             listeners: vec![ListenerConfig::new("orders", local(7000), "gateways")],
             pools: vec![PoolConfig {
