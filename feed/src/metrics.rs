@@ -95,6 +95,7 @@ pub(crate) struct Exporter {
     metrics: Metrics,
     stats: shard::Stats,
     ingest: ingest::Counters,
+    appended: u64,
     arbiter: arbiter::Counters,
     snapshot_bytes: i64,
     /// Of each source: won, duplicates, regressed, asked, cannot.
@@ -113,6 +114,7 @@ impl Exporter {
             metrics,
             stats: shard::Stats::default(),
             ingest: ingest::Counters::default(),
+            appended: 0,
             arbiter: arbiter::Counters::default(),
             snapshot_bytes: 0,
             sources,
@@ -136,7 +138,7 @@ impl Exporter {
     pub(crate) fn ingest(&mut self, ingest: &ingest::Ingest) {
         let (metrics, now) = (&self.metrics, ingest.counters);
         let before = std::mem::replace(&mut self.ingest, now);
-        metrics.appended.inc_by(now.appended - before.appended);
+        metrics.appended.inc_by(ingest.appended - std::mem::replace(&mut self.appended, ingest.appended));
         metrics.unknown_type.inc_by(now.unknown_type - before.unknown_type);
         metrics.bad_number.inc_by(now.bad_number - before.bad_number);
         metrics.no_key.inc_by(now.no_key - before.no_key);

@@ -99,8 +99,13 @@ impl View {
         mark.next.get(usize::from(self.places[usize::from(lane)])).copied().unwrap_or(1)
     }
 
+    /// A channel that is not known. Those of snapshots alone have no numbers to be known by, and the arbiter's limit of
+    /// channels does not bound them.
     #[cold]
     fn meet(&mut self, tag: Tag, now_ns: u64) {
+        if tag.number == 0 && tag.key != Tag::EVERYONE {
+            return;
+        }
         self.places[usize::from(tag.lane)] = self.lanes.len() as u16;
         self.lanes.push(Lane { number: tag.lane, next: tag.number + 1, at_ns: now_ns });
     }
@@ -138,6 +143,15 @@ mod tests {
         assert_eq!(view.end(), 4);
         assert_eq!((view.next(7), view.next(9), view.next(8)), (3, 6, 1));
         assert_eq!(view.lane(7), Some(&Lane { number: 7, next: 3, at_ns: 40 }));
+    }
+
+    #[test]
+    fn channels_of_snapshots_alone_are_not_kept() {
+        let mut view = view();
+        (0..=u16::MAX).for_each(|lane| view.saw(tick(lane, 0), 0));
+        assert!(view.lanes().is_empty());
+        view.saw(Tag { lane: 7, number: 0, key: Tag::EVERYONE }, 0);
+        assert_eq!(view.lanes(), [Lane { number: 7, next: 1, at_ns: 0 }]);
     }
 
     #[test]

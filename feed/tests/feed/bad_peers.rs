@@ -13,7 +13,7 @@ fn undisturbed(change: impl FnOnce(&mut feed::Config), bad: impl FnOnce(&Feed)) 
     bad(&feed);
     primary.publish(1, 11..=20);
     reader.expect_ticks(1, 1..=20);
-    assert_eq!(feed.metrics.subscribers.get(), 1);
+    wait_for("the bad one to be gone", || feed.metrics.subscribers.get() == 1);
 }
 
 fn expect_logout(peer: &mut Peer, text: &str) {

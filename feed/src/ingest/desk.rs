@@ -1,0 +1,142 @@
+//! Hot path: one message of a source, filed: through the arbiter into the log, or counted and left.
+
+use super::tape::Tape;
+use super::{Counters, NO_KEY};
+use crate::arbiter::{Answer, Arbiter, Outcome, Source, Tick};
+use crate::securities::{Origin, Securities};
+use crate::snapshots::Offer;
+use flow::Tag;
+use wire::szse::code::ResendStatus;
+use wire::szse::ext::{ExtendedTickOrder, GapNotice, MarketDataRequestAck, RequestStatus};
+use wire::szse::market::{ChannelHeartbeat, Resend, Snapshot, TickOrder, TickTrade};
+use wire::szse::{DecodeError, Frame, GroupMessage, I64, Message, SecurityId, SecurityIdSource, U16};
+
+/// What it takes to file one source's messages.
+pub(super) struct Desk<'a> {
+    pub(super) source: Source,
+    pub(super) arbiter: &'a mut Arbiter,
+    pub(super) securities: &'a mut Securities,
+    pub(super) counters: &'a mut Counters,
+    pub(super) ended: &'a mut Vec<(u16, u64)>,
+    pub(super) tape: Tape<'a>,
+}
+
+impl Desk<'_> {
+    /// Files one message.
+    ///
+    /// # Errors
+    /// Its body is not what its type says: the source is not to be trusted with where the next frame begins.
+    #[inline]
+    pub(super) fn file(&mut self, frame: &Frame<'_>) -> Result<(), DecodeError> {
+        match frame.msg_type {
+            TickOrder::MSG_TYPE => self.order(frame.view()?, frame.bytes),
+            ExtendedTickOrder::MSG_TYPE => {
+                self.order(frame.group::<ExtendedTickOrder<'_>>()?.order, frame.bytes);
+            }
+            TickTrade::MSG_TYPE => self.trade(frame.view()?, frame.bytes),
+            Snapshot::MSG_TYPE => self.snapshot(&frame.group()?, frame.bytes),
+            ChannelHeartbeat::MSG_TYPE => self.heartbeat(frame.view()?),
+            Resend::MSG_TYPE => self.answer(frame.view()?),
+            // An upstream feed says itself what it lost; the arbiter asks before it believes it.
+            GapNotice::MSG_TYPE => {}
+            MarketDataRequestAck::MSG_TYPE => self.acknowledged(frame.view()?),
+            _ => self.counters.unknown_type += 1,
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn order(&mut self, order: &TickOrder, bytes: &[u8]) {
+        let key = self.key(&order.security_id, &order.security_id_source);
+        self.tick((order.channel_no, order.appl_seq_num), key, bytes);
+    }
+
+    #[inline]
+    fn trade(&mut self, trade: &TickTrade, bytes: &[u8]) {
+        let key = self.key(&trade.security_id, &trade.security_id_source);
+        self.tick((trade.channel_no, trade.appl_seq_num), key, bytes);
+    }
+
+    #[inline]
+    fn tick(&mut self, (channel, number): (U16, I64), key: u32, frame: &[u8]) {
+        let Some(number) = self.number(number) else { return };
+        let Self { source, arbiter, tape, .. } = self;
+        let tick = Tick { channel: channel.get(), number, key, frame };
+        let outcome = arbiter.offer(tape.now_ns, *source, tick, &mut |event| tape.deliver(event));
+        if outcome == Outcome::Regressed && number == 1 {
+            let (channel, source) = (tick.channel, source.index());
+            tracing::warn!(
+                channel,
+                source,
+                "a source begins again at 1: ignored, restart the feed for a new day"
+            );
+        }
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot<'_>, bytes: &[u8]) {
+        let head = snapshot.head;
+        let key = self.key(&head.security_id, &head.security_id_source);
+        let tag = Tag { lane: head.channel_no.get(), number: 0, key };
+        let (view, time) = (&mut self.tape.view, head.orig_time.raw());
+        let end = view.end();
+        let offered = match key {
+            NO_KEY => Offer::NoPlace,
+            _ => view.snapshots.offer(tag, &head.md_stream_id, time, end, bytes),
+        };
+        let counter = match offered {
+            Offer::Newest => &mut self.counters.snapshots_newest,
+            Offer::NotKept => &mut self.counters.snapshots_not_kept,
+            Offer::Duplicate => &mut self.counters.snapshots_duplicate,
+            Offer::NoPlace => &mut self.counters.snapshots_no_place,
+        };
+        *counter += 1;
+        if matches!(offered, Offer::Newest | Offer::NotKept) {
+            self.tape.append(tag, bytes);
+        }
+    }
+
+    fn heartbeat(&mut self, heartbeat: &ChannelHeartbeat) {
+        let Some(last) = self.number(heartbeat.appl_last_seq_num) else { return };
+        let channel = heartbeat.channel_no.get();
+        let Self { source, arbiter, tape, ended, .. } = self;
+        arbiter.heartbeat(tape.now_ns, *source, (channel, last), &mut |event| tape.deliver(event));
+        let known = ended.iter().any(|(other, _)| *other == channel) || tape.view.lane(channel).is_none();
+        if heartbeat.is_end_of_channel() && !known {
+            ended.push((channel, last));
+        }
+    }
+
+    #[cold]
+    fn answer(&mut self, answer: &Resend) {
+        let Some(begin) = self.number(answer.appl_beg_seq_num) else { return };
+        let means = match answer.resend_status {
+            ResendStatus::NONE | ResendStatus::COMPLETE | ResendStatus::PARTIAL => Answer::Served,
+            _ => Answer::Cannot,
+        };
+        self.arbiter.answer(self.tape.now_ns, self.source, (answer.channel_no.get(), begin), means);
+    }
+
+    #[cold]
+    fn acknowledged(&self, ack: &MarketDataRequestAck) {
+        if ack.status != RequestStatus::ACCEPTED {
+            let source = self.source.index();
+            tracing::warn!(source, status = ?ack.status, text = %ack.text, "subscription refused");
+        }
+    }
+
+    /// A number, if it is one.
+    #[inline]
+    fn number(&mut self, number: I64) -> Option<u64> {
+        let number = u64::try_from(number.get()).ok();
+        self.counters.bad_number += u64::from(number.is_none());
+        number
+    }
+
+    #[inline]
+    fn key(&mut self, id: &SecurityId, source: &SecurityIdSource) -> u32 {
+        self.securities.key(id, source, Origin::Source).unwrap_or_else(|| {
+            self.counters.no_key += 1;
+            NO_KEY
+        })
+    }
+}

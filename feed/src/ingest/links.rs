@@ -1,0 +1,154 @@
+//! The life of the sources' connections: dialled, logged on, kept alive, left.
+
+use super::tape::Tape;
+use super::{Ingest, LOG};
+use crate::arbiter::Source;
+use crate::config;
+use crate::metrics::Metrics;
+use crate::source::Link;
+use crate::view::View;
+use flow::Tag;
+use shard::{ConnId, Cx, Reason};
+use std::time::Duration;
+use transport::SocketOptions;
+use wire::szse::ext::{ChannelStart, MarketDataRequest, RequestHead, SlowReaderPolicy, SubscriptionMode};
+use wire::szse::market::ChannelHeartbeat;
+use wire::szse::{I64, U16, frame};
+
+impl Ingest {
+    /// Time has passed: dials what is due, keeps sessions alive, sends heartbeats of quiet channels.
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx, view: &mut View) {
+        let now_ns = cx.now_ns();
+        for index in 0..self.upstreams.len() {
+            let upstream = &mut self.upstreams[index];
+            if upstream.dial_is_due(now_ns) && !self.draining {
+                upstream.link = Link::Dialling;
+                let timeout = Duration::from_millis(upstream.config.connect_timeout_ms);
+                cx.dial(upstream.config.address, SocketOptions::default(), timeout, index as u32);
+            }
+            let Link::Open { id, session, .. } = &mut upstream.link else { continue };
+            let id = *id;
+            if let Some((_, sent_ns)) = cx.last_active_ns(id) {
+                session.sent(sent_ns);
+            }
+            let alive = session.on_timeout(now_ns, &mut self.out);
+            self.flush(cx, id);
+            if let Err(error) = alive {
+                cx.close(id, Reason::App(error.text()));
+            }
+        }
+        self.channel_heartbeats(cx, view);
+    }
+
+    /// A dialled connection is there.
+    pub(crate) fn on_open(&mut self, cx: &mut Cx, id: ConnId, index: usize) {
+        let now_ns = cx.now_ns();
+        self.upstreams[index].opened(id, now_ns, self.session_limits, &mut self.out);
+        if self.draining {
+            self.out.clear();
+            return cx.close(id, Reason::App("closing down"));
+        }
+        self.flush(cx, id);
+    }
+
+    /// A dial came to nothing.
+    pub(crate) fn on_dial_failed(&mut self, now_ns: u64, index: usize, error: &std::io::Error) {
+        let upstream = &mut self.upstreams[index];
+        tracing::debug!(source = upstream.config.name, %error, "dial failed");
+        self.metrics.source_ended.with_label_values(&[upstream.config.name.as_str(), "dial failed"]).inc();
+        upstream.gone(now_ns, error.to_string());
+    }
+
+    /// A source's connection has ended.
+    pub(crate) fn on_close(&mut self, cx: &mut Cx, view: &mut View, source: Source, reason: &str) {
+        let now_ns = cx.now_ns();
+        let upstream = &mut self.upstreams[source.index()];
+        let name = upstream.config.name.as_str();
+        self.metrics.source_ended.with_label_values(&[name, reason]).inc();
+        self.metrics.source_up.with_label_values(&[name]).set(0);
+        tracing::warn!(source = name, reason, "source is gone");
+        upstream.gone(now_ns, reason.to_owned());
+        if self.arbiter.is_up(source) {
+            let (asks, appended) = (&mut self.asks, &mut self.appended);
+            let mut tape = Tape { writer: cx.writer(LOG), view, asks, appended, now_ns };
+            self.arbiter.down(now_ns, source, &mut |event| tape.deliver(event));
+        }
+    }
+
+    /// The feed ends: takes leave of the sources, and dials none again.
+    pub(crate) fn on_drain(&mut self, cx: &mut Cx) {
+        self.draining = true;
+        let now_ns = cx.now_ns();
+        for index in 0..self.upstreams.len() {
+            let Link::Open { id, session, .. } = &mut self.upstreams[index].link else { continue };
+            let id = *id;
+            let status = wire::szse::code::SessionStatus::LOGOUT_COMPLETE;
+            session.log_out(status, "closing down", now_ns, &mut self.out);
+            let over = session.is_closed();
+            self.flush(cx, id);
+            if over {
+                cx.close(id, Reason::App("closing down"));
+            }
+        }
+    }
+
+    /// Says, in the log, how far the channels are of which nothing was said for a while.
+    fn channel_heartbeats(&mut self, cx: &mut Cx, view: &mut View) {
+        let now_ns = cx.now_ns();
+        for channel in self.arbiter.channels() {
+            // A channel of which nothing is in the log yet is new to the view, and so quiet since ever.
+            let at_ns = view.lane(channel.channel).map_or(0, |lane| lane.at_ns);
+            if channel.next == 0 || now_ns < at_ns + self.channel_heartbeat_ns {
+                continue;
+            }
+            let last = channel.next - 1;
+            let ended = self.ended.iter().any(|(number, end)| *number == channel.channel && *end <= last);
+            let message = ChannelHeartbeat {
+                channel_no: U16::new(channel.channel),
+                appl_last_seq_num: I64::new(last as i64),
+                end_of_channel: U16::new(ended.into()),
+            };
+            frame::encode(&message, &mut self.out);
+            let (asks, appended) = (&mut self.asks, &mut self.appended);
+            let mut tape = Tape { writer: cx.writer(LOG), view: &mut *view, asks, appended, now_ns };
+            tape.append(Tag { lane: channel.channel, number: 0, key: Tag::EVERYONE }, &self.out);
+            self.out.clear();
+        }
+    }
+}
+
+/// What a session that is open begins with.
+pub(super) fn logged_on(config: &config::Source, view: &View, out: &mut Vec<u8>, metrics: &Metrics) {
+    let config::Source { name, subscribe, address, .. } = config;
+    tracing::info!(source = name, %address, "source is up");
+    metrics.source_sessions.with_label_values(&[name]).inc();
+    metrics.source_up.with_label_values(&[name]).set(1);
+    if *subscribe {
+        request_all(view, out);
+    }
+}
+
+/// Asks a source that is a feed for everything, from where our log stands.
+fn request_all(view: &View, out: &mut Vec<u8>) {
+    let channels: Vec<ChannelStart> = view
+        .lanes()
+        .iter()
+        .filter(|lane| lane.next > 1)
+        .map(|lane| ChannelStart {
+            channel_no: U16::new(lane.number),
+            next_appl_seq_num: I64::new(lane.next as i64),
+        })
+        .collect();
+    let head = RequestHead {
+        request_id: 1.into(),
+        mode: SubscriptionMode::ALL,
+        policy: SlowReaderPolicy::SKIP_WITH_NOTICE,
+        want_snapshots: 1,
+    };
+    let request = MarketDataRequest { head, channels: &channels, securities: &[] };
+    if let Err(error) = request.encode(out) {
+        tracing::warn!(%error, "more channels than one request can name: resuming from live");
+        let live = MarketDataRequest { channels: &[], ..request };
+        live.encode(out).expect("invariant: a request without lists is within every bound");
+    }
+}

@@ -1,0 +1,185 @@
+//! Hot path: from the sources' sockets into the log. Each frame is decoded once, its checksum is verified once, and it
+//! is copied once, into the log.
+//!
+//! Rules: no allocation, no lock and no log line for a frame that arrives in order.
+
+mod desk;
+mod links;
+mod tape;
+
+use crate::arbiter::{Arbiter, Source};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::securities::Securities;
+use crate::source::{Link, Upstream};
+use crate::view::View;
+use desk::Desk;
+use shard::{ConnId, Cx, LogId, Reason};
+use std::hash::{BuildHasher, RandomState};
+pub(crate) use tape::gap_notice;
+use tape::{Ask, Tape};
+use wire::szse::code::{ResendStatus, ResendType};
+use wire::szse::market::Resend;
+use wire::szse::session::{self, SessionError};
+use wire::szse::{I64, Text, U16, frame};
+
+/// The feed's one log.
+pub(crate) const LOG: LogId = LogId(0);
+
+/// The key of a security for which the directory has no room: in no list, and in every channel.
+const NO_KEY: u32 = u32::MAX;
+
+/// What came of the sources' messages besides what the arbiter counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Messages of a type that is not passed on.
+    pub(crate) unknown_type: u64,
+    /// Ticks and heartbeats with a number below 0.
+    pub(crate) bad_number: u64,
+    /// Frames of securities for which the directory has no room.
+    pub(crate) no_key: u64,
+    /// Snapshots by what became of them.
+    pub(crate) snapshots_newest: u64,
+    pub(crate) snapshots_not_kept: u64,
+    pub(crate) snapshots_duplicate: u64,
+    pub(crate) snapshots_no_place: u64,
+}
+
+/// The sources, and how one copy is made of them. Lives on the shard that writes the log.
+pub(crate) struct Ingest {
+    pub(crate) arbiter: Arbiter,
+    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) counters: Counters,
+    /// Entries appended to the log.
+    pub(crate) appended: u64,
+    securities: Securities,
+    asks: Vec<Ask>,
+    /// What a session answers; empty between calls.
+    out: Vec<u8>,
+    session_limits: session::Limits,
+    channel_heartbeat_ns: u64,
+    /// Channels of which a source said that nothing follows, and their last number.
+    ended: Vec<(u16, u64)>,
+    metrics: Metrics,
+    draining: bool,
+}
+
+impl Ingest {
+    pub(crate) fn new(config: &Config, securities: Securities, metrics: Metrics) -> Self {
+        let settings = config.arbitration.settings(&config.sources);
+        let random = RandomState::new();
+        let upstreams = config.sources.iter().enumerate();
+        Self {
+            arbiter: Arbiter::new(settings).expect("invariant: the configuration was validated"),
+            upstreams: upstreams
+                .map(|(index, source)| Upstream::new(source.clone(), random.hash_one(index)))
+                .collect(),
+            counters: Counters::default(),
+            appended: 0,
+            securities,
+            asks: Vec::new(),
+            out: Vec::new(),
+            session_limits: config.upstream_session(),
+            channel_heartbeat_ns: config.log.channel_heartbeat_ms * 1_000_000,
+            ended: Vec::new(),
+            metrics,
+            draining: false,
+        }
+    }
+
+    /// Which source a connection belongs to.
+    #[inline]
+    pub(crate) fn source_of(&self, id: ConnId) -> Option<Source> {
+        self.upstreams.iter().position(|upstream| upstream.owns(id)).map(Source::new)
+    }
+
+    /// Bytes of a source.
+    pub(crate) fn on_data(
+        &mut self,
+        cx: &mut Cx,
+        view: &mut View,
+        (id, source): (ConnId, Source),
+        data: &[u8],
+    ) -> Result<usize, Reason> {
+        let now_ns = cx.now_ns();
+        let upstream = &mut self.upstreams[source.index()];
+        let Link::Open { session, .. } = &mut upstream.link else { return Ok(data.len()) };
+        self.arbiter.heard(now_ns, source);
+        let (asks, appended) = (&mut self.asks, &mut self.appended);
+        let mut desk = Desk {
+            source,
+            arbiter: &mut self.arbiter,
+            securities: &mut self.securities,
+            counters: &mut self.counters,
+            ended: &mut self.ended,
+            tape: Tape { writer: cx.writer(LOG), view, asks, appended, now_ns },
+        };
+        let mut consumed = 0;
+        let ended = loop {
+            let received = match session.receive(&data[consumed..], now_ns, &mut self.out) {
+                Ok(None) => break None,
+                Ok(Some(received)) => received,
+                Err(error) => break Some(Reason::App(error.text())),
+            };
+            consumed += received.consumed;
+            match received.event {
+                session::Event::Message(frame) => {
+                    if let Err(error) = desk.file(&frame).map_err(SessionError::Frame) {
+                        session.end(error.session_status(), error.text(), &mut self.out);
+                        break Some(Reason::App(error.text()));
+                    }
+                }
+                session::Event::Heartbeat => {}
+                session::Event::LoggedOn(_) => {
+                    desk.arbiter.up(now_ns, source);
+                    upstream.sessions += 1;
+                    upstream.last_error.clear();
+                    links::logged_on(&upstream.config, desk.tape.view, &mut self.out, &self.metrics);
+                }
+                session::Event::LogonRefused(logout) => {
+                    tracing::warn!(source = upstream.config.name, text = %logout.text, "logon refused");
+                    break Some(Reason::App("logon refused"));
+                }
+                session::Event::LoggedOut(_) => break Some(Reason::App("logged out")),
+                session::Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),
+            }
+        };
+        self.flush(cx, id);
+        ended.map_or(Ok(consumed), Err)
+    }
+
+    /// What the sessions and the arbiter have to say to the sources.
+    fn flush(&mut self, cx: &mut Cx, id: ConnId) {
+        if !self.out.is_empty() {
+            cx.send(id, |out| out.append(&mut self.out));
+        }
+    }
+
+    /// The turn's reading is over: looks at holes, and asks for what is missing. Returns when to be called again.
+    pub(crate) fn on_turn_end(&mut self, cx: &mut Cx, view: &mut View) -> Option<u64> {
+        let now_ns = cx.now_ns();
+        let (asks, appended) = (&mut self.asks, &mut self.appended);
+        let mut tape = Tape { writer: cx.writer(LOG), view, asks, appended, now_ns };
+        self.arbiter.poll(now_ns, &mut |event| tape.deliver(event));
+        self.send_asks(cx);
+        self.arbiter.poll_at_ns()
+    }
+
+    fn send_asks(&mut self, cx: &mut Cx) {
+        for Ask { source, channel, begin, end } in self.asks.drain(..) {
+            let upstream = &self.upstreams[source.index()];
+            let Link::Open { id, .. } = upstream.link else { continue };
+            tracing::debug!(source = upstream.config.name, channel, begin, end, "asking for a resend");
+            let request = Resend {
+                resend_type: ResendType::TICKS,
+                channel_no: U16::new(channel),
+                appl_beg_seq_num: I64::new(begin as i64),
+                appl_end_seq_num: I64::new(end as i64),
+                news_id: Text::BLANK,
+                resend_status: ResendStatus::NONE,
+                reject_text: Text::BLANK,
+            };
+            cx.send(id, |out| frame::encode(&request, out));
+        }
+    }
+}
