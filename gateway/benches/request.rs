@@ -1,5 +1,6 @@
 //! The pure path of a request, without sockets: framed, checked, routed and copied into a line's bytes; and the way of
-//! its report into the log.
+//! its report into the log. All as in the evening of a busy day: the tables are full, so each order that comes makes
+//! one be forgotten, and the log has let go of its first segments.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gateway::accounts::{Accounts, Credentials};
@@ -28,7 +29,7 @@ fn desk() -> Desk {
         password: Password::default(),
         accounts: (0..ACCOUNTS).map(|number| text(&number.to_string())).collect(),
     };
-    Desk { up: [true; 2], ..Desk::new(Accounts::new(vec![credentials]), 1 << 20) }
+    Desk { up: [true; 2], ..Desk::new(Accounts::new(vec![credentials]), ORDERS) }
 }
 
 fn order(number: u32) -> NewOrder {
@@ -87,15 +88,20 @@ fn take(bytes: &[u8], desk: &mut Desk, session: &mut Session, line: &mut Vec<u8>
 }
 
 fn requests(criterion: &mut Criterion) {
-    let mut bytes = Vec::new();
-    (0..ORDERS).for_each(|number| frame::encode(&order(number), &mut bytes));
+    let (mut before, mut bytes) = (Vec::new(), Vec::new());
+    (0..ORDERS).for_each(|number| frame::encode(&order(number), &mut before));
+    (ORDERS..2 * ORDERS).for_each(|number| frame::encode(&order(number), &mut bytes));
     let mut group = criterion.benchmark_group("gateway");
     group.throughput(Throughput::Elements(u64::from(ORDERS)));
     group.sample_size(20);
     group.bench_function("order: frame, check, route, copy", |bencher| {
         let mut line = Vec::with_capacity(bytes.len());
         bencher.iter_batched_ref(
-            || (desk(), session()),
+            || {
+                let (mut desk, mut session) = (desk(), session());
+                take(&before, &mut desk, &mut session, &mut Vec::new());
+                (desk, session)
+            },
             |(desk, session)| {
                 line.clear();
                 take(&bytes, desk, session, &mut line);
@@ -124,35 +130,43 @@ fn link() -> Link {
 }
 
 fn reports(criterion: &mut Criterion) {
-    let mut bytes = Vec::new();
+    let (mut before, mut bytes) = (Vec::new(), Vec::new());
     let logon = Logon {
         sender_comp_id: text("core"),
         target_comp_id: text("gateway"),
         heart_bt_int_s: I32::new(3),
         ..Logon::default()
     };
-    frame::encode(&logon, &mut bytes);
+    frame::encode(&logon, &mut before);
     let info = PlatformInfo { platform_id: PlatformId::CASH_AUCTION, partitions: &[I32::new(1)] };
-    info.encode(&mut bytes).expect("few");
-    (0..ORDERS).for_each(|number| frame::encode(&report(number), &mut bytes));
+    info.encode(&mut before).expect("few");
+    (0..ORDERS).for_each(|number| frame::encode(&report(number), &mut before));
+    (ORDERS..2 * ORDERS).for_each(|number| frame::encode(&report(number), &mut bytes));
+    let log = flow::Limits { segment_bytes: 1 << 20, window_bytes: 4 << 20 };
     let mut group = criterion.benchmark_group("gateway");
     group.throughput(Throughput::Elements(u64::from(ORDERS)));
     group.sample_size(20);
     group.bench_function("report: frame, owner, log", |bencher| {
         bencher.iter_batched_ref(
-            || (desk(), link(), flow::Writer::new(flow::Limits::default())),
-            |(desk, link, writer)| {
-                let mut counts = Counts::default();
-                let (accounts, orders) = (&desk.accounts, &mut desk.orders);
-                let mut intake = Intake { writer, accounts, orders, counts: &mut counts };
-                let consumed = link.receive(&bytes, 1, &mut intake, &mut Vec::new());
-                assert_eq!(consumed, Ok(bytes.len()));
-                assert_eq!(counts.reports[0], u64::from(ORDERS));
+            || {
+                let (mut desk, mut link, mut writer) = (desk(), link(), flow::Writer::new(log));
+                file(&before, &mut desk, &mut link, &mut writer);
+                (desk, link, writer)
             },
+            |(desk, link, writer)| file(&bytes, desk, link, writer),
             BatchSize::LargeInput,
         );
     });
     group.finish();
+}
+
+/// Takes a run of reports into the log.
+fn file(bytes: &[u8], desk: &mut Desk, link: &mut Link, writer: &mut flow::Writer) {
+    let mut counts = Counts::default();
+    let (accounts, orders) = (&desk.accounts, &mut desk.orders);
+    let mut intake = Intake { writer, accounts, orders, counts: &mut counts };
+    assert_eq!(link.receive(bytes, 1, &mut intake, &mut Vec::new()), Ok(bytes.len()));
+    assert_eq!(counts.reports[0], u64::from(ORDERS));
 }
 
 criterion_group!(benches, requests, reports);

@@ -11,6 +11,9 @@ pub(crate) struct Index {
     mask: u32,
 }
 
+/// Slots in a page of memory.
+const PAGE_SLOTS: usize = 4096 / size_of::<u64>();
+
 /// Secret of this process: peers choose the keys, and must not be able to choose their places.
 #[derive(Clone, Copy)]
 pub(crate) struct Seed([u64; 2]);
@@ -41,7 +44,13 @@ impl Index {
     /// Room for `places_max` entries.
     pub(crate) fn new(places_max: u32) -> Self {
         let len = (places_max as usize * 2).next_power_of_two().max(2);
-        Self { slots: vec![0; len].into_boxed_slice(), mask: (len - 1) as u32 }
+        let mut slots = vec![0; len].into_boxed_slice();
+        // Zeroed memory is only promised by the system until it is written to. Each page's first write costs as much
+        // as several orders: they are made now.
+        for at in (0..len).step_by(PAGE_SLOTS) {
+            std::hint::black_box(&mut slots)[at] = 0;
+        }
+        Self { slots, mask: (len - 1) as u32 }
     }
 
     /// The place with this hash that `is_it`.
