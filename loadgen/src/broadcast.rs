@@ -10,28 +10,27 @@ use anyhow::{Context, bail};
 use transport::Clock;
 use wire::szse::Text;
 
+use crate::audience::{Audience, Receipts};
 use crate::due::Due;
 use crate::feeder::Feeder;
 use crate::figures::{count, duration, rate};
 use crate::gaps::{BUCKET_NS, Gaps};
 use crate::house::{Feed, free_port};
-use crate::ledger::Tally;
 use crate::machine;
 use crate::progress::Progress;
 use crate::recorder::Collector;
-use crate::report::{ConnectionTotal, Event, Percentiles, Report, ScheduleLag, Spread};
+use crate::report::{Event, Percentiles, Report, ScheduleLag, Spread};
 use crate::schedule::Lag;
 use crate::source::{self, Sources};
-use crate::subscriber::{self, Outcome, Subscribers};
+use crate::subscriber;
+use crate::wait::wait;
 
 const NS_PER_S: f64 = 1e9;
 /// How often the run is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long sources and subscribers may take to be there.
-const READY_TIMEOUT_NS: u64 = 60_000_000_000;
 /// So long without a message after the last was sent, and what is missing will not come.
 const QUIET_NS: u64 = 5_000_000_000;
-/// How long to wait for a thread's account.
+/// How long to wait for the sources' account.
 const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after the primary's death a silence counts as due to it.
 const AFTER_KILL_NS: u64 = 5_000_000_000;
@@ -75,9 +74,8 @@ pub struct Play {
 pub struct Stage {
     clock: Clock,
     sources: Sources,
-    subscribers: Vec<Subscribers>,
+    audience: Audience,
     collector: Collector,
-    count: u64,
     feed: Option<Feed>,
 }
 
@@ -92,7 +90,7 @@ impl Stage {
         let sources = source::start(clock, &listen).context("the sources")?;
         let feed = match cast.feed {
             Some(_) => None,
-            None => Some(Feed::start(&sources.addresses, source::COMP_ID)?),
+            None => Some(Feed::start(&named(&sources.addresses), source::COMP_ID)?),
         };
         let address =
             cast.feed.or(feed.as_ref().map(|feed| feed.address)).expect("invariant: one or the other");
@@ -105,15 +103,14 @@ impl Stage {
             threads: cast.threads,
             target_comp_id: Text::literal("feed"),
             channels: cast.channels.clone(),
+            subscribe: true,
             clock,
         };
         let collector = Collector::new(1, cast.threads);
-        let subscribers = subscriber::start(&setup, || collector.recorder(0)).context("the subscribers")?;
-        let stage = Self { clock, sources, subscribers, collector, count: cast.subscribers as u64, feed };
+        let audience = Audience::start(&setup, || collector.recorder(0)).context("the subscribers")?;
         let at = format!("waiting for subscribers to log on at {address}");
-        let closed = || stage.sum(|counters| &counters.closed);
-        wait(&clock, progress, &at, || stage.sum(|counters| &counters.ready), stage.count, closed)?;
-        Ok(stage)
+        wait(&clock, progress, &at, || audience.ready(), audience.count(), || audience.closed())?;
+        Ok(Self { clock, sources, audience, collector, feed })
     }
 
     /// The run's clock.
@@ -125,11 +122,7 @@ impl Stage {
     /// What the slowest subscriber of each thread has received.
     #[must_use]
     pub fn slowest(&self) -> Vec<Arc<AtomicU64>> {
-        self.subscribers.iter().map(|thread| thread.counters.slowest.clone()).collect()
-    }
-
-    fn sum(&self, of: impl Fn(&subscriber::Counters) -> &AtomicU64) -> u64 {
-        self.subscribers.iter().map(|thread| of(&thread.counters).load(Ordering::Relaxed)).sum()
+        self.audience.slowest()
     }
 
     /// Plays it to the end and accounts for it.
@@ -146,10 +139,7 @@ impl Stage {
         let mut report = Report::new(scenario, self.clock.wall_ns(start_ns) as f64 / NS_PER_S);
         let cpu_s = machine::cpu_seconds();
         let (channel, due) = &play.due;
-        for thread in &self.subscribers {
-            let command = subscriber::Command::Due(*channel, due.clone());
-            thread.running.handle().send(command).map_err(|_| anyhow::anyhow!("subscribers are busy"))?;
-        }
+        self.audience.date(Some(*channel), due)?;
         let Play { feeder, kill_after, planned, ends, offered_per_s, .. } = play;
         let begin = source::Command::Start { feeder: Box::new(feeder), kill_after };
         self.sources.running.handle().send(begin).map_err(|_| anyhow::anyhow!("the sources are busy"))?;
@@ -158,7 +148,6 @@ impl Stage {
         report.offered_per_s = offered_per_s;
         report.sent = self.sources.counters.sent.load(Ordering::Relaxed);
         self.account(&mut report, &ends, planned, start_ns)?;
-        self.end()?;
         Ok(report)
     }
 
@@ -176,7 +165,7 @@ impl Stage {
         loop {
             std::thread::sleep(LOOK);
             let now_ns = self.clock.now_ns();
-            let received = self.sum(|counters| &counters.received);
+            let received = self.audience.received();
             if received != received_before {
                 (received_before, quiet_since_ns) = (received, now_ns);
             }
@@ -187,8 +176,11 @@ impl Stage {
             }
             line.show(self, (now_ns, sent, planned, received), progress)?;
             let finished = self.sources.counters.finished_ns.load(Ordering::Relaxed) > 0;
-            let all = finished && received >= sent * self.count;
-            if all || (finished && now_ns - quiet_since_ns > QUIET_NS) || self.nobody_listens() {
+            let all = finished && received >= sent * self.audience.count();
+            if all
+                || (finished && now_ns - quiet_since_ns > QUIET_NS)
+                || self.audience.closed() >= self.audience.count()
+            {
                 break;
             }
         }
@@ -196,66 +188,34 @@ impl Stage {
         Ok(())
     }
 
-    fn nobody_listens(&self) -> bool {
-        self.sum(|counters| &counters.closed) >= self.count
-    }
-
-    /// Asks everybody what they did.
+    /// Asks everybody what they did, and ends them.
     fn account(
-        &mut self,
+        mut self,
         report: &mut Report,
         ends: &[(u16, u64)],
         planned: u64,
         start_ns: u64,
     ) -> anyhow::Result<()> {
-        let lag = self.lag()?;
-        report.schedule = ScheduleLag::of(&lag, planned);
-        self.collector.collect();
-        let mut whole = Whole::default();
-        for thread in &self.subscribers {
-            let outcome = collect(thread, ends)?;
-            self.collector.absorb(&outcome.latencies);
-            whole.add(&outcome);
-        }
-        report.account(whole.tally);
+        report.schedule = ScheduleLag::of(&self.lag()?, planned);
+        let (count, last_ns) = (self.audience.count(), self.audience.last_ns());
+        let receipts = self.audience.finish(ends, &mut self.collector)?;
+        report.account(receipts.tally);
         report.latency_ns = Percentiles::from(&self.collector.series(0).total);
-        report.connections = Spread::of(&whole.connections);
-        self.times(report, &whole.connections, start_ns);
-        report.figures.extend(whole.figures());
-        self.kill_event(report, &whole.gaps, start_ns);
-        Ok(())
-    }
-
-    fn times(&self, report: &mut Report, connections: &[ConnectionTotal], start_ns: u64) {
+        report.connections = Spread::of(&receipts.connections);
+        let counters = &self.sources.counters;
         let seconds = |until_ns: u64| (until_ns.saturating_sub(start_ns) as f64 / NS_PER_S).max(1e-9);
-        report.seconds = seconds(self.sources.counters.finished_ns.load(Ordering::Relaxed));
-        let last_ns =
-            self.subscribers.iter().map(|thread| thread.counters.last_ns.load(Ordering::Relaxed)).max();
-        let received: u64 = connections.iter().map(|connection| connection.received).sum();
-        let delivered_per_s = received as f64 / seconds(last_ns.unwrap_or(0));
-        report.achieved_per_s = delivered_per_s / (self.count.max(1) as f64);
+        report.seconds = seconds(counters.finished_ns.load(Ordering::Relaxed));
+        let received: u64 = receipts.connections.iter().map(|connection| connection.received).sum();
+        let delivered_per_s = received as f64 / seconds(last_ns);
+        report.achieved_per_s = delivered_per_s / (count.max(1) as f64);
         report.figures.insert("delivered_per_s", delivered_per_s);
-    }
-
-    /// How long the subscribers heard nothing because the primary died.
-    fn kill_event(&self, report: &mut Report, gaps: &Gaps, start_ns: u64) {
-        let killed_ns = self.sources.counters.killed_ns.load(Ordering::Relaxed);
-        if killed_ns == 0 {
-            return;
+        report.figures.extend(figures(&receipts));
+        kill_event(report, &receipts.gaps, counters.killed_ns.load(Ordering::Relaxed), start_ns);
+        if let Some(feed) = self.feed {
+            feed.stop()?;
         }
-        let before_ns =
-            gaps.longest(killed_ns.saturating_sub(AFTER_KILL_NS), killed_ns.saturating_sub(BUCKET_NS));
-        let after_ns = gaps.longest(killed_ns, killed_ns + AFTER_KILL_NS);
-        report.figures.insert("silence_before_kill_ms", before_ns as f64 / 1e6);
-        report.figures.insert("silence_after_kill_ms", after_ns as f64 / 1e6);
-        report.events.push(Event {
-            at_s: (killed_ns - start_ns) as f64 / NS_PER_S,
-            what: format!(
-                "primary source killed; longest silence of a subscriber while something was due: {} in the 5 s after, {} before",
-                duration(after_ns),
-                duration(before_ns)
-            ),
-        });
+        self.sources.running.handle().stop();
+        self.sources.running.join().context("the sources")
     }
 
     fn lag(&self) -> anyhow::Result<Lag> {
@@ -264,59 +224,41 @@ impl Stage {
         asked.map_err(|_| anyhow::anyhow!("the sources are busy"))?;
         from.recv_timeout(ACCOUNT_TIMEOUT).context("the sources give no account")
     }
-
-    fn end(self) -> anyhow::Result<()> {
-        for thread in self.subscribers {
-            thread.running.handle().stop();
-            thread.running.join().context("subscribers")?;
-        }
-        if let Some(feed) = self.feed {
-            feed.stop()?;
-        }
-        self.sources.running.handle().stop();
-        self.sources.running.join().context("the sources")
-    }
 }
 
-/// What all threads of subscribers did.
-#[derive(Default)]
-struct Whole {
-    tally: Tally,
-    gaps: Gaps,
-    connections: Vec<ConnectionTotal>,
-    clean: u64,
-    snapshots: u64,
-    noticed: u64,
-    undated: u64,
+/// How long the subscribers heard nothing because the primary died.
+fn kill_event(report: &mut Report, gaps: &Gaps, killed_ns: u64, start_ns: u64) {
+    if killed_ns == 0 {
+        return;
+    }
+    let before_ns =
+        gaps.longest(killed_ns.saturating_sub(AFTER_KILL_NS), killed_ns.saturating_sub(BUCKET_NS));
+    let after_ns = gaps.longest(killed_ns, killed_ns + AFTER_KILL_NS);
+    report.figures.insert("silence_before_kill_ms", before_ns as f64 / 1e6);
+    report.figures.insert("silence_after_kill_ms", after_ns as f64 / 1e6);
+    report.events.push(Event {
+        at_s: killed_ns.saturating_sub(start_ns) as f64 / NS_PER_S,
+        what: format!(
+            "primary source killed; longest silence of a subscriber while something was due: {} in the 5 s after, {} before",
+            duration(after_ns),
+            duration(before_ns)
+        ),
+    });
 }
 
-impl Whole {
-    fn add(&mut self, outcome: &Outcome) {
-        self.tally = self.tally.merged(outcome.tally);
-        self.gaps.merge(&outcome.gaps);
-        self.connections.extend_from_slice(&outcome.connections);
-        self.clean += outcome.clean;
-        self.snapshots += outcome.snapshots;
-        self.noticed += outcome.noticed;
-        self.undated += outcome.undated;
-    }
-
-    fn figures(&self) -> [(&'static str, f64); 4] {
-        [
-            ("clean_subscribers", self.clean),
-            ("snapshots", self.snapshots),
-            ("notices", self.noticed),
-            ("undated", self.undated),
-        ]
-        .map(|(name, value)| (name, value as f64))
-    }
+/// The sources by their names, the primary first.
+fn named(addresses: &[SocketAddr]) -> Vec<(&'static str, SocketAddr)> {
+    ["primary", "backup"].into_iter().zip(addresses.iter().copied()).collect()
 }
 
-fn collect(thread: &Subscribers, ends: &[(u16, u64)]) -> anyhow::Result<Outcome> {
-    let (to, from) = sync_channel(1);
-    let asked = thread.running.handle().send(subscriber::Command::Finish(ends.to_vec(), to));
-    asked.map_err(|_| anyhow::anyhow!("subscribers are busy"))?;
-    from.recv_timeout(ACCOUNT_TIMEOUT).context("subscribers give no account")
+fn figures(receipts: &Receipts) -> [(&'static str, f64); 4] {
+    [
+        ("clean_subscribers", receipts.clean),
+        ("snapshots", receipts.snapshots),
+        ("notices", receipts.noticed),
+        ("undated", receipts.undated),
+    ]
+    .map(|(name, value)| (name, value as f64))
 }
 
 fn listen(cast: &Cast) -> anyhow::Result<Vec<SocketAddr>> {
@@ -328,34 +270,6 @@ fn listen(cast: &Cast) -> anyhow::Result<Vec<SocketAddr>> {
     }
     let given = cast.listen.get(..cast.sources);
     Ok(given.context("--listen: an address for each source")?.to_vec())
-}
-
-/// Waits until `now` is `wanted`, showing how far it is.
-fn wait(
-    clock: &Clock,
-    progress: &mut Progress<impl std::io::Write>,
-    what: &str,
-    now: impl Fn() -> u64,
-    wanted: u64,
-    closed: impl Fn() -> u64,
-) -> anyhow::Result<()> {
-    let until_ns = clock.now_ns() + READY_TIMEOUT_NS;
-    while now() < wanted {
-        let now_ns = clock.now_ns();
-        if closed() > 0 {
-            bail!(
-                "{what}: {} of {wanted} were refused or closed (RUST_LOG=loadgen=debug says more)",
-                closed()
-            );
-        }
-        if now_ns > until_ns {
-            bail!("{what}: only {} of {wanted} came", now());
-        }
-        progress.show(now_ns, &format!("{what}: {} of {wanted}", now()))?;
-        std::thread::sleep(LOOK);
-    }
-    progress.clear()?;
-    Ok(())
 }
 
 /// The progress line.
@@ -387,7 +301,7 @@ impl Line {
         let seconds = now_ns.saturating_sub(self.last_ns) as f64 / NS_PER_S;
         stage.collector.collect();
         let latency = Percentiles::from(&stage.collector.series(0).recent);
-        let missing = stage.sum(|counters| &counters.missing);
+        let missing = stage.audience.missing();
         let line = format!(
             "{} {:>5.1} s  {:>3.0} %  sent {}  delivered {}  p50 {}  p99 {}  max {}  missing {}",
             self.scenario,

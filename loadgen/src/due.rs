@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use wire::szse::Timestamp;
+
 use crate::schedule::Schedule;
 
 /// How a receiver knows when a number was due.
@@ -12,18 +14,28 @@ pub enum Due {
     Rate(Schedule),
     /// As the sender noted it.
     Noted(Arc<Notes>),
+    /// By the time stamp in the message, which is of whole milliseconds: the latency is up to 1 ms too long. The run's
+    /// clock began at this time of day, nanoseconds since 1970.
+    Stamped {
+        /// When the run's clock stood at 0.
+        origin_ns: i64,
+    },
     /// Not at all: latencies are not recorded.
     Unknown,
 }
 
 impl Due {
-    /// When `number` was due; `None` where that is not known (any more).
+    /// When `number`, stamped so, was due; `None` where that is not known (any more).
     #[inline]
     #[must_use]
-    pub fn ns(&self, number: u64) -> Option<u64> {
+    pub fn ns(&self, number: u64, stamp: impl FnOnce() -> Option<Timestamp>) -> Option<u64> {
         match self {
             Self::Rate(schedule) => Some(schedule.due_ns(number.checked_sub(1)?)),
             Self::Noted(notes) => notes.get(number),
+            Self::Stamped { origin_ns } => {
+                let unix_ns = i64::try_from(stamp()?.to_unix_ns()?).ok()?;
+                u64::try_from(unix_ns - origin_ns).ok()
+            }
             Self::Unknown => None,
         }
     }
@@ -92,6 +104,15 @@ mod tests {
     #[test]
     fn the_first_message_is_number_one() {
         let due = Due::Rate(Schedule::new(500, 1_000_000, 9));
-        assert_eq!((due.ns(1), due.ns(3), due.ns(0)), (Some(500), Some(2_500), None));
+        let ns = |number| due.ns(number, || None);
+        assert_eq!((ns(1), ns(3), ns(0)), (Some(500), Some(2_500), None));
+    }
+
+    #[test]
+    fn a_stamp_is_a_time_of_the_run() {
+        let due = Due::Stamped { origin_ns: 1_000_000_000 };
+        let stamp = |unix_ns| Some(Timestamp::from_unix_ns(unix_ns));
+        assert_eq!(due.ns(1, || stamp(1_234_567_890)), Some(234_000_000));
+        assert_eq!((due.ns(1, || None), due.ns(1, || stamp(999_999_999))), (None, None));
     }
 }

@@ -20,7 +20,7 @@ pub fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate >= 999_500.0 => format!("{:.2} M/s", rate / 1e6),
         rate if rate >= 9_999.5 => format!("{:.1} k/s", rate / 1e3),
-        rate => format!("{rate:.0} /s"),
+        rate => format!("{} /s", count(rate.round() as u64)),
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     fn scales_rates() {
         assert_eq!(
             [0.0, 949.6, 9_999.0, 12_345.0, 999_400.0, 999_600.0, 1.2e7].map(rate),
-            ["0 /s", "950 /s", "9999 /s", "12.3 k/s", "999.4 k/s", "1.00 M/s", "12.00 M/s"]
+            ["0 /s", "950 /s", "9,999 /s", "12.3 k/s", "999.4 k/s", "1.00 M/s", "12.00 M/s"]
         );
     }
 

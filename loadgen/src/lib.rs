@@ -1,10 +1,16 @@
 //! The load generator of the scenario, as a library so that tests can drive the same parts.
 //!
 //! Open loop: [`schedule`] says when each message is due, whatever the answers do, and latency counts from then
-//! ([`recorder`]). Every number is accounted for at every receiver ([`ledger`]). [`ticks`] turns recorded days into
-//! frames and back.
+//! ([`recorder`]). Every number is accounted for at every receiver ([`ledger`]), every order at its sender ([`trading`]).
+//! [`ticks`] turns recorded days into frames and back. [`house`] starts servers inside this process.
+//!
+//! Start at the scenarios: [`quotes`], [`replay`] (both are a [`broadcast`]), [`orders`], [`demo`]. The hot loops are in
+//! `source.rs`, `subscriber.rs` and `trading/trader.rs`, each an application of a shard; `sessions.rs` is what the
+//! clients among them share.
 
+pub mod audience;
 pub mod broadcast;
+pub mod demo;
 pub mod due;
 pub mod feeder;
 pub mod figures;
@@ -13,6 +19,7 @@ pub mod house;
 pub mod ledger;
 mod logon;
 pub mod machine;
+pub mod orders;
 pub mod padded;
 pub mod progress;
 pub mod quotes;
@@ -26,3 +33,4 @@ pub mod subscriber;
 pub mod telemetry;
 pub mod ticks;
 pub mod trading;
+mod wait;

@@ -12,8 +12,8 @@ pub(crate) fn market_data(number: usize, target_comp_id: Text<20>) -> Logon {
 }
 
 /// The logon of an order session.
-pub(crate) fn trading(comp_id: Text<20>, target_comp_id: Text<20>) -> Logon {
-    logon(comp_id, target_comp_id, VERSION_TRADING)
+pub(crate) fn trading(comp_id: Text<20>, target_comp_id: Text<20>, password: Password) -> Logon {
+    Logon { password, ..logon(comp_id, target_comp_id, VERSION_TRADING) }
 }
 
 /// The name of a thread.

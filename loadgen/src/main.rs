@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use loadgen::progress::Progress;
 use loadgen::report::Report;
-use loadgen::{quotes, replay};
+use loadgen::{demo, orders, quotes, replay};
 
 /// Measures feeds and gateways honestly, replays recorded days, and shows the whole scenario.
 ///
@@ -26,7 +27,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Quotes(quotes::Args),
+    Orders(orders::Args),
     Replay(replay::Args),
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,16 +49,29 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::stderr();
     match command {
         Command::Quotes(args) => finish(&quotes::run(args, &mut progress)?, args.cast.json.as_deref()),
+        Command::Orders(args) if args.print_clients => {
+            print!("{}", args.clients_toml()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Orders(args) => finish(&orders::run(args, &mut progress)?, args.json.as_deref()),
         Command::Replay(args) => finish(&replay::run(args, &mut progress)?, args.cast.json.as_deref()),
+        Command::Demo(args) => {
+            let report = demo::run(args)?;
+            write_json(&report, args.json.as_deref())?;
+            Ok(ExitCode::from(u8::from(!demo::succeeded(&report))))
+        }
     }
+}
+
+fn write_json(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {
+    let Some(path) = json else { return Ok(()) };
+    report.write_json(path).with_context(|| path.display().to_string())
 }
 
 /// Shows the result and says by the exit code what it is worth.
 fn finish(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
     print!("{report}");
-    if let Some(path) = json {
-        report.write_json(path)?;
-    }
+    write_json(report, json)?;
     if !report.is_clean() {
         return Ok(ExitCode::from(1));
     }

@@ -215,6 +215,18 @@ impl Report {
         }
     }
 
+    /// The latencies as a table.
+    #[must_use]
+    pub fn latencies(&self) -> impl fmt::Display + '_ {
+        struct Latencies<'a>(&'a Report);
+        impl fmt::Display for Latencies<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.latency_table(f)
+            }
+        }
+        Latencies(self)
+    }
+
     /// Takes over the account of the receivers.
     pub fn account(&mut self, tally: Tally) {
         self.expected = tally.expected;
@@ -274,7 +286,7 @@ impl fmt::Display for Report {
         }
         self.connections_row(f)?;
         self.schedule_row(f)?;
-        for (name, value) in &self.figures {
+        for (name, value) in self.figures.iter().filter(|(_, value)| **value != 0.0) {
             row(f, &name.replace('_', " "), &figure(*value))?;
         }
         row(f, "CPU", &format!("{:.1} s, this process", self.cpu_s))?;
@@ -323,8 +335,10 @@ impl Report {
         write!(f, "  {:<22}", "latency")?;
         heads.iter().try_for_each(|head| write!(f, "{head:>10}"))?;
         writeln!(f, "{:>14}", "count")?;
-        let all = std::iter::once(("all", &self.latency_ns));
-        for (name, latency) in all.chain(self.latencies_ns.iter().map(|(name, latency)| (*name, latency))) {
+        let one = self.latencies_ns.is_empty().then_some(("from due time", &self.latency_ns));
+        for (name, latency) in
+            one.into_iter().chain(self.latencies_ns.iter().map(|(name, latency)| (*name, latency)))
+        {
             let Percentiles { p50, p90, p99, p999, max, mean, count: samples } = *latency;
             write!(f, "    {name:<20}")?;
             for value in [p50, p90, p99, p999, max, mean as u64] {

@@ -16,7 +16,7 @@ use wire::szse::ext::{
     RequestStatus, SlowReaderPolicy, SubscriptionMode,
 };
 use wire::szse::market::{Snapshot, TickOrder, TickTrade};
-use wire::szse::{Frame, GroupMessage, I64, Message, Text, U16, U32};
+use wire::szse::{Frame, GroupMessage, I64, Message, Text, Timestamp, U16, U32};
 
 use crate::due::Due;
 use crate::gaps::Gaps;
@@ -44,6 +44,8 @@ pub struct Setup {
     pub target_comp_id: Text<20>,
     /// Channels that they want from number 1 on; all other channels from now on.
     pub channels: Vec<u16>,
+    /// Whether they ask for anything: an exchange, unlike a feed, sends everything to who logs on.
+    pub subscribe: bool,
     /// The run's clock.
     pub clock: Clock,
 }
@@ -67,8 +69,10 @@ pub struct Counters {
 
 /// What may be asked of the subscribers of a thread.
 pub enum Command {
-    /// Messages of this channel are due so, from now on.
-    Due(u16, Due),
+    /// Messages of this channel (or of all) are due so, from now on.
+    Due(Option<u16>, Due),
+    /// Tells how long they heard nothing so far.
+    Gaps(SyncSender<Gaps>),
     /// Gives the account: the sequences end at these numbers.
     Finish(Vec<(u16, u64)>, SyncSender<Outcome>),
 }
@@ -82,6 +86,8 @@ pub struct Outcome {
     pub tally: Tally,
     /// Connections whose account is clean.
     pub clean: u64,
+    /// The highest number of each channel that any connection received.
+    pub highest: Vec<(u16, u64)>,
     /// Snapshots received.
     pub snapshots: u64,
     /// Numbers that the feed said would not come.
@@ -139,7 +145,7 @@ struct Desk {
     setup: Setup,
     sessions: Sessions<Subscriber>,
     due: Due,
-    due_channel: u16,
+    due_channel: Option<u16>,
     account: Account,
     counters: Arc<Counters>,
     recorder: Recorder,
@@ -171,7 +177,7 @@ impl Desk {
             sessions: Sessions::new(setup.address, range.map(subscriber)),
             setup,
             due: Due::Unknown,
-            due_channel: 0,
+            due_channel: None,
             account: Account::default(),
             counters,
             recorder,
@@ -201,6 +207,17 @@ impl Desk {
         self.counters.missing.store(missing, Ordering::Relaxed);
     }
 
+    fn highest(&self) -> Vec<(u16, u64)> {
+        let mut highest: Vec<(u16, u64)> = Vec::new();
+        for (channel, ledger) in self.sessions.slots.iter().flat_map(|slot| &slot.state.ledgers) {
+            match highest.iter_mut().find(|(known, _)| known == channel) {
+                Some((_, last)) => *last = (*last).max(ledger.highest()),
+                None => highest.push((*channel, ledger.highest())),
+            }
+        }
+        highest
+    }
+
     fn outcome(&mut self, ends: &[(u16, u64)]) -> Outcome {
         let (mut tally, mut clean) = (Tally::default(), 0);
         for slot in &self.sessions.slots {
@@ -218,6 +235,7 @@ impl Desk {
             connections: self.sessions.slots.iter().map(connection).collect(),
             tally,
             clean,
+            highest: self.highest(),
             snapshots: self.account.snapshots,
             noticed: self.account.noticed,
             undated: self.account.undated,
@@ -236,7 +254,7 @@ fn connection(slot: &Slot<Subscriber>) -> ConnectionTotal {
 struct Intake<'a> {
     now_ns: u64,
     due: &'a Due,
-    due_channel: u16,
+    due_channel: Option<u16>,
     account: &'a mut Account,
     recorder: &'a mut Recorder,
 }
@@ -248,7 +266,7 @@ impl Intake<'_> {
         match frame.msg_type {
             TickOrder::MSG_TYPE | TickTrade::MSG_TYPE | ExtendedTickOrder::MSG_TYPE => {
                 let (channel, number) = numbered(frame).ok_or(Reason::App("short tick"))?;
-                self.tick(channel, number, subscriber);
+                self.tick(frame, channel, number, subscriber);
             }
             Snapshot::MSG_TYPE => self.account.snapshots += 1,
             MarketDataRequestAck::MSG_TYPE => match frame.view::<MarketDataRequestAck>() {
@@ -266,11 +284,12 @@ impl Intake<'_> {
     }
 
     #[inline]
-    fn tick(&mut self, channel: u16, number: u64, subscriber: &mut Subscriber) {
+    fn tick(&mut self, frame: &Frame<'_>, channel: u16, number: u64, subscriber: &mut Subscriber) {
         ledger_of(&mut subscriber.ledgers, channel, number).arrived(number);
         subscriber.received += 1;
         self.account.received += 1;
-        let due_ns = if channel == self.due_channel { self.due.ns(number) } else { None };
+        let dated = self.due_channel.is_none_or(|dated| dated == channel);
+        let due_ns = if dated { self.due.ns(number, || stamp(frame)) } else { None };
         if subscriber.last_ns != self.now_ns {
             self.silence_ended(subscriber, due_ns.unwrap_or(0));
         }
@@ -301,6 +320,15 @@ fn numbered(frame: &Frame<'_>) -> Option<(u16, u64)> {
     let (channel, rest) = frame.body.split_first_chunk::<2>()?;
     let number = rest.first_chunk::<8>()?;
     Some((u16::from_be_bytes(*channel), u64::from_be_bytes(*number)))
+}
+
+/// The exchange's time stamp.
+fn stamp(frame: &Frame<'_>) -> Option<Timestamp> {
+    match frame.msg_type {
+        TickOrder::MSG_TYPE => frame.view::<TickOrder>().ok().map(|order| order.transact_time),
+        TickTrade::MSG_TYPE => frame.view::<TickTrade>().ok().map(|trade| trade.transact_time),
+        _ => frame.group::<ExtendedTickOrder<'_>>().ok().map(|extended| extended.order.transact_time),
+    }
 }
 
 /// The channel's ledger. A channel that was not asked for begins with what comes first.
@@ -350,8 +378,12 @@ impl App for Desk {
         let mut intake = Intake { now_ns, due, due_channel: *due_channel, account, recorder };
         let channels = &setup.channels;
         self.sessions.receive(cx, id, data, |subscriber, heard, out| match heard {
-            Heard::LoggedOn => {
+            Heard::LoggedOn if setup.subscribe => {
                 subscribe(channels, out);
+                Ok(())
+            }
+            Heard::LoggedOn => {
+                intake.account.ready += 1;
                 Ok(())
             }
             Heard::Message(frame) => intake.take(&frame, subscriber),
@@ -379,11 +411,14 @@ impl App for Desk {
     fn on_command(&mut self, _cx: &mut Cx, command: Command) {
         match command {
             Command::Due(channel, due) => (self.due_channel, self.due) = (channel, due),
-            Command::Finish(ends, to) => {
-                if to.try_send(self.outcome(&ends)).is_err() {
-                    tracing::debug!("nobody waits for the outcome any more");
-                }
-            }
+            Command::Gaps(to) => answer(&to, self.account.gaps.clone()),
+            Command::Finish(ends, to) => answer(&to, self.outcome(&ends)),
         }
+    }
+}
+
+fn answer<T>(to: &SyncSender<T>, answer: T) {
+    if to.try_send(answer).is_err() {
+        tracing::debug!("nobody waits for the answer any more");
     }
 }

@@ -61,7 +61,8 @@ fn through_a_feed(folder: &Path) {
     let (frames, channel, last) = script(folder);
     let clock = Clock::start();
     let sources = source::start(clock, &[free_port(), free_port()]).unwrap();
-    let feed = Feed::start(&sources.addresses, source::COMP_ID).unwrap();
+    let named = [("primary", sources.addresses[0]), ("backup", sources.addresses[1])];
+    let feed = Feed::start(&named, source::COMP_ID).unwrap();
     wait_for("the feed", || sources.counters.sessions.load(Ordering::Relaxed) == 2);
     let closing = frames.last().unwrap();
     let heard: Vec<_> = thread::scope(|scope| {

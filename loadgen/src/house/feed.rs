@@ -4,40 +4,38 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use service::{Host, Running};
+use wire::szse::Text;
 
-use super::free_port;
+use super::{Meters, free_port};
 
 /// A feed that runs.
 pub struct Feed {
     /// Where subscribers connect.
     pub address: SocketAddr,
     /// What it counts.
-    pub metrics: feed::Metrics,
+    pub meters: Meters,
     running: Running,
 }
 
-/// Names of the sources, the primary first.
-const SOURCES: [&str; 2] = ["primary", "backup"];
-
 impl Feed {
-    /// Starts a feed with these sources, the primary first.
+    /// Starts a feed with these sources, the primary first, each by its name and address.
     ///
     /// # Errors
     /// What the system or the feed says.
-    pub fn start(sources: &[SocketAddr], target_comp_id: &str) -> anyhow::Result<Self> {
-        let mut config = feed::Config::default();
-        config.listen.address = free_port();
-        config.sources = sources
-            .iter()
-            .zip(SOURCES)
-            .map(|(address, name)| {
-                let target_comp_id = wire::szse::Text::truncated(target_comp_id);
-                feed::config::Source { target_comp_id, ..feed::config::Source::new(name, *address) }
-            })
-            .collect();
-        let server = feed::Server::bind(config, &Host::default()).context("the feed")?;
-        let (address, metrics) = (server.address(), server.metrics());
-        Ok(Self { address, metrics, running: server.start().context("the feed")? })
+    pub fn start(sources: &[(&str, SocketAddr)], target_comp_id: &str) -> anyhow::Result<Self> {
+        let source = |(name, address): &(&str, SocketAddr)| feed::config::Source {
+            target_comp_id: Text::truncated(target_comp_id),
+            ..feed::config::Source::new(name, *address)
+        };
+        let config = feed::Config {
+            listen: feed::config::Listen { address: free_port(), ..feed::config::Listen::default() },
+            sources: sources.iter().map(source).collect(),
+            ..feed::Config::default()
+        };
+        let host = Host::default();
+        let server = feed::Server::bind(config, &host).context("the feed")?;
+        let (address, meters) = (server.address(), Meters::of(&host));
+        Ok(Self { address, meters, running: server.start().context("the feed")? })
     }
 
     /// Ends it.

@@ -1,8 +1,16 @@
 //! Servers inside this process, on free ports: so that one command works, and for the demo.
 
+mod balancer;
+mod core;
 mod feed;
+mod gateway;
+mod meters;
 
+pub use balancer::Balancer;
+pub use core::{BACKUP, COMP_ID, Core, Kind, PRIMARY, SECURITIES, SECURITY_FIRST};
 pub use feed::Feed;
+pub use gateway::Gateway;
+pub use meters::Meters;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -46,12 +46,16 @@ impl Orders {
         Self { share, states, sent: 0, accepted: 0, rejected: 0, filled: 0, again: 0, out_of_order: 0 }
     }
 
-    fn state(&mut self, order: u64) -> Option<&mut u8> {
+    #[inline]
+    fn place(&self, order: u64) -> Option<usize> {
         let ahead = order.checked_sub(self.share.which)?;
-        if !ahead.is_multiple_of(self.share.of) {
-            return None;
-        }
-        self.states.get_mut((ahead / self.share.of) as usize)
+        ahead.is_multiple_of(self.share.of).then_some((ahead / self.share.of) as usize)
+    }
+
+    #[inline]
+    fn state(&mut self, order: u64) -> Option<&mut u8> {
+        let place = self.place(order)?;
+        self.states.get_mut(place)
     }
 
     /// An order went out.
@@ -84,6 +88,12 @@ impl Orders {
         let news = self.mark(order, FILLED);
         self.filled += u64::from(news == News::First);
         news
+    }
+
+    /// Whether the core took it.
+    #[must_use]
+    pub fn is_accepted(&self, order: u64) -> bool {
+        self.place(order).and_then(|place| self.states.get(place)).is_some_and(|state| state & ACCEPTED != 0)
     }
 
     fn mark(&mut self, order: u64, what: u8) -> News {

@@ -1,5 +1,6 @@
 //! Traders: which orders they send and when, and what became of each.
 
 pub mod account;
+pub mod floor;
 pub mod plan;
 pub mod trader;

@@ -5,7 +5,7 @@
 
 use wire::szse::code::{APPL_CASH_AUCTION, CashMargin, OrdType, SOURCE_SHENZHEN, Side, TimeInForce};
 use wire::szse::trading::{CashAuctionExt, NewOrder, RequestBase};
-use wire::szse::{Price, Qty, SecurityId, Text, Timestamp, U16};
+use wire::szse::{Password, Price, Qty, SecurityId, Text, Timestamp, U16};
 
 /// Digits of a ClOrdID: 0 to 9, A to Z.
 const BASE: u64 = 36;
@@ -34,6 +34,8 @@ pub struct Plan {
     pub account_prefix: String,
     /// Before the session's number, in the CompID of the session.
     pub comp_id_prefix: String,
+    /// Password of every session.
+    pub password: Password,
 }
 
 impl Plan {
@@ -154,6 +156,7 @@ mod tests {
             run: 12_345,
             account_prefix: "A".to_string(),
             comp_id_prefix: "client".to_string(),
+            password: Password::default(),
         }
     }
 

@@ -387,7 +387,9 @@ impl App for Desk {
 
     fn on_open(&mut self, cx: &mut Cx, id: ConnId, opened: Opened) {
         let Setup { plan, target_comp_id, .. } = &self.setup;
-        self.sessions.on_open(cx, id, opened, |trader| trading(plan.comp_id(trader.number), *target_comp_id));
+        self.sessions.on_open(cx, id, opened, |trader| {
+            trading(plan.comp_id(trader.number), *target_comp_id, plan.password)
+        });
     }
 
     fn on_dial_failed(&mut self, _cx: &mut Cx, tag: u32, error: io::Error) {

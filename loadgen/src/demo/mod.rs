@@ -1,0 +1,337 @@
+//! `loadgen demo`: the whole scenario in one process, live in the terminal.
+//!
+//! Clients -> balancer -> two gateways -> cash and margin cores -> reports back; the cores' market data, from a primary
+//! and a backup source -> feed -> subscribers. Half way the primary source is killed.
+
+mod screen;
+mod summary;
+mod town;
+mod view;
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use transport::Clock;
+use wire::szse::{Password, Price, Text};
+
+use self::screen::{Line, Screen, Style};
+use self::summary::Summary;
+pub use self::summary::succeeded;
+use self::town::Town;
+use self::view::{Figures, Frame};
+use crate::audience::Audience;
+use crate::due::Due;
+use crate::figures::duration;
+use crate::gaps::{BUCKET_NS, Gaps};
+use crate::house::{COMP_ID, SECURITIES, SECURITY_FIRST};
+use crate::machine;
+use crate::progress::Progress;
+use crate::recorder::Collector;
+use crate::report::{Event, Percentiles, Report};
+use crate::schedule::Schedule;
+use crate::subscriber;
+use crate::trading::floor::Floor;
+use crate::trading::plan::Plan;
+use crate::trading::trader;
+use crate::wait::wait;
+
+const NS_PER_S: f64 = 1e9;
+const LEAD_NS: u64 = 200_000_000;
+/// How often the picture is drawn.
+const DRAW: Duration = Duration::from_millis(250);
+/// Rates are over the last so many pictures: servers renew what they count once a second.
+const RATE_PICTURES: usize = 8;
+/// Percentiles are renewed with every so many-th picture, so that they can be read.
+const LATENCY_PICTURES: u64 = 4;
+/// Between two plain lines.
+const PLAIN_NS: u64 = 5_000_000_000;
+/// So long without anything new after the last order, and what is missing will not come.
+const QUIET_NS: u64 = 5_000_000_000;
+/// How long after the kill a silence counts as due to it.
+const AFTER_KILL_NS: u64 = 2_000_000_000;
+/// The usual silences are those of so long before the kill.
+const BEFORE_KILL_NS: u64 = 5_000_000_000;
+const TOLERANCE_NS: u64 = 5_000_000;
+
+/// The whole scenario on this machine, live in the terminal, in about a minute
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// How long orders are sent, seconds
+    #[arg(long, default_value_t = 50, value_name = "S", value_parser = clap::value_parser!(u64).range(4..))]
+    pub seconds: u64,
+    /// Orders a second, over all sessions
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: u64,
+    /// Order sessions
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=2_000))]
+    pub sessions: u64,
+    /// Subscribers of quotes
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub subscribers: usize,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Everything that runs, and what was seen of it.
+struct Demo {
+    clock: Clock,
+    town: Town,
+    floor: Floor,
+    /// Connections to the cores' own market data: what the subscribers' account is held against.
+    taps: Vec<Audience>,
+    subscribers: Audience,
+    collector: Collector,
+    start_ns: u64,
+    kill: Kill,
+    events: Vec<Event>,
+}
+
+/// The death of the primary source.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kill {
+    at_ns: u64,
+    /// The longest silence of a subscriber after it, and in the seconds before.
+    silences_ns: Option<[u64; 2]>,
+}
+
+/// Runs it; see [`succeeded`] for what the result is worth.
+///
+/// # Errors
+/// What kept it from running.
+pub fn run(args: &Args) -> anyhow::Result<Report> {
+    let mut screen = Screen::stdout();
+    let mut demo = Demo::start(args, &mut Progress::stderr())?;
+    let schedule = demo.begin(args)?;
+    let mut report = Report::new("demo", demo.clock.wall_ns(demo.start_ns) as f64 / NS_PER_S);
+    let cpu_s = machine::cpu_seconds();
+    demo.watch(args, schedule, &mut screen)?;
+    report.cpu_s = machine::cpu_seconds() - cpu_s;
+    report.offered_per_s = args.rate as f64;
+    report.seconds = args.seconds as f64;
+    let summary = demo.finish(schedule, &mut report)?;
+    for line in summary.lines(&report) {
+        screen.say(&line)?;
+    }
+    Ok(report)
+}
+
+impl Demo {
+    fn start(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Self> {
+        let clock = Clock::start();
+        let plan = plan(args, clock.wall_ns(0));
+        let town = Town::start(&plan, args.rate * args.seconds, &clock, progress)?;
+        let collector = Collector::new(1, 1);
+        let group = |address, count, subscribe, target: &str| {
+            let target_comp_id = Text::truncated(target);
+            let channels = Vec::new();
+            let setup =
+                subscriber::Setup { address, count, threads: 1, target_comp_id, channels, subscribe, clock };
+            Audience::start(&setup, || collector.recorder(0)).context("subscribers")
+        };
+        let taps: anyhow::Result<Vec<_>> =
+            town.cores.iter().map(|core| group(core.market_data[1], 1, false, COMP_ID)).collect();
+        let subscribers = group(town.feed.address, args.subscribers, true, "feed")?;
+        let setup = trader::Setup {
+            address: town.balancer.address,
+            plan,
+            threads: 1,
+            target_comp_id: Text::literal("gateway"),
+            tolerance_ns: TOLERANCE_NS,
+            clock,
+        };
+        let floor = Floor::start(&setup).context("the order sessions")?;
+        let (taps, kill) = (taps?, Kill::default());
+        let demo =
+            Self { clock, town, floor, taps, subscribers, collector, start_ns: 0, kill, events: Vec::new() };
+        demo.wait(progress)?;
+        Ok(demo)
+    }
+
+    fn wait(&self, progress: &mut Progress<impl Write>) -> anyhow::Result<()> {
+        for tap in &self.taps {
+            wait(&self.clock, progress, "taps log on", || tap.ready(), tap.count(), || tap.closed())?;
+        }
+        let (all, floor) = (&self.subscribers, &self.floor);
+        wait(&self.clock, progress, "subscribers log on", || all.ready(), all.count(), || all.closed())?;
+        let state = || floor.state();
+        wait(&self.clock, progress, "clients log on", || state().ready, floor.sessions(), || state().closed)
+    }
+
+    fn begin(&mut self, args: &Args) -> anyhow::Result<Schedule> {
+        self.subscribers.date(None, &Due::Stamped { origin_ns: self.clock.wall_ns(0) })?;
+        self.start_ns = self.clock.now_ns() + LEAD_NS;
+        let schedule = Schedule::new(self.start_ns, args.rate, args.rate * args.seconds);
+        self.floor.begin(schedule)?;
+        Ok(schedule)
+    }
+
+    /// Shows it, kills the primary half way, and ends when all has arrived or nothing comes any more.
+    fn watch(
+        &mut self,
+        args: &Args,
+        schedule: Schedule,
+        screen: &mut Screen<impl Write>,
+    ) -> anyhow::Result<()> {
+        let frame = Frame {
+            seconds: args.seconds as f64,
+            sessions: self.floor.sessions(),
+            subscribers: self.subscribers.count(),
+        };
+        let mut past: VecDeque<Figures> = VecDeque::from([Figures::default()]);
+        let (mut plain_ns, mut quiet) = (self.start_ns, Quiet::default());
+        for picture in 0_u64.. {
+            std::thread::sleep(DRAW);
+            let now_ns = self.clock.now_ns();
+            self.kill_on_time(schedule, now_ns, screen)?;
+            if screen.is_terminal() {
+                let now =
+                    self.figures(now_ns, &past[past.len() - 1], picture.is_multiple_of(LATENCY_PICTURES));
+                screen.draw(&frame.lines(&now, &past[0], &self.events))?;
+                past.push_back(now);
+                if past.len() > RATE_PICTURES {
+                    past.pop_front();
+                }
+            } else if now_ns >= plain_ns + PLAIN_NS {
+                let now = self.figures(now_ns, &past[0], true);
+                screen.say(&Line::new().add(Style::Plain, view::plain(&now, &past[0])))?;
+                (past[0], plain_ns) = (now, now_ns);
+            }
+            let sent = now_ns > schedule.end_ns();
+            if sent && (self.all_here(schedule) || quiet.lasts(now_ns, self.arrived())) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills the primary source half way, and says a little later what came of it.
+    fn kill_on_time(
+        &mut self,
+        schedule: Schedule,
+        now_ns: u64,
+        screen: &mut Screen<impl Write>,
+    ) -> anyhow::Result<()> {
+        let Kill { at_ns, silences_ns } = self.kill;
+        if at_ns == 0 && now_ns >= schedule.due_ns(schedule.count() / 2) {
+            self.kill.at_ns = self.clock.now_ns();
+            self.town.kill_primary()?;
+            self.tell("the primary source of market data is killed, at both cores".to_string(), screen)?;
+        } else if at_ns > 0 && silences_ns.is_none() && now_ns > at_ns + AFTER_KILL_NS {
+            let [after_ns, before_ns] = silences(&self.subscribers.gaps()?, at_ns);
+            self.kill.silences_ns = Some([after_ns, before_ns]);
+            let what = format!(
+                "the backup goes on: {} numbers lost; longest silence of a subscriber {}, before the kill {}",
+                self.town.numbers_lost(),
+                duration(after_ns),
+                duration(before_ns)
+            );
+            self.tell(what, screen)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, what: String, screen: &mut Screen<impl Write>) -> anyhow::Result<()> {
+        let at_s = (self.clock.now_ns() - self.start_ns) as f64 / NS_PER_S;
+        if !screen.is_terminal() {
+            screen.say(&Line::new().add(Style::Plain, format!("{at_s:>5.1} s  {what}")))?;
+        }
+        self.events.push(Event { at_s, what });
+        Ok(())
+    }
+
+    fn figures(&mut self, now_ns: u64, before: &Figures, renew: bool) -> Figures {
+        let latencies = if renew {
+            self.floor.collect();
+            self.collector.collect();
+            let recent = [self.floor.accepts(), self.floor.fills(), self.collector.series(0)];
+            recent.map(|series| Percentiles::from(&series.recent))
+        } else {
+            before.latencies
+        };
+        Figures {
+            at_s: now_ns.saturating_sub(self.start_ns) as f64 / NS_PER_S,
+            orders: self.floor.state(),
+            latencies,
+            received: self.subscribers.received(),
+            missing: self.subscribers.missing(),
+            ..Figures::of_servers(&self.town)
+        }
+    }
+
+    /// Reports and quotes that have arrived.
+    fn arrived(&self) -> u64 {
+        let state = self.floor.state();
+        state.accepted + state.rejected + state.filled + self.subscribers.received()
+    }
+
+    fn all_here(&self, schedule: Schedule) -> bool {
+        let state = self.floor.state();
+        let published: u64 = self.taps.iter().map(Audience::received).sum();
+        let quotes = self.subscribers.received() >= published * self.subscribers.count();
+        state.sent >= schedule.count() && state.is_settled() && quotes
+    }
+
+    fn finish(mut self, schedule: Schedule, report: &mut Report) -> anyhow::Result<Summary> {
+        let mut ends = Vec::new();
+        for tap in self.taps {
+            ends.extend(tap.finish(&[], &mut self.collector)?.highest);
+        }
+        let quotes = self.subscribers.finish(&ends, &mut self.collector)?;
+        let orders = self.floor.finish(schedule.count(), report)?;
+        report.achieved_per_s = (orders.accepted + orders.rejected) as f64 / report.seconds;
+        report.latencies_ns.insert("quote *", Percentiles::from(&self.collector.series(0).total));
+        let at_ns = self.kill.at_ns;
+        let summary = Summary {
+            published: ends.iter().map(|(_, last)| last).sum(),
+            silences_ns: self.kill.silences_ns.unwrap_or_else(|| silences(&quotes.gaps, at_ns)),
+            killed_s: at_ns.saturating_sub(self.start_ns) as f64 / NS_PER_S,
+            lost_by_feed: self.town.numbers_lost(),
+            orders,
+            quotes,
+        };
+        self.town.stop()?;
+        report.events = self.events;
+        summary.account(report);
+        Ok(summary)
+    }
+}
+
+/// The longest silence of a subscriber soon after the kill, and in the seconds before it.
+fn silences(gaps: &Gaps, killed_ns: u64) -> [u64; 2] {
+    let before = (killed_ns.saturating_sub(BEFORE_KILL_NS), killed_ns.saturating_sub(BUCKET_NS));
+    [gaps.longest(killed_ns, killed_ns + AFTER_KILL_NS), gaps.longest(before.0, before.1)]
+}
+
+/// Notices that nothing comes any more.
+#[derive(Default)]
+struct Quiet {
+    arrived: u64,
+    since_ns: u64,
+}
+
+impl Quiet {
+    fn lasts(&mut self, now_ns: u64, arrived: u64) -> bool {
+        if arrived != self.arrived || self.since_ns == 0 {
+            (self.arrived, self.since_ns) = (arrived, now_ns);
+        }
+        now_ns > self.since_ns + QUIET_NS
+    }
+}
+
+fn plan(args: &Args, wall_ns: i64) -> Plan {
+    Plan {
+        sessions: args.sessions,
+        security_first: SECURITY_FIRST,
+        securities: SECURITIES,
+        price: Price::whole(10),
+        margin_percent: 30,
+        run: Plan::run_of((wall_ns as f64 / NS_PER_S) as u64),
+        account_prefix: "01000".to_string(),
+        comp_id_prefix: "client".to_string(),
+        password: Password::default(),
+    }
+}

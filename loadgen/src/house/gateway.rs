@@ -1,0 +1,83 @@
+//! A gateway inside this process.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use gateway::config::{Client, Core as CoreLine, CoreName, Listen, Secret};
+use gateway::{Config, Server};
+use service::{Host, Running};
+use wire::szse::Text;
+
+use super::core::{COMP_ID, Core, Kind, PARTITIONS};
+use super::{Meters, free_port};
+use crate::trading::plan::Plan;
+
+/// A gateway that runs.
+pub struct Gateway {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// What it counts.
+    pub meters: Meters,
+    running: Running,
+}
+
+impl Gateway {
+    /// Starts one for the sessions of `plan`, with a line to each of these cores.
+    ///
+    /// # Errors
+    /// What the system or the gateway says.
+    pub fn start(name: &str, plan: &Plan, cores: &[Core]) -> anyhow::Result<Self> {
+        let config = Config {
+            listen: Listen { address: free_port(), ..Config::default().listen },
+            clients: (0..plan.sessions).map(|session| client(plan, session)).collect(),
+            cores: cores.iter().map(|core| line(name, core)).collect(),
+            ..Config::default()
+        };
+        let host = Host::default();
+        let server = Server::bind(config, &host).context("the gateway")?;
+        let (address, meters) = (server.address(), Meters::of(&host));
+        Ok(Self { address, meters, running: server.start().context("the gateway")? })
+    }
+
+    /// How many of its lines take orders.
+    #[must_use]
+    pub fn lines_up(&self) -> u64 {
+        self.meters.sum("gateway_line_up") as u64
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// A thread of it panicked.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.running.stop().context("the gateway")
+    }
+}
+
+fn client(plan: &Plan, session: u64) -> Client {
+    Client {
+        comp_id: plan.comp_id(session),
+        password: Secret::default(),
+        accounts: vec![plan.account(session)],
+    }
+}
+
+fn line(name: &str, core: &Core) -> CoreLine {
+    CoreLine {
+        core: match core.kind {
+            Kind::Cash => CoreName::Cash,
+            Kind::Margin => CoreName::Margin,
+        },
+        address: core.trading,
+        sender_comp_id: Text::truncated(name),
+        target_comp_id: Text::literal(COMP_ID),
+        password: Secret::default(),
+        heartbeat_s: 3,
+        partition_first: core.kind.partition_first(),
+        partitions: PARTITIONS,
+        partition_offset: 0,
+        connect_timeout_ms: 2_000,
+        backoff_min_ms: 100,
+        backoff_max_ms: 5_000,
+    }
+}

@@ -1,0 +1,80 @@
+//! The subcommands, small: everything in this process, on free ports.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+use std::io::sink;
+
+use clap::Parser;
+use loadgen::progress::Progress;
+use loadgen::{demo, orders, quotes};
+
+fn quiet() -> Progress<std::io::Sink> {
+    Progress::new(sink(), false, 80)
+}
+
+#[derive(Parser)]
+struct Line<A: clap::Args> {
+    #[command(flatten)]
+    args: A,
+}
+
+fn args<A: clap::Args>(line: &str) -> A {
+    Line::<A>::try_parse_from(std::iter::once("test").chain(line.split_whitespace())).unwrap().args
+}
+
+#[test]
+fn quotes_all_arrive_though_the_primary_is_killed() {
+    let args = args("--subscribers 7 --threads 2 --rate 500 --seconds 1 --size 128 --kill-source-at 50%");
+    let report = quotes::run(&args, &mut quiet()).unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.sent, report.expected, report.received), (500, 3_500, 3_500));
+    assert_eq!((report.latency_ns.count, report.connections.received_min), (3_500, 500));
+    assert_eq!(report.events.len(), 1, "the kill");
+}
+
+#[test]
+fn orders_are_all_answered_and_filled() {
+    let args = args("--sessions 6 --threads 2 --rate 400 --seconds 1 --margin-percent 50");
+    let report = orders::run(&args, &mut quiet()).unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.sent, report.expected, report.received, report.rejected), (400, 800, 800, 0));
+    assert_eq!(report.latencies_ns["fill"].count, 400);
+}
+
+/// An order that the core refuses is not lost, and neither is the fill that its other half cannot have.
+#[test]
+fn refused_orders_are_counted_as_refused() {
+    let args = args("--sessions 2 --rate 200 --seconds 1 --price 99.00 --margin-percent 0");
+    let report = orders::run(&args, &mut quiet()).unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.sent, report.rejected, report.latency_ns.count), (200, 200, 0));
+}
+
+#[test]
+fn the_demo_succeeds() {
+    let report = demo::run(&args("--seconds 4 --rate 200 --sessions 4 --subscribers 5")).unwrap();
+    assert!(demo::succeeded(&report), "{report}");
+    assert_eq!((report.sent, report.figures["orders_filled"] as u64), (800, 800));
+    // Two tick orders and a trade for each pair of orders.
+    assert_eq!(report.figures["quotes_published"] as u64, 1_200);
+    assert_eq!(report.figures["quotes_received"] as u64, 6_000);
+}
+
+#[test]
+fn clients_for_a_gateway_s_configuration_are_printed() {
+    let text = args::<orders::Args>("--sessions 2 --threads 2 --password x").clients_toml().unwrap();
+    assert_eq!(text.matches("[[clients]]").count(), 2);
+    let config: gateway::Config = toml::from_str(&text).unwrap();
+    assert_eq!(config.clients[1].comp_id.to_string(), "client0001");
+    assert_eq!(config.clients[1].accounts[0].to_string(), "010000001");
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let error = |line: &str| quotes::run(&args(line), &mut quiet()).err().unwrap().to_string();
+    assert!(error("--size 10").contains("63"), "{}", error("--size 10"));
+    assert!(error("--sources 1 --kill-source-at 50").contains("--sources 2"));
+    assert!(error("--sources 3").contains("1 or 2"));
+    let error = orders::run(&args("--sessions 3 --threads 2"), &mut quiet()).err().unwrap().to_string();
+    assert!(error.contains("--threads"), "{error}");
+}
