@@ -64,6 +64,9 @@ pub struct Reader {
     generation: u64,
     view: VecDeque<Arc<Segment>>,
     end: Seq,
+    /// The number that each lane takes next, as of `counted`: see [`Reader::next_number`].
+    lane_next: Vec<u64>,
+    counted: Seq,
     #[cfg(not(loom))]
     waiter: Option<std::sync::Arc<atomic_waker::AtomicWaker>>,
 }
@@ -75,6 +78,8 @@ impl Reader {
             generation: u64::MAX,
             view: VecDeque::new(),
             end: 0,
+            lane_next: Vec::new(),
+            counted: 0,
             #[cfg(not(loom))]
             waiter: None,
         };
@@ -279,21 +284,37 @@ impl Reader {
             let oldest_number = next_at_start(&self.view[0]);
             return Err(FindError::NoLongerHeld { oldest_number });
         }
-        // Numbers that were left out may push the first entry wanted into a later segment.
-        let mut next_number = 1;
-        for segment in self.view.iter().skip(after - 1) {
-            next_number = next_number.max(next_at_start(segment));
-            for index in 0..self.visible(segment) {
-                let tag = segment.tag(index);
-                if tag.lane == lane && tag.number != 0 {
-                    if tag.number >= number {
-                        return Ok(segment.first + index as u64);
-                    }
-                    next_number = tag.number + 1;
+        // Of all segments only this one is looked through: the next one, if there is one, begins above the number.
+        let segment = &self.view[after - 1];
+        let mut next_number = next_at_start(segment);
+        for index in 0..self.visible(segment) {
+            let tag = segment.tag(index);
+            if tag.lane == lane && tag.number != 0 {
+                if tag.number >= number {
+                    return Ok(segment.first + index as u64);
                 }
+                next_number = tag.number + 1;
             }
         }
         if number > next_number { Err(FindError::NotYet { next_number }) } else { Ok(self.end) }
+    }
+
+    /// The number that a lane takes next, as far as this reader sees; 1 in a lane never seen. It is counted when it is
+    /// asked for: from the newest segment's beginning at the most, and each entry once.
+    pub fn next_number(&mut self, lane: u16) -> u64 {
+        let last = self.view.back().expect("a log always has a segment");
+        if self.counted < last.first {
+            last.lanes.iter().for_each(|(lane, next)| set_next(&mut self.lane_next, *lane, *next));
+            self.counted = last.first;
+        }
+        for index in self.counted - last.first..self.end - last.first {
+            let tag = last.tag(index as usize);
+            if tag.number != 0 {
+                set_next(&mut self.lane_next, tag.lane, tag.number + 1);
+            }
+        }
+        self.counted = self.end;
+        self.lane_next.get(usize::from(lane)).copied().unwrap_or(0).max(1)
     }
 
     /// Ready when something was published since the last [`Reader::refresh`]; for threads other than the writer's.
@@ -323,6 +344,16 @@ impl Drop for Reader {
         waiters.retain(|other| !std::sync::Arc::ptr_eq(other, &waiter));
         self.shared.waiter_count.store(waiters.len(), Ordering::Relaxed);
     }
+}
+
+/// Notes the number that a lane takes next.
+#[inline]
+pub(crate) fn set_next(lane_next: &mut Vec<u64>, lane: u16, next: u64) {
+    let lane = usize::from(lane);
+    if lane >= lane_next.len() {
+        lane_next.resize(lane + 1, 0);
+    }
+    lane_next[lane] = next;
 }
 
 /// The end of the run of wanted entries that begins at `index`.

@@ -85,9 +85,18 @@ impl Selection {
         self
     }
 
-    /// The floors are behind: from here on the filter alone decides. Call it when the cursor has caught up.
-    pub fn forget_floors(&mut self) {
-        self.floors = Box::default();
+    /// Forgets the floors once all of them are behind: from there on the filter alone decides. `next` says the number
+    /// that a lane takes next, at a place that the cursor has reached ([`crate::Reader::next_number`] at the end).
+    pub fn forget_floors_passed(&mut self, mut next: impl FnMut(u16) -> u64) {
+        if !self.floors.is_empty() && self.floors.iter().all(|(lane, floor)| *floor <= next(*lane)) {
+            self.floors = Box::default();
+        }
+    }
+
+    /// The lowest number wanted of a lane, if there is one.
+    pub fn floor(&self, lane: u16) -> Option<u64> {
+        let index = self.floors.binary_search_by_key(&lane, |floor| floor.0).ok()?;
+        Some(self.floors[index].1)
     }
 
     /// The filter.
@@ -108,12 +117,6 @@ impl Selection {
     }
 
     fn above_floor(&self, tag: Tag) -> bool {
-        if tag.number == 0 {
-            return true;
-        }
-        match self.floors.binary_search_by_key(&tag.lane, |floor| floor.0) {
-            Ok(index) => tag.number >= self.floors[index].1,
-            Err(_) => true,
-        }
+        tag.number == 0 || self.floor(tag.lane).is_none_or(|floor| tag.number >= floor)
     }
 }

@@ -1,6 +1,6 @@
 //! The one that writes: appends frames, publishes them, rolls segments and lets old ones go.
 
-use crate::reader::Reader;
+use crate::reader::{Reader, set_next};
 use crate::segment::{Appender, Segment};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -114,7 +114,7 @@ impl Writer {
             self.roll(frame.len())?;
         }
         if tag.number != 0 {
-            self.set_next_number(tag.lane, tag.number + 1);
+            set_next(&mut self.lane_next, tag.lane, tag.number + 1);
         }
         self.current.push(tag, frame);
         Ok(self.current.segment.first + self.current.len as u64 - 1)
@@ -145,14 +145,6 @@ impl Writer {
     /// A reader of this log; each thread has its own.
     pub fn reader(&self) -> Reader {
         Reader::new(self.shared.clone())
-    }
-
-    fn set_next_number(&mut self, lane: u16, next: u64) {
-        let lane = usize::from(lane);
-        if lane >= self.lane_next.len() {
-            self.lane_next.resize(lane + 1, 0);
-        }
-        self.lane_next[lane] = next;
     }
 
     #[cold]

@@ -170,3 +170,22 @@ fn readers_see_nothing_before_it_is_published() {
     assert_eq!(reader.end(), 0, "a view moves only when it is refreshed");
     assert_eq!(reader.refresh(), 1);
 }
+
+#[test]
+fn floors_are_forgotten_when_every_lane_has_reached_its_own() {
+    let mut writer = Writer::new(Limits { segment_bytes: 256, window_bytes: 512 });
+    let mut reader = writer.reader();
+    let mut selection = Selection::new(Filter::All).from_numbers([(1, 40), (2, 3)]);
+    for number in 1..=40 {
+        assert_eq!((reader.next_number(1), reader.next_number(2)), (number, if number == 1 { 1 } else { 3 }));
+        selection.forget_floors_passed(|lane| reader.next_number(lane));
+        assert_eq!(selection.takes_all(), number == 40, "at {number}");
+        writer.append(Tag { lane: 1, number, key: 1 }, &[0; 60]).expect("fits");
+        if number == 1 {
+            writer.append(Tag { lane: 2, number: 2, key: 1 }, &[0; 60]).expect("fits");
+        }
+        writer.publish();
+        reader.refresh();
+    }
+    assert_eq!(reader.next_number(9), 1, "a lane never seen");
+}

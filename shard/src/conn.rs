@@ -4,6 +4,7 @@
 //! a bound.
 
 use crate::app::{LogId, Reason};
+use crate::out::{KEPT_CAPACITY, Out};
 use crate::ready::Signal;
 use flow::{Cursor, NoLongerHeld, Reader, Selection};
 use std::io::{self, IoSlice};
@@ -22,14 +23,14 @@ const WRITE_BYTES: usize = 256 << 10;
 const WRITE_SLICES: usize = 64;
 /// Entries that a filter may look at in one turn.
 const FILTER_ENTRIES_PER_TURN: usize = 1 << 16;
-/// Capacity that an empty buffer may keep.
-const KEPT_CAPACITY: usize = 4 << 10;
 
 /// A log that the connection follows, and how far it is.
 pub(crate) struct Attached {
     pub(crate) log: LogId,
     pub(crate) cursor: Cursor,
     pub(crate) selection: Selection,
+    /// Where the connection stands among the log's followers.
+    pub(crate) place: usize,
 }
 
 pub(crate) struct Conn {
@@ -40,8 +41,7 @@ pub(crate) struct Conn {
     pub(crate) peer: SocketAddr,
     /// The head of a frame whose rest has not come.
     pub(crate) kept: Vec<u8>,
-    out: Vec<u8>,
-    out_at: usize,
+    out: Out,
     pub(crate) attached: Option<Attached>,
     /// The last write was not taken whole: wait for the socket.
     pub(crate) blocked: bool,
@@ -86,8 +86,7 @@ impl Conn {
             generation,
             peer,
             kept: Vec::new(),
-            out: Vec::new(),
-            out_at: 0,
+            out: Out::default(),
             attached: None,
             blocked: false,
             held: false,
@@ -121,26 +120,26 @@ impl Conn {
     /// Private bytes to be written, whole frames, behind those that wait.
     #[inline]
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {
-        &mut self.out
+        self.out.end()
     }
 
     /// Private bytes that wait.
     #[inline]
     pub(crate) fn out_len(&self) -> usize {
-        self.out.len() - self.out_at
+        self.out.waiting().len()
     }
 
     /// Writes what is there: private bytes first, then the log's.
-    pub(crate) fn pump(&mut self, readers: &[Reader]) -> Result<(Pumped, usize), io::ErrorKind> {
+    pub(crate) fn pump(&mut self, readers: &mut [Reader]) -> Result<(Pumped, usize), io::ErrorKind> {
         let mut total = 0;
         self.blocked = false;
         while total < WRITE_BYTES_PER_TURN {
             let wrote = if self.out_len() > 0 {
                 self.write_out()?
             } else if let Some(attached) = &mut self.attached {
-                let reader = &readers[attached.log.0];
+                let reader = &mut readers[attached.log.0];
                 let mut context = Context::from_waker(&self.waker);
-                match attached.write(reader, &mut self.stream, &mut context, &mut self.out) {
+                match attached.write(reader, &mut self.stream, &mut context, self.out.end()) {
                     Ok(wrote) => wrote?,
                     Err(NoLongerHeld { .. }) => return Ok((Pumped::Overrun, total)),
                 }
@@ -182,19 +181,12 @@ impl Conn {
     /// Writes private bytes; `None` when the socket takes none.
     fn write_out(&mut self) -> Result<Option<usize>, io::ErrorKind> {
         let mut context = Context::from_waker(&self.waker);
-        match Pin::new(&mut self.stream).poll_write(&mut context, &self.out[self.out_at..]) {
+        match Pin::new(&mut self.stream).poll_write(&mut context, self.out.waiting()) {
             Poll::Pending => Ok(None),
             Poll::Ready(Err(error)) => Err(error.kind()),
             Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero),
             Poll::Ready(Ok(bytes)) => {
-                self.out_at += bytes;
-                if self.out_at == self.out.len() {
-                    self.out.clear();
-                    self.out_at = 0;
-                    if self.out.capacity() > KEPT_CAPACITY {
-                        self.out.shrink_to(KEPT_CAPACITY);
-                    }
-                }
+                self.out.wrote(bytes);
                 Ok(Some(bytes))
             }
         }
@@ -226,7 +218,7 @@ impl Attached {
     #[inline]
     fn write(
         &mut self,
-        reader: &Reader,
+        reader: &mut Reader,
         stream: &mut Stream,
         context: &mut Context<'_>,
         rest: &mut Vec<u8>,
@@ -252,7 +244,7 @@ impl Attached {
         if gathered.bytes == 0 {
             self.cursor = gathered.next;
             if self.cursor.seq() == reader.end() {
-                self.selection.forget_floors();
+                self.selection.forget_floors_passed(|lane| reader.next_number(lane));
             }
             return Ok(Ok(Some(0)));
         }

@@ -4,7 +4,7 @@ use crate::app::{ConnId, LogId, Opened, Origin, Reason};
 use crate::conn::{Attached, Conn};
 use crate::ready::{Ready, Signal};
 use crate::run::{Arrivals, Limits, Log};
-use flow::{Cursor, Reader, Selection, Writer};
+use flow::{Cursor, Reader, Selection, Seq, Writer};
 use slab::Slab;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -41,6 +41,8 @@ pub(crate) struct LogState {
     pub(crate) writer: Option<Writer>,
     /// Connections that follow it.
     pub(crate) followers: Vec<u32>,
+    /// Where the log began when its followers were last looked at for those that it has left behind.
+    pub(crate) start_seen: Seq,
 }
 
 /// A shard, as its application sees it.
@@ -76,7 +78,7 @@ impl Cx {
                 Log::Follow(reader) => (None, reader),
             };
             readers.push(reader);
-            states.push(LogState { writer, followers: Vec::new() });
+            states.push(LogState { writer, followers: Vec::new(), start_seen: 0 });
         }
         Self {
             clock: Clock::start(),
@@ -146,13 +148,22 @@ impl Cx {
 
     /// Lets a connection follow a log from a place on. It replaces what the connection followed before.
     pub fn attach(&mut self, id: ConnId, log: LogId, cursor: Cursor, selection: Selection) {
-        let Some(conn) = self.open_conn(id) else { return };
-        let before = conn.attached.replace(Attached { log, cursor, selection }).map(|attached| attached.log);
-        if let Some(before) = before {
-            self.logs[before.0].followers.retain(|index| *index != id.index);
+        if self.open_conn(id).is_none() {
+            return;
         }
-        self.logs[log.0].followers.push(id.index);
+        self.unfollow(id.index);
+        let followers = &mut self.logs[log.0].followers;
+        let place = followers.len();
+        followers.push(id.index);
+        self.conns[id.index()].attached = Some(Attached { log, cursor, selection, place });
         self.make_due(id.index);
+    }
+
+    /// Lets a connection follow no log any more. What it was given of a frame it still gets whole.
+    pub fn detach(&mut self, id: ConnId) {
+        if self.open_conn(id).is_some() {
+            self.unfollow(id.index);
+        }
     }
 
     /// How many entries a connection is behind the log that it follows.
@@ -223,7 +234,7 @@ impl Cx {
         self.conns.get(id.index as usize).filter(|conn| conn.generation == id.generation)
     }
 
-    fn open_conn(&mut self, id: ConnId) -> Option<&mut Conn> {
+    pub(crate) fn open_conn(&mut self, id: ConnId) -> Option<&mut Conn> {
         let conn = self.conns.get_mut(id.index as usize)?;
         (conn.generation == id.generation && conn.open()).then_some(conn)
     }
@@ -255,9 +266,13 @@ impl Cx {
     }
 
     /// Takes a connection out of its log's followers.
-    pub(crate) fn detach(&mut self, index: u32) {
-        if let Some(attached) = self.conns.get_mut(index as usize).and_then(|conn| conn.attached.take()) {
-            self.logs[attached.log.0].followers.retain(|other| *other != index);
+    pub(crate) fn unfollow(&mut self, index: u32) {
+        let Some(attached) = self.conns[index as usize].attached.take() else { return };
+        let followers = &mut self.logs[attached.log.0].followers;
+        followers.swap_remove(attached.place);
+        if let Some(&moved) = followers.get(attached.place) {
+            let moved = self.conns[moved as usize].attached.as_mut();
+            moved.expect("invariant: every follower is attached").place = attached.place;
         }
     }
 }

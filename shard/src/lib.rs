@@ -15,6 +15,7 @@
 mod app;
 mod conn;
 mod cx;
+mod out;
 mod ready;
 mod run;
 mod turn;

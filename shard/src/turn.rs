@@ -4,7 +4,7 @@
 //! and a bound on what each connection may do in one turn.
 
 use crate::app::{App, ConnId, Overrun, Reason};
-use crate::conn::Pumped;
+use crate::conn::{Conn, Pumped};
 use crate::cx::Cx;
 use crate::run::Arrival;
 
@@ -173,13 +173,7 @@ fn write_due<A: App>(cx: &mut Cx, app: &mut A) {
         if cx.readers[log].refresh() == seen {
             continue;
         }
-        let followers = std::mem::take(&mut cx.logs[log].followers);
-        for &index in &followers {
-            write(cx, app, index);
-        }
-        // An application that is asked about an overrun may let a connection follow the log from elsewhere.
-        let added = std::mem::replace(&mut cx.logs[log].followers, followers);
-        cx.logs[log].followers.extend(added);
+        backwards(cx, log, |cx, index| write(cx, app, index));
     }
     let mut due = std::mem::take(&mut cx.due);
     for index in due.drain(..) {
@@ -193,6 +187,17 @@ fn write_due<A: App>(cx: &mut Cx, app: &mut A) {
     cx.due = due;
 }
 
+/// Looks at every follower of a log. The last comes first: who leaves meanwhile has its place taken by the last one,
+/// which was looked at then; who comes is due by itself.
+#[inline]
+fn backwards(cx: &mut Cx, log: usize, mut look: impl FnMut(&mut Cx, u32)) {
+    for place in (0..cx.logs[log].followers.len()).rev() {
+        if let Some(&index) = cx.logs[log].followers.get(place) {
+            look(cx, index);
+        }
+    }
+}
+
 /// One connection's share of this turn's writing.
 #[inline]
 fn write<A: App>(cx: &mut Cx, app: &mut A, index: u32) {
@@ -201,7 +206,7 @@ fn write<A: App>(cx: &mut Cx, app: &mut A, index: u32) {
         return;
     }
     let id = ConnId { index, generation: conn.generation };
-    match conn.pump(&cx.readers) {
+    match conn.pump(&mut cx.readers) {
         Err(kind) => cx.close(id, Reason::Io(kind)),
         Ok((pumped, bytes)) => {
             if bytes > 0 {
@@ -223,29 +228,30 @@ fn write<A: App>(cx: &mut Cx, app: &mut A, index: u32) {
     }
 }
 
-/// A reader whose socket takes nothing is not written to, so that it is here that its place is found to be let go.
+/// A reader whose socket takes nothing is not written to, so that it is here that its place is found to be let go: at a tick
+/// before which the log has let go of something.
 fn stalled<A: App>(cx: &mut Cx, app: &mut A) {
     for log in 0..cx.logs.len() {
         let start = cx.readers[log].start();
-        let lost = |cx: &Cx, index: u32| {
-            let attached = cx.conns[index as usize].attached.as_ref();
-            attached.is_some_and(|attached| attached.cursor.seq() < start)
-        };
-        let lost: Vec<u32> =
-            cx.logs[log].followers.iter().copied().filter(|index| lost(cx, *index)).collect();
-        for index in lost {
-            if let Some(id) = cx.id(index) {
+        if std::mem::replace(&mut cx.logs[log].start_seen, start) == start {
+            continue;
+        }
+        backwards(cx, log, |cx, index| {
+            let Conn { attached, generation, .. } = &cx.conns[index as usize];
+            let lost = attached.as_ref().is_some_and(|attached| attached.cursor.seq() < start);
+            let id = ConnId { index, generation: *generation };
+            if lost {
                 overrun(cx, app, id);
             }
-        }
+        });
     }
 }
 
 #[cold]
 fn overrun<A: App>(cx: &mut Cx, app: &mut A, id: ConnId) {
-    cx.stats.overruns += 1;
-    let Some(attached) = cx.conns[id.index()].attached.as_ref() else { return };
+    let Some(attached) = cx.open_conn(id).and_then(|conn| conn.attached.as_ref()) else { return };
     let (log, cursor, selection) = (attached.log, attached.cursor, attached.selection.clone());
+    cx.stats.overruns += 1;
     match app.on_overrun(cx, id, log, cursor.seq(), selection) {
         Overrun::Disconnect => cx.close(id, Reason::Overrun),
         Overrun::Continue(cursor, selection) => cx.move_to(id, cursor, selection),
@@ -257,11 +263,12 @@ fn close_doomed<A: App>(cx: &mut Cx, app: &mut A) {
     while let Some(index) = cx.doomed.pop() {
         let Some(id) = cx.id(index) else { continue };
         let Some(reason) = cx.conns[index as usize].closing.take() else { continue };
-        cx.detach(index);
+        cx.unfollow(index);
         let conn = &mut cx.conns[index as usize];
         let alive = !matches!(reason, Reason::PeerClosed | Reason::Io(_)) && !conn.held;
-        let flushed = alive && matches!(conn.pump(&[]), Ok((Pumped::Idle, _)));
+        let flushed = alive && matches!(conn.pump(&mut []), Ok((Pumped::Idle, _)));
         conn.kept = Vec::new();
+        conn.reading_paused = false; // Else the peer's end would not be seen.
         if flushed {
             conn.shut_down();
             conn.lingering_until_ns = Some(cx.now_ns + LINGER_NS);

@@ -33,6 +33,7 @@ enum Command {
     Dial(SocketAddr, u32),
     Hold(ConnId, bool),
     Append(usize),
+    Number(u64),
 }
 
 impl Lines {
@@ -65,6 +66,11 @@ impl App for Lines {
                     let start = Cursor::at(cx.log(LOG).start());
                     cx.attach(id, LOG, start, Selection::new(Filter::All));
                 }
+                b"from 5\n" => {
+                    let end = Cursor::at(cx.log(LOG).end());
+                    cx.attach(id, LOG, end, Selection::new(Filter::All).from_numbers([(0, 5)]));
+                }
+                b"leave\n" => cx.detach(id),
                 b"bad\n" => {
                     cx.send(id, |out| out.extend_from_slice(b"that was bad\n"));
                     return Err(Reason::App("bad line"));
@@ -89,6 +95,10 @@ impl App for Lines {
             Command::Dial(address, tag) => cx.dial(address, SocketOptions::default(), DEADLINE, tag),
             Command::Hold(id, held) => cx.hold_writing(id, held),
             Command::Append(bytes) => append(cx, &vec![b'y'; bytes]),
+            Command::Number(number) => {
+                let line = format!("number {number}\n");
+                cx.writer(LOG).append(Tag { lane: 0, number, key: 1 }, line.as_bytes()).expect("fits");
+            }
         }
     }
 }
@@ -231,6 +241,49 @@ fn followers_get_every_byte_and_a_stalled_one_costs_the_others_nothing() {
     let stats = server.stats();
     assert_eq!((stats.overruns, stats.connections), (1, 1));
     drop(stalled);
+    server.stop();
+}
+
+#[test]
+fn followers_come_and_go_and_those_that_stay_get_everything() {
+    let server = serve(Limits::default());
+    let mut clients: Vec<TcpStream> = (0..6).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        server.opened();
+        client.write_all(b"follow\nready\n").expect("written");
+        read(client, 6);
+    }
+    let mut left = clients.remove(0);
+    left.write_all(b"leave\nleft\n").expect("written");
+    assert_eq!(read(&mut left, 5), b"left\n");
+    for place in [4, 1] {
+        drop(clients.remove(place));
+        assert_eq!(server.event(), Event::Closed(Reason::PeerClosed));
+    }
+    for number in 1..=50 {
+        server.command(Command::Number(number));
+        let line = format!("number {number}\n");
+        for client in &mut clients {
+            assert_eq!(read(client, line.len()), line.as_bytes());
+        }
+    }
+    left.write_all(b"follow\n").expect("written");
+    assert_eq!(read(&mut left, 9), b"number 1\n", "nothing came while it followed nothing");
+    server.stop();
+}
+
+#[test]
+fn a_number_to_begin_with_that_is_not_yet_written_is_waited_for() {
+    let server = serve(Limits::default());
+    let mut client = server.connect();
+    client.write_all(b"from 5\nready\n").expect("written");
+    assert_eq!(read(&mut client, 6), b"ready\n");
+    server.opened();
+    for number in 1..=6 {
+        server.command(Command::Number(number));
+        server.stats(); // A turn of its own.
+    }
+    assert_eq!(read(&mut client, 18), b"number 5\nnumber 6\n");
     server.stop();
 }
 
