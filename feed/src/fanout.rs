@@ -12,7 +12,7 @@ use crate::snapshots::Progress;
 use crate::subscriber::{Allowance, Stage, Subscriber};
 use crate::subscription::{SlowReader, Subscription};
 use crate::view::View;
-use flow::{Cursor, Filter, FindError, Selection, Seq, Tag};
+use flow::{Cursor, FindError, Selection, Seq, Tag};
 use shard::{ConnId, Cx, Overrun, Reason};
 use std::net::SocketAddr;
 use wire::szse::code::{BusinessRejectReason, ResendStatus, SessionStatus, VERSION_MARKET_DATA};
@@ -241,8 +241,7 @@ impl Fanout {
         let id = subscriber.id;
         self.flush(cx, id);
         if matches!(subscriber.stage, Stage::Following) {
-            // What it followed ends here; there is no way to follow nothing but this.
-            cx.attach(id, LOG, Cursor::at(view.end()), Selection::new(Filter::lanes([])));
+            cx.detach(id);
         }
         let ends = subscription.filter.is_none();
         let snapshots = subscription.want_snapshots && !ends;
@@ -309,7 +308,8 @@ impl Fanout {
             Stage::Snapshots { progress, deadline_ns } if room => {
                 more |= self.snapshots(cx, view, subscriber, progress, deadline_ns);
             }
-            Stage::Ahead { place, deadline_ns } if now_ns >= deadline_ns || place.is_here(view) => {
+            Stage::Ahead { mut place, deadline_ns } if now_ns >= deadline_ns || place.is_here(view) => {
+                place.give_up(view);
                 attach(cx, subscriber, &place);
             }
             stage => subscriber.stage = stage,
@@ -370,11 +370,9 @@ impl Fanout {
 
 /// The life of the subscribers' connections.
 impl Fanout {
-    /// Time has passed: heartbeats, deadlines, and readers that were left behind, of a part of the subscribers, so
-    /// that no turn is long.
+    /// Time has passed: heartbeats and deadlines, of a part of the subscribers, so that no turn is long.
     pub(crate) fn on_tick(&mut self, cx: &mut Cx) {
         let now_ns = cx.now_ns();
-        let held = cx.log(LOG).end() - cx.log(LOG).start();
         let part = (self.subscribers.len() / SWEEP_TICKS).max(SWEEP_MIN).min(self.subscribers.len());
         for _ in 0..part {
             self.swept = (self.swept + 1) % self.subscribers.len();
@@ -384,14 +382,9 @@ impl Fanout {
                 subscriber.session.sent(sent_ns);
             }
             let alive = subscriber.session.on_timeout(now_ns, &mut self.out);
-            // A reader that takes nothing is not met by the loop: its window has to be watched.
-            let policy = subscriber.subscription.as_ref().map(|subscription| subscription.slow_reader);
-            let lost = policy == Some(SlowReader::Disconnect) && cx.behind(id) > held;
             self.flush(cx, id);
             if let Err(error) = alive {
                 cx.close(id, Reason::App(error.text()));
-            } else if lost {
-                cx.close(id, Reason::Overrun);
             }
         }
     }
@@ -421,7 +414,8 @@ impl Fanout {
         }
         self.metrics.skipped.inc();
         for lane in view.lanes() {
-            let begin = view.next_at(lane.number, at);
+            // What it resumes may begin above its place.
+            let begin = view.next_at(lane.number, at).max(was.floor(lane.number).unwrap_or(1));
             let probe = Tag { lane: lane.number, number: lane.next, key: Tag::EVERYONE };
             if !was.filter().passes(probe) {
                 continue;
@@ -431,7 +425,7 @@ impl Fanout {
                 cx.send(id, |out| frame::encode(&notice, out));
             }
         }
-        Overrun::Continue(Cursor::at(cx.log(LOG).start()), Selection::new(was.filter().clone()))
+        Overrun::Continue(Cursor::at(cx.log(LOG).start()), was.clone())
     }
 
     /// A subscriber's connection has ended.

@@ -50,8 +50,13 @@ impl Place {
         place
     }
 
-    /// Whether the numbers that it was waiting for are here: then no floor can be passed unseen.
+    /// Whether the numbers that it was waiting for are here.
     pub(crate) fn is_here(&self, view: &View) -> bool {
         self.floors.iter().all(|(lane, number)| view.next(*lane) >= *number)
+    }
+
+    /// Numbers that are still not here are not waited for any longer: what comes is taken.
+    pub(crate) fn give_up(&mut self, view: &View) {
+        self.floors.iter_mut().for_each(|(lane, number)| *number = view.next(*lane).min(*number));
     }
 }

@@ -88,7 +88,7 @@ impl Channel {
             shared.counters.implausible += 1;
             return Outcome::Implausible;
         }
-        self.begin_at(tick.number);
+        self.begin_at(tick.number, sink);
         self.saw(source, tick.number);
         self.last = self.last.max(tick.number);
         if tick.number == self.next && self.next <= self.limit {
@@ -115,7 +115,7 @@ impl Channel {
             shared.counters.implausible += 1;
             return;
         }
-        self.begin_at(last + 1);
+        self.begin_at(last + 1, sink);
         self.saw(source, last);
         self.last = self.last.max(last);
         self.settle(shared, now_ns, source, sink);
@@ -197,10 +197,13 @@ impl Channel {
     }
 
     /// The first number that is heard of a channel that begins there.
-    fn begin_at(&mut self, number: u64) {
+    fn begin_at(&mut self, number: u64, sink: &mut (impl FnMut(Event<'_>) + ?Sized)) {
         if self.next == 0 {
             self.next = number;
             self.last = number - 1;
+            if number > 1 {
+                sink(Event::BeginsAfter { channel: self.number, end: number - 1 });
+            }
         }
     }
 

@@ -73,6 +73,13 @@ pub struct Tick<'a> {
 pub enum Event<'a> {
     /// The channel's next frame.
     Frame(Tick<'a>),
+    /// The channel begins here with the number after `end`: what was before is not asked for. Comes once, at most.
+    BeginsAfter {
+        /// ChannelNo.
+        channel: u16,
+        /// Last number that is not here, from 1.
+        end: u64,
+    },
     /// These numbers will not come: tell the subscribers; the channel goes on after them.
     Lost {
         /// ChannelNo.

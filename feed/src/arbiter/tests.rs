@@ -14,10 +14,11 @@ struct Bench {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Out {
     Frame(u64),
+    BeginsAfter(u64),
     Lost(u64, u64),
     Ask(Source, u64, u64),
 }
-use Out::{Ask, Frame, Lost};
+use Out::{Ask, BeginsAfter, Frame, Lost};
 
 fn keep(out: &mut Vec<Out>) -> impl FnMut(Event<'_>) + '_ {
     |event| {
@@ -26,6 +27,7 @@ fn keep(out: &mut Vec<Out>) -> impl FnMut(Event<'_>) + '_ {
                 assert_eq!(tick.frame, tick.number.to_be_bytes(), "a number comes with its own bytes");
                 Frame(tick.number)
             }
+            Event::BeginsAfter { end, .. } => BeginsAfter(end),
             Event::Lost { begin, end, .. } => Lost(begin, end),
             Event::Ask { source, begin, end, .. } => Ask(source, begin, end),
         });
@@ -254,13 +256,18 @@ fn live_begins_at_the_first_number_heard() {
     bench.offer(A, 50);
     assert_eq!(bench.offer(B, 49), Outcome::Duplicate);
     bench.pass(200);
-    assert_eq!(bench.take(), [Frame(50)]);
+    assert_eq!(bench.take(), [BeginsAfter(49), Frame(50)], "once");
 
     let mut bench = Bench::new(arbitrated());
     bench.heartbeat(A, 50);
     bench.pass(200);
     bench.offer(A, 51);
-    assert_eq!(bench.take(), [Frame(51)]);
+    assert_eq!(bench.take(), [BeginsAfter(50), Frame(51)]);
+
+    let mut bench = Bench::new(arbitrated());
+    bench.heartbeat(A, 0);
+    bench.offer(A, 1);
+    assert_eq!(bench.take(), [Frame(1)], "nothing is missing");
 }
 
 #[test]

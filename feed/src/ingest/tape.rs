@@ -40,7 +40,11 @@ impl Tape<'_> {
             Event::Frame(Tick { channel, number, key, frame }) => {
                 self.append(Tag { lane: channel, number, key }, frame);
             }
-            Event::Lost { channel, begin, end } => self.lost(channel, begin, end),
+            Event::BeginsAfter { channel, end } => self.notice(channel, 1, end, GapReason::NO_LONGER_HELD),
+            Event::Lost { channel, begin, end } => {
+                tracing::warn!(channel, begin, end, "numbers lost: no source could give them");
+                self.notice(channel, begin, end, GapReason::LOST_UPSTREAM);
+            }
             Event::Ask { source, channel, begin, end } => {
                 self.asks.push(Ask { source, channel, begin, end });
             }
@@ -49,10 +53,9 @@ impl Tape<'_> {
 
     /// The notice stands where the numbers would: whoever reads on, or asks for them, finds it.
     #[cold]
-    fn lost(&mut self, channel: u16, begin: u64, end: u64) {
-        tracing::warn!(channel, begin, end, "numbers lost: no source could give them");
+    fn notice(&mut self, channel: u16, begin: u64, end: u64, reason: GapReason) {
         let mut frame = Vec::new();
-        frame::encode(&gap_notice(channel, begin, end, GapReason::LOST_UPSTREAM), &mut frame);
+        frame::encode(&gap_notice(channel, begin, end, reason), &mut frame);
         self.append(Tag { lane: channel, number: end, key: Tag::EVERYONE }, &frame);
     }
 }

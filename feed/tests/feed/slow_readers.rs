@@ -61,6 +61,36 @@ fn a_stalled_reader_that_wants_to_skip_is_told_what_it_missed() {
 }
 
 #[test]
+fn a_reader_that_skips_gets_nothing_from_before_its_beginning() {
+    let feed = Feed::start(small);
+    let [mut primary, _backup] = feed.sources();
+    feed.wait_for_sources(2);
+    let mut reader = subscribe(feed.address, &Wanted::all());
+    primary.publish_and_read(&mut reader, 30_000);
+    primary.publish(2, 1..=10);
+    reader.expect_ticks(2, 1..=10);
+    // Of channel 1 from the first number, of channel 2 from now on: that is behind what is let go of then.
+    let skip = Wanted { policy: SlowReaderPolicy::SKIP_WITH_NOTICE, ..Wanted::from(1, 1) };
+    let mut stalled = subscribe(feed.address, &skip);
+    for begin in (30_001..=HELD + 10_000).step_by(5_000) {
+        primary.publish(1, begin..=begin + 4_999);
+        reader.expect_ticks(1, begin..=begin + 4_999);
+    }
+    wait_for("a skip", || feed.metrics.skipped.get() > 0);
+    primary.publish(2, 11..=11);
+    let (mut next, mut skips) = (1, 0);
+    loop {
+        match stalled.see() {
+            Seen::Tick(1, number) if number == next => next += 1,
+            Seen::Gap(1, _, end, GapReason::SLOW_READER) => (next, skips) = (end + 1, skips + 1),
+            Seen::Tick(2, 11) => break,
+            other => panic!("unexpected {other:?} at {next}"),
+        }
+    }
+    assert!(skips > 0);
+}
+
+#[test]
 fn a_reader_that_does_not_take_its_resends_holds_no_more_than_its_limit() {
     let feed = Feed::start(|config| config.subscribers.out_bytes_max = 256 << 10);
     let [mut primary, _backup] = feed.sources();

@@ -102,6 +102,23 @@ fn what_is_no_longer_held_is_refused_or_skipped_as_asked() {
 }
 
 #[test]
+fn who_resumes_below_the_number_at_which_a_channel_begins_is_told() {
+    let feed = Feed::start(|_| {});
+    let [mut primary, _backup] = feed.sources();
+    let mut live = subscribe(feed.address, &Wanted::all());
+    primary.publish(1, 50..=52);
+    let notice = Seen::Gap(1, 1, 49, GapReason::NO_LONGER_HELD);
+    assert_eq!(live.see(), notice);
+    live.expect_ticks(1, 50..=52);
+    for number in [1, 20, 49] {
+        let mut reader = subscribe(feed.address, &Wanted::from(1, number));
+        assert_eq!(reader.see(), notice, "from {number}");
+        reader.expect_ticks(1, 50..=52);
+    }
+    subscribe(feed.address, &Wanted::from(1, 50)).expect_ticks(1, 50..=52);
+}
+
+#[test]
 fn a_list_of_securities_is_a_filter() {
     let feed = Feed::start(|_| {});
     let [mut primary, _backup] = feed.sources();
