@@ -241,14 +241,15 @@ async fn serve<A: App>(setup: Setup, mut app: A, handle: Handle<A::Command>) -> 
     while state != STOPPING && !cx.stopping {
         turn(&mut cx, &mut app, &mut wheel);
         arrivals.open.set(cx.conns.len());
-        let next_ns = cx.wake_at_ns.map_or(wheel.next_tick_ns, |at_ns| at_ns.min(wheel.next_tick_ns));
-        if next_ns != timer_at_ns {
-            timer.set(&cx.clock, next_ns)?;
-            timer_at_ns = next_ns;
-        }
         if cx.limits.busy_poll || work_is_there(&cx, &handle, state) {
-            tokio::task::yield_now().await; // The runtime looks at the sockets, without waiting for them.
+            // The runtime looks at the sockets, without waiting for them; the turn looks at the clock.
+            tokio::task::yield_now().await;
         } else {
+            let next_ns = cx.wake_at_ns.map_or(wheel.next_tick_ns, |at_ns| at_ns.min(wheel.next_tick_ns));
+            if next_ns != timer_at_ns {
+                timer.set(&cx.clock, next_ns)?;
+                timer_at_ns = next_ns;
+            }
             wait(&mut cx, &mut timer, &mut timer_at_ns, &handle, state).await?;
         }
         let asked = handle.state.load(Ordering::Acquire);

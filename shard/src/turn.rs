@@ -149,6 +149,9 @@ fn times<A: App>(cx: &mut Cx, app: &mut A, wheel: &mut Wheel<A::Command>) {
     }
     if cx.now_ns >= wheel.next_tick_ns {
         wheel.next_tick_ns = cx.now_ns + u64::from(cx.limits.tick_ms) * 1_000_000;
+        if let Some(step_ns) = cx.clock.follow_step() {
+            tracing::warn!(step_ns, "the system's time of day was set");
+        }
         app.on_tick(cx);
         stalled(cx, app);
         let now_ns = cx.now_ns;
