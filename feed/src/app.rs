@@ -101,9 +101,8 @@ impl App for Feed {
                 None
             }
         };
-        if self.fanout.on_turn_end(cx, &self.view) {
-            cx.wake_at(cx.now_ns());
-        } else if let Some(at_ns) = poll_at_ns {
+        let again_at_ns = self.fanout.on_turn_end(cx, &self.view);
+        if let Some(at_ns) = poll_at_ns.into_iter().chain(again_at_ns).min() {
             cx.wake_at(at_ns);
         }
     }

@@ -14,6 +14,7 @@ use crate::subscription::{SlowReader, Subscription};
 use crate::view::View;
 use flow::{Cursor, FindError, Selection, Seq, Tag};
 use shard::{ConnId, Cx, Overrun, Reason};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use wire::szse::code::{BusinessRejectReason, ResendStatus, SessionStatus, VERSION_MARKET_DATA};
 use wire::szse::ext::{GapReason, MarketDataRequest, MarketDataRequestAck, RequestStatus};
@@ -23,6 +24,9 @@ use wire::szse::{Frame, GroupMessage, I64, Logon, Message, Text, U32, frame};
 
 /// Bytes of snapshots in one part, about.
 const SNAPSHOT_BYTES_PER_PART: usize = 64 << 10;
+
+/// How long a turn may be busy with what single subscribers asked for (snapshots, resends), about.
+const BUSY_NS_PER_TURN: u64 = 1_000_000;
 
 /// Ticks in which every subscriber has been looked at once.
 const SWEEP_TICKS: usize = 8;
@@ -35,7 +39,7 @@ pub(crate) struct Fanout {
     /// By the connection's index.
     subscribers: Vec<Option<Box<Subscriber>>>,
     /// Those that have something to be done each turn.
-    busy: Vec<ConnId>,
+    busy: VecDeque<ConnId>,
     /// The subscriber that was looked at last, see [`Fanout::on_tick`].
     swept: usize,
     securities: Securities,
@@ -50,7 +54,7 @@ impl Fanout {
         Self {
             config,
             subscribers: Vec::new(),
-            busy: Vec::new(),
+            busy: VecDeque::new(),
             swept: 0,
             securities,
             out: Vec::new(),
@@ -269,21 +273,25 @@ impl Fanout {
         }
     }
 
-    /// What is to be done for the subscribers each turn. Returns whether the next turn is to follow at once.
-    pub(crate) fn on_turn_end(&mut self, cx: &mut Cx, view: &View) -> bool {
+    /// What is to be done for the subscribers each turn, by turns: many who come late at once must not hold up what
+    /// flows to the others. Returns when to be called again at the latest.
+    pub(crate) fn on_turn_end(&mut self, cx: &mut Cx, view: &View) -> Option<u64> {
+        if self.busy.is_empty() {
+            return None;
+        }
+        let (now_ns, until_ns) = (cx.now_ns(), cx.clock().now_ns() + BUSY_NS_PER_TURN);
         let mut more = false;
-        let mut busy = std::mem::take(&mut self.busy);
-        busy.retain(|id| {
-            let Some(mut subscriber) = self.take(*id) else { return false };
+        for _ in 0..self.busy.len() {
+            let Some(id) = self.busy.pop_front() else { break };
+            let Some(mut subscriber) = self.take(id) else { continue };
             more |= self.work(cx, view, &mut subscriber);
-            subscriber.busy = subscriber.has_work();
-            let keep = subscriber.busy;
-            self.subscribers[id.index()] = Some(subscriber);
-            keep
-        });
-        busy.append(&mut self.busy);
-        self.busy = busy;
-        more
+            subscriber.busy = false;
+            self.put_back(subscriber);
+            if cx.clock().now_ns() >= until_ns {
+                return Some(if more { now_ns } else { now_ns + BUSY_NS_PER_TURN });
+            }
+        }
+        more.then_some(now_ns)
     }
 
     /// One subscriber's part of a turn.
@@ -361,7 +369,7 @@ impl Fanout {
     fn put_back(&mut self, mut subscriber: Box<Subscriber>) {
         if subscriber.has_work() && !subscriber.busy {
             subscriber.busy = true;
-            self.busy.push(subscriber.id);
+            self.busy.push_back(subscriber.id);
         }
         let index = subscriber.id.index();
         self.subscribers[index] = Some(subscriber);

@@ -39,6 +39,25 @@ fn snapshots_beyond_one_part_all_arrive() {
 }
 
 #[test]
+fn many_who_come_late_at_once_all_get_everything() {
+    let feed = Feed::start(|_| {});
+    let [mut primary, _backup] = feed.sources();
+    let mut witness = subscribe(feed.address, &Wanted::all());
+    for security in 1..=2_000 {
+        primary.send_bytes(&snapshot(security, 1, 1));
+    }
+    (1..=2_000).for_each(|security| assert_eq!(witness.see(), Seen::Snapshot(security, 1)));
+    let mut late: Vec<Peer> = (0..60).map(|_| log_on(feed.address)).collect();
+    late.iter_mut().for_each(|reader| reader.request(&Wanted { snapshots: true, ..Wanted::all() }));
+    for reader in &mut late {
+        assert_eq!(reader.see(), Seen::Ack(RequestStatus::ACCEPTED));
+        (1..=2_000).for_each(|security| assert_eq!(reader.see(), Seen::Snapshot(security, 1)));
+    }
+    primary.publish(1, 1..=1);
+    late.iter_mut().for_each(|reader| reader.expect_ticks(1, 1..=1));
+}
+
+#[test]
 fn a_subscriber_resumes_where_it_left_off() {
     let feed = Feed::start(|_| {});
     let [mut primary, _backup] = feed.sources();
