@@ -120,6 +120,8 @@ pub(crate) struct Gateway {
     pub(crate) by_comp: Vec<Option<ConnId>>,
     /// Clients that are ahead of the gateway in their reports.
     pub(crate) waiting: Vec<ConnId>,
+    /// What clients were told last: whether a core takes orders.
+    pub(crate) told_open: bool,
     /// Answers to the connection whose bytes are being taken.
     pub(crate) out: Vec<u8>,
     pub(crate) counts: Counts,

@@ -33,6 +33,10 @@ pub enum Refusal {
     CashMargin,
     /// A cancel for an order that is not known here as one of the session's accounts.
     UnknownOrder,
+    /// A cancel's OrderID is that of an order at each core, and it names none of them.
+    SeveralOrders,
+    /// An order whose ClOrdID the account has given to an order at the other core: that core could not refuse it.
+    Duplicate,
     /// The line to the cash core is down.
     CashLineDown,
     /// The line to the margin core is down.
@@ -45,7 +49,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::UnsupportedMessage,
         Self::Account,
         Self::ClOrdId,
@@ -57,6 +61,8 @@ impl Refusal {
         Self::Price,
         Self::CashMargin,
         Self::UnknownOrder,
+        Self::SeveralOrders,
+        Self::Duplicate,
         Self::CashLineDown,
         Self::MarginLineDown,
         Self::SecondSynchronization,
@@ -80,7 +86,9 @@ impl Refusal {
             Self::CashLineDown | Self::MarginLineDown | Self::Closing => {
                 BusinessRejectReason::APPLICATION_UNAVAILABLE
             }
-            Self::SecondSynchronization => BusinessRejectReason::OTHER,
+            Self::SecondSynchronization | Self::SeveralOrders | Self::Duplicate => {
+                BusinessRejectReason::OTHER
+            }
         }
     }
 
@@ -98,6 +106,8 @@ impl Refusal {
             Self::Price => "Price",
             Self::CashMargin => "CashMargin",
             Self::UnknownOrder => "unknown order",
+            Self::SeveralOrders => "several orders: give OrigClOrdID",
+            Self::Duplicate => "ClOrdID is that of another order",
             Self::CashLineDown => "cash core not reachable",
             Self::MarginLineDown => "margin core not reachable",
             Self::SecondSynchronization => "already synchronised",

@@ -39,7 +39,11 @@ impl Desk {
             .ok_or(Refusal::Account)?;
         check::order(request)?;
         let core = self.reachable(route::order(request.ext.cash_margin)?)?;
-        Ok((account, core))
+        match self.orders.by_identity(account, request.cl_ord_id) {
+            // The same core refuses the second, with a report.
+            Some(first) if first.core != core => Err(Refusal::Duplicate),
+            _ => Ok((account, core)),
+        }
     }
 
     /// The order that a cancel means. The cancel is to be sent with its OrderID where that is known, so that the core

@@ -180,7 +180,9 @@ impl Link {
             OrderReport::MSG_TYPE => {
                 let report = frame.view::<OrderReport>()?;
                 let account = intake.accounts.key(report.account_id);
-                if let (Some(account), ExecType::NEW) = (account, report.exec_type) {
+                // A refused order has an OrderID too, by which a cancel of it is answered; a cancelled one's report
+                // has the cancel's ClOrdID.
+                if let (Some(account), ExecType::NEW | ExecType::REJECTED) = (account, report.exec_type) {
                     intake.orders.accepted(account, report.cl_ord_id, self.core, report.order_id);
                 }
                 self.report(frame, (report.base.partition_no, report.base.report_index), account, intake)
@@ -192,7 +194,7 @@ impl Link {
             }
             CancelReject::MSG_TYPE => {
                 let report = frame.view::<CancelReject>()?;
-                let account = intake.orders.owner_of_rejected(report);
+                let account = intake.orders.owner_of_rejected(self.core, report);
                 self.report(frame, (report.base.partition_no, report.base.report_index), account, intake)
             }
             _ => self.other(frame, intake, out),

@@ -31,6 +31,7 @@ pub struct Order {
 /// A cancel that named its order only by OrigClOrdID, in case it comes back rejected.
 #[derive(Clone, Copy)]
 struct Cancel {
+    core: Core,
     submitting_pbu_id: Text<6>,
     cl_ord_id: Text<10>,
     orig_cl_ord_id: Text<10>,
@@ -118,20 +119,24 @@ impl Orders {
         self.place(hash, account, cl_ord_id).map(|place| &self.list[place as usize])
     }
 
-    /// The order with this OrderID.
+    /// The order with this OrderID of a core, if `is_it`. Each core counts its OrderIDs by itself: two may use the same.
     #[inline]
-    pub fn by_order_id(&self, order_id: Text<16>) -> Option<&Order> {
+    pub fn by_order_id(&self, order_id: Text<16>, is_it: impl Fn(&Order) -> bool) -> Option<&Order> {
         if order_id.is_blank() {
             return None;
         }
         let hash = self.seed.hash(*order_id.as_bytes());
-        let place = self.by_order_id.find(hash, |place| self.list[place as usize].order_id == order_id)?;
+        let place = self.by_order_id.find(hash, |place| {
+            let order = &self.list[place as usize];
+            order.order_id == order_id && is_it(order)
+        })?;
         Some(&self.list[place as usize])
     }
 
     /// A cancel goes to a core without an OrderID.
-    pub fn cancel_sent(&mut self, request: &OrderCancelRequest, account: AccountKey) {
+    pub fn cancel_sent(&mut self, request: &OrderCancelRequest, account: AccountKey, core: Core) {
         let cancel = Cancel {
+            core,
             submitting_pbu_id: request.base.submitting_pbu_id,
             cl_ord_id: request.cl_ord_id,
             orig_cl_ord_id: request.orig_cl_ord_id,
@@ -145,15 +150,16 @@ impl Orders {
         }
     }
 
-    /// Whose cancel was rejected: the order's owner or, if the core could not name the order, the sender of a cancel
+    /// Whose cancel a core rejected: the order's owner or, if the core could not name the order, the sender of a cancel
     /// that looked just so.
-    pub fn owner_of_rejected(&self, reject: &CancelReject) -> Option<AccountKey> {
+    pub fn owner_of_rejected(&self, core: Core, reject: &CancelReject) -> Option<AccountKey> {
         let asked = |cancel: &&Cancel| {
-            cancel.cl_ord_id == reject.cl_ord_id
+            cancel.core == core
+                && cancel.cl_ord_id == reject.cl_ord_id
                 && cancel.orig_cl_ord_id == reject.orig_cl_ord_id
                 && cancel.submitting_pbu_id == reject.base.submitting_pbu_id
         };
-        self.by_order_id(reject.order_id)
+        self.by_order_id(reject.order_id, |order| order.core == core)
             .map(|order| order.account)
             .or_else(|| self.cancels.iter().find(asked).map(|cancel| cancel.account))
     }
@@ -213,11 +219,11 @@ mod tests {
         orders.sent(1, text("a"), Core::Margin);
         assert_eq!(orders.by_identity(1, text("a")).unwrap().core, Core::Margin);
         assert!(orders.by_identity(2, text("a")).is_none());
-        assert!(orders.by_order_id(Text::BLANK).is_none(), "no OrderID is not an OrderID");
+        assert!(orders.by_order_id(Text::BLANK, |_| true).is_none(), "no OrderID is not an OrderID");
         orders.accepted(1, text("a"), Core::Margin, text("77"));
-        assert_eq!(orders.by_order_id(text("77")).unwrap().account, 1);
+        assert_eq!(orders.by_order_id(text("77"), |_| true).unwrap().account, 1);
         orders.accepted(1, text("a"), Core::Cash, text("78"));
-        assert!(orders.by_order_id(text("78")).is_none(), "an order has one OrderID");
+        assert!(orders.by_order_id(text("78"), |_| true).is_none(), "an order has one OrderID");
         assert_eq!(orders.len(), 1);
     }
 
@@ -226,7 +232,7 @@ mod tests {
         let mut orders = Orders::new(8);
         orders.accepted(3, text("x"), Core::Cash, text("5"));
         orders.accepted(3, text("x"), Core::Cash, text("5"));
-        assert_eq!((orders.by_order_id(text("5")).unwrap().account, orders.len()), (3, 1));
+        assert_eq!((orders.by_order_id(text("5"), |_| true).unwrap().account, orders.len()), (3, 1));
     }
 
     #[test]
@@ -241,7 +247,7 @@ mod tests {
         for count in 0..10_u32 {
             let known = count >= 7;
             assert_eq!(orders.by_identity(1, text(&count.to_string())).is_some(), known, "{count}");
-            assert_eq!(orders.by_order_id(text(&format!("o{count}"))).is_some(), known, "{count}");
+            assert_eq!(orders.by_order_id(text(&format!("o{count}")), |_| true).is_some(), known, "{count}");
         }
     }
 
@@ -250,18 +256,29 @@ mod tests {
         let mut orders = Orders::new(8);
         orders.accepted(4, text("a"), Core::Cash, text("9"));
         let named = CancelReject { order_id: text("9"), ..CancelReject::default() };
-        assert_eq!(orders.owner_of_rejected(&named), Some(4));
+        assert_eq!(orders.owner_of_rejected(Core::Cash, &named), Some(4));
         let request = OrderCancelRequest {
             cl_ord_id: text("c"),
             orig_cl_ord_id: text("b"),
             ..OrderCancelRequest::default()
         };
-        orders.cancel_sent(&request, 5);
+        orders.cancel_sent(&request, 5, Core::Cash);
         let unnamed =
             CancelReject { cl_ord_id: text("c"), orig_cl_ord_id: text("b"), ..CancelReject::default() };
-        assert_eq!(orders.owner_of_rejected(&unnamed), Some(5));
+        assert_eq!(orders.owner_of_rejected(Core::Cash, &unnamed), Some(5));
+        assert_eq!(orders.owner_of_rejected(Core::Margin, &unnamed), None, "the other core's");
         let strange = CancelReject { cl_ord_id: text("d"), ..unnamed };
-        assert_eq!(orders.owner_of_rejected(&strange), None);
+        assert_eq!(orders.owner_of_rejected(Core::Cash, &strange), None);
+    }
+
+    #[test]
+    fn two_cores_may_use_the_same_order_id() {
+        let mut orders = Orders::new(8);
+        orders.accepted(1, text("a"), Core::Cash, text("9"));
+        orders.accepted(2, text("b"), Core::Margin, text("9"));
+        let reject = CancelReject { order_id: text("9"), ..CancelReject::default() };
+        assert_eq!(orders.owner_of_rejected(Core::Cash, &reject), Some(1));
+        assert_eq!(orders.owner_of_rejected(Core::Margin, &reject), Some(2));
     }
 
     #[test]
@@ -270,11 +287,11 @@ mod tests {
         for count in 0..3 * CANCELS_MAX {
             let request =
                 OrderCancelRequest { cl_ord_id: text(&count.to_string()), ..OrderCancelRequest::default() };
-            orders.cancel_sent(&request, 1);
+            orders.cancel_sent(&request, 1, Core::Cash);
         }
         assert_eq!(orders.cancels.len(), CANCELS_MAX);
         let last = text(&(3 * CANCELS_MAX - 1).to_string());
         let reject = CancelReject { cl_ord_id: last, ..CancelReject::default() };
-        assert_eq!(orders.owner_of_rejected(&reject), Some(1));
+        assert_eq!(orders.owner_of_rejected(Core::Cash, &reject), Some(1));
     }
 }

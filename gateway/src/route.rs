@@ -53,22 +53,35 @@ pub fn order(cash_margin: CashMargin) -> Result<Core, Refusal> {
 }
 
 /// The order that a cancel means: the one of its OrderID if it names one, else the one of the session's accounts with
-/// its OrigClOrdID.
+/// its OrigClOrdID. Where both are given, both must be the order's.
 ///
 /// # Errors
 /// [`Refusal::UnknownOrder`]: no such order, or not one of these accounts; which of them is not told.
+/// [`Refusal::SeveralOrders`]: orders of both cores have this OrderID, and OrigClOrdID is not given.
 #[inline]
 pub fn cancel(
     orders: &Orders,
     accounts: &[AccountKey],
     request: &OrderCancelRequest,
 ) -> Result<Order, Refusal> {
-    let order = if request.order_id.is_blank() {
-        accounts.iter().find_map(|account| orders.by_identity(*account, request.orig_cl_ord_id))
-    } else {
-        orders.by_order_id(request.order_id).filter(|order| accounts.contains(&order.account))
+    let name = request.orig_cl_ord_id;
+    if request.order_id.is_blank() {
+        let order = accounts.iter().find_map(|account| orders.by_identity(*account, name));
+        return order.copied().ok_or(Refusal::UnknownOrder);
+    }
+    let meant = |core: Core| {
+        orders.by_order_id(request.order_id, |order| {
+            order.core == core
+                && accounts.binary_search(&order.account).is_ok()
+                && (name.is_blank() || order.cl_ord_id == name)
+        })
     };
-    order.copied().ok_or(Refusal::UnknownOrder)
+    match Core::ALL.map(meant) {
+        [Some(order), None] | [None, Some(order)] => Ok(*order),
+        // Both cores may have given the same OrderID: only a name can tell which one is meant.
+        [Some(_), Some(_)] => Err(Refusal::SeveralOrders),
+        [None, None] => Err(Refusal::UnknownOrder),
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +116,21 @@ mod tests {
         assert_eq!(core(&[2], cancel_of("", "a")), Ok((2, Core::Cash)));
         assert_eq!(core(&[3, 2], cancel_of("77", "")), Ok((2, Core::Cash)));
         assert_eq!(core(&[1], cancel_of("77", "a")), Err(Refusal::UnknownOrder), "another's");
+        assert_eq!(core(&[2], cancel_of("77", "b")), Err(Refusal::UnknownOrder), "another name");
         assert_eq!(core(&[1], cancel_of("", "b")), Err(Refusal::UnknownOrder));
+    }
+
+    #[test]
+    fn an_order_id_that_two_cores_use_is_told_apart_by_account_and_name() {
+        let mut orders = Orders::new(8);
+        orders.accepted(1, "a".parse().unwrap(), Core::Cash, "77".parse().unwrap());
+        orders.accepted(2, "b".parse().unwrap(), Core::Margin, "77".parse().unwrap());
+        let core = |accounts: &[AccountKey], request| {
+            cancel(&orders, accounts, &request).map(|order| (order.account, order.core))
+        };
+        assert_eq!(core(&[1], cancel_of("77", "")), Ok((1, Core::Cash)));
+        assert_eq!(core(&[2], cancel_of("77", "")), Ok((2, Core::Margin)));
+        assert_eq!(core(&[1, 2], cancel_of("77", "b")), Ok((2, Core::Margin)));
+        assert_eq!(core(&[1, 2], cancel_of("77", "")), Err(Refusal::SeveralOrders));
     }
 }

@@ -52,6 +52,7 @@ impl Server {
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
         let metrics = Metrics::register(&host.registry)?;
+        Listener::ensure_unused(config.listen.address)?;
         let listener = Listener::bind(config.listen.address, config.listen.socket)?;
         let address = listener.local_addr()?;
         let handle = Handle::new(&config.shard_limits());
@@ -106,11 +107,7 @@ impl Server {
         };
         let app = gateway(&self.config, self.metrics, self.shutdown, self.handle.clone());
         let handle = self.handle;
-        running.spawn("gateway", move || {
-            if let Err(error) = shard::run_on_this_thread(setup, app, handle) {
-                tracing::error!(%error, "the gateway could not run");
-            }
-        })?;
+        running.spawn("gateway", move || shard::run_on_this_thread(setup, app, handle).map(drop))?;
         Ok(running)
     }
 }
@@ -142,6 +139,7 @@ fn gateway(config: &Config, metrics: Metrics, shutdown: Shutdown, handle: Handle
         lines: Lines::new(by_core, config.forwarding.out_bytes_max),
         peers: Peers::default(),
         waiting: Vec::new(),
+        told_open: false,
         out: Vec::with_capacity(4 << 10),
         counts: Counts::default(),
         exporter: Exporter::new(metrics.clone()),

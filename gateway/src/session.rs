@@ -154,7 +154,7 @@ impl Gateway {
             })?;
             self.counts.cancels[order.core as usize] += 1;
             if order.order_id.is_blank() {
-                self.desk.orders.cancel_sent(request, order.account);
+                self.desk.orders.cancel_sent(request, order.account, order.core);
             }
             Ok(())
         });
@@ -386,9 +386,13 @@ impl Gateway {
         }
     }
 
-    /// Tells all clients that the state of the platform has changed.
+    /// Tells all clients the state of the platform, when it has changed.
     pub(crate) fn tell_platform_state(&mut self, cx: &mut Cx) {
         let state = self.platform_state();
+        let open = state.platform_state == PlatformState::OPEN;
+        if self.desk.closing || std::mem::replace(&mut self.told_open, open) == open {
+            return;
+        }
         for index in 0..self.peers.len() {
             if let Some((id, client)) = self.peers.client_at(index)
                 && client.session.is_active()

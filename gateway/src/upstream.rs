@@ -195,7 +195,6 @@ impl Gateway {
 
     #[cold]
     fn line_up(&mut self, cx: &mut Cx, core: Core) {
-        let before = self.platform_state();
         self.desk.up[core as usize] = true;
         if let Some(upstream) = self.lines.upstream(core) {
             upstream.last_error.clear();
@@ -203,9 +202,7 @@ impl Gateway {
         self.metrics.line_up.with_label_values(&[core.name()]).set(1);
         self.metrics.line_ups.with_label_values(&[core.name()]).inc();
         tracing::info!(core = core.name(), "line up");
-        if self.platform_state() != before {
-            self.tell_platform_state(cx);
-        }
+        self.tell_platform_state(cx);
     }
 
     /// From now on requests for this core are refused; the rest follows when its connection is closed.
@@ -225,9 +222,7 @@ impl Gateway {
             upstream.link.line.lost(now_ns);
             reason.clone_into(&mut upstream.last_error);
         }
-        if !self.desk.up.contains(&true) && !self.desk.closing {
-            self.tell_platform_state(cx);
-        }
+        self.tell_platform_state(cx);
         self.resume(cx);
     }
 

@@ -5,8 +5,8 @@ mod peers;
 use gateway::config::CoreName;
 use peers::{Client, Core, Gateway, HEARTBEAT_S, config, text};
 use std::io::{Read, Write};
-use wire::szse::code::{CashMargin, SessionStatus};
-use wire::szse::trading::{CancelReject, OrderCancelRequest, ReportBase};
+use wire::szse::code::{CashMargin, PlatformState, SessionStatus};
+use wire::szse::trading::{CancelReject, OrderCancelRequest, PlatformStateInfo, ReportBase};
 use wire::szse::{I32, I64, Logout};
 
 #[test]
@@ -32,6 +32,9 @@ fn orders_go_to_their_cores_and_reports_to_their_accounts() {
     assert_eq!(two.report(), (12, 1, "x".to_owned()));
     cash.accept(&received, 1, 1);
     assert_eq!(one.report(), (1, 1, "x".to_owned()));
+    // Each core refuses a ClOrdID that comes again; that it was given to an order at the other one, only we know.
+    one.order("x", CashMargin::MARGIN_OPEN);
+    assert_eq!(one.rejected(), "ClOrdID is that of another order");
     gateway.stop();
 }
 
@@ -73,6 +76,59 @@ fn cancels_follow_their_orders_and_are_given_the_order_id() {
     assert_eq!(other.rejected(), "unknown order");
     other.cancel("y", "x", "o2");
     assert_eq!(other.rejected(), "unknown order", "another's order");
+    gateway.stop();
+}
+
+#[test]
+fn what_a_core_says_of_an_order_id_concerns_its_own_order() {
+    let (cash, margin) = (Core::listen(&[1]), Core::listen(&[5]));
+    let gateway = Gateway::start(config(&[(CoreName::Cash, &cash, 0), (CoreName::Margin, &margin, 0)]));
+    let ((mut cash, _), (mut margin, _)) = (cash.accept(), margin.accept());
+    peers::eventually("both lines are up", || {
+        ["cash", "margin"].iter().all(|core| gateway.metrics.line_up.with_label_values(&[core]).get() == 1)
+    });
+    let (mut one, mut two) = (Client::log_on(gateway.address, 1), Client::log_on(gateway.address, 2));
+    one.synchronize(&[]);
+    two.synchronize(&[]);
+    // Both cores count their OrderIDs from the same number.
+    one.order("x", CashMargin::CASH);
+    let order = cash.order();
+    cash.accept(&order, 1, 1);
+    one.report();
+    two.order("y", CashMargin::MARGIN_OPEN);
+    let order = margin.order();
+    margin.accept(&order, 5, 1);
+    two.report();
+
+    two.cancel("z", "", "o1");
+    let cancel: OrderCancelRequest = margin.peer.expect();
+    assert_eq!(cancel.order_id, text("o1"));
+    margin.peer.send(&CancelReject {
+        base: ReportBase { partition_no: I32::new(5), report_index: I64::new(2), ..ReportBase::default() },
+        cl_ord_id: cancel.cl_ord_id,
+        order_id: cancel.order_id,
+        ..CancelReject::default()
+    });
+    assert_eq!(two.peer.expect::<CancelReject>().cl_ord_id, text("z"));
+    gateway.stop();
+}
+
+#[test]
+fn a_halt_is_told_once_however_often_the_core_is_dialled() {
+    let core = Core::listen(&[1]);
+    let gateway = Gateway::with_cash(&core);
+    let (line, _) = core.accept();
+    peers::eventually("the line is up", || gateway.metrics.line_up.with_label_values(&["cash"]).get() == 1);
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    drop((line, core));
+    let halt: PlatformStateInfo = client.peer.expect();
+    assert_eq!(halt.platform_state, PlatformState::HALT);
+    peers::eventually("dialled in vain", || {
+        gateway.metrics.line_ended.with_label_values(&["cash", "dial failed"]).get() >= 3
+    });
+    client.order("x", CashMargin::CASH);
+    assert_eq!(client.rejected(), "cash core not reachable", "nothing came between");
     gateway.stop();
 }
 

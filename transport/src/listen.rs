@@ -20,6 +20,20 @@ enum Bound {
 }
 
 impl Listener {
+    /// Whether nobody listens on an address yet. [`Listener::bind`] shares a port with whoever of the same user has
+    /// bound it for sharing too, so two servers by mistake on one port would each get a part of the connections: ask
+    /// before. Port 0 is always free.
+    ///
+    /// # Errors
+    /// What the system says, with the address: most often [`io::ErrorKind::AddrInUse`].
+    pub fn ensure_unused(address: SocketAddr) -> io::Result<()> {
+        if crate::simulated() || address.port() == 0 {
+            return Ok(());
+        }
+        SocketOptions::bind_alone(address)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    }
+
     /// Binds; port 0 takes a free one. Several listeners may be bound to one address, one for each thread: the
     /// kernel spreads connections over them.
     ///

@@ -61,6 +61,14 @@ impl SocketOptions {
         Ok(())
     }
 
+    /// Binds an address without sharing it, and lets it go again without ever having listened.
+    pub(crate) fn bind_alone(address: SocketAddr) -> io::Result<()> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Connections of an earlier server may still be closing; a socket that listens is refused all the same.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())
+    }
+
     /// A listening socket that shares its port with those of other threads (SO_REUSEPORT).
     pub(crate) fn listen(&self, address: SocketAddr) -> io::Result<std::net::TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

@@ -125,7 +125,7 @@ fn reports_go_into_the_log_in_the_lanes_that_clients_see() {
     assert_eq!(entry.tag, Tag { lane: 22, number: 1, key: 1 });
     let seen = frame::decode(entry.frame, 1000).unwrap().unwrap();
     assert_eq!(seen.view::<OrderReport>().unwrap().base, base(22, 1));
-    assert_eq!(bench.orders.by_order_id("1".parse().unwrap()).unwrap().core, Core::Margin);
+    assert_eq!(bench.orders.by_order_id("1".parse().unwrap(), |_| true).unwrap().core, Core::Margin);
     assert_eq!(bench.link.lanes().collect::<Vec<_>>(), [(21, 1), (22, 2)]);
 }
 
@@ -147,7 +147,7 @@ fn what_belongs_to_nobody_here_is_counted_and_passed_over() {
     bench.receive(&accepted(1, 1, "stranger")).unwrap();
     bench.receive(&accepted(1, 2, "A")).unwrap();
     assert_eq!((bench.counts.unowned, bench.reader.end()), ([0, 1], 1));
-    assert!(bench.orders.by_order_id("1".parse().unwrap()).is_none());
+    assert!(bench.orders.by_order_id("1".parse().unwrap(), |_| true).is_none());
 }
 
 #[test]
