@@ -102,6 +102,7 @@ impl Server {
         let (mut listeners, mut ports) = (Vec::new(), Vec::new());
         for (tag, (name, address, number)) in (0..).zip(trading.chain(market)) {
             let failed = |error| BindError::Listen { name: name.clone(), address, error };
+            Listener::ensure_unused(address).map_err(failed)?;
             let listener = Listener::bind(address, SocketOptions::default()).map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
             listeners.push(Port { listener, tag });

@@ -20,6 +20,8 @@ pub(crate) const BACKENDS_MAX: usize = 256;
 pub struct Config {
     /// Worker threads; 0 for one a core.
     pub workers: usize,
+    /// Whether another process may listen on the same ports.
+    pub share_port: bool,
     /// How long open connections may go on after the order to drain.
     pub drain_timeout_ms: u64,
     /// Bytes of one read at most.
@@ -157,6 +159,7 @@ impl Default for Config {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             workers: 0,
+            share_port: false,
             drain_timeout_ms: 30_000,
             read_bytes_max: 64 * 1024,
             admin: service::admin::Config { listen: local(7080), ..service::admin::Config::default() },

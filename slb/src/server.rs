@@ -68,6 +68,9 @@ impl Server {
         for listener in &config.listeners {
             let port = Arc::new(port(listener, &config, &pools, &metrics));
             let mut address = listener.listen;
+            if !config.share_port {
+                Listener::ensure_unused(address)?;
+            }
             for worker in &mut workers {
                 let bound = Listener::bind(address, config.socket)?;
                 // With port 0 the first takes a free one, and the others share it.

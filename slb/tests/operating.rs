@@ -141,3 +141,17 @@ fn the_program_serves_reloads_its_weights_and_drains() {
     assert!(program.wait().unwrap().success());
     std::fs::remove_file(path).unwrap();
 }
+
+#[test]
+fn a_port_that_another_balancer_has_is_refused_unless_it_is_to_be_shared() {
+    let a = Backend::start('a');
+    let mut config = config(Scheduler::Wrr, &[('a', a.address, 100)]);
+    config.share_port = true;
+    let first = harness::Balancer::start(config.clone());
+    config.listeners[0].listen = first.address;
+    drop(Server::bind(config.clone(), &Host::default()).unwrap());
+    config.share_port = false;
+    let error = Server::bind(config, &Host::default()).unwrap_err().to_string();
+    assert!(error.contains(&first.address.to_string()) && error.contains("in use"), "{error}");
+    assert_eq!(first.open().0, 'a', "the one that was there goes on");
+}
