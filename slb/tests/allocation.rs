@@ -43,7 +43,8 @@ fn passing_bytes_on_allocates_nothing() {
     let balancer = Balancer::start(config(Scheduler::Rr, &[('a', a.address, 1)]));
     let (_, mut stream) = balancer.open();
     assert_echoes(&mut stream); // Whatever is made on first use is made now.
-    let few = allocations(10, &mut stream);
     let many = allocations(1000, &mut stream);
-    assert!(few + many < 10, "{few} allocations in 10 round trips, {many} in 1000");
+    // The first health check and the threads of this test may allocate meanwhile, each some tens of times; what a
+    // round trip costs is there a thousand times.
+    assert!(many < 200, "{many} allocations in 1000 round trips");
 }
