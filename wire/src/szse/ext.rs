@@ -77,7 +77,7 @@ code! {
         LOST_UPSTREAM = 1,
         /// This session read too slowly.
         SLOW_READER = 2,
-        /// They were asked for and are no longer held.
+        /// They were asked for and are no longer held, or are from before this feed heard of the channel.
         NO_LONGER_HELD = 3,
     }
 }
