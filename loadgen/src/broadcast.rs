@@ -22,6 +22,7 @@ use crate::recorder::Collector;
 use crate::report::{Event, Percentiles, Report, ScheduleLag, Spread};
 use crate::schedule::Lag;
 use crate::source::{self, Sources};
+use crate::stalled;
 use crate::subscriber;
 use crate::wait::wait;
 
@@ -48,6 +49,8 @@ pub struct Cast {
     pub subscribers: usize,
     /// Threads that they are spread over.
     pub threads: usize,
+    /// How many more subscribe and read nothing.
+    pub stalled: usize,
     /// The channels that they want from number 1 on.
     pub channels: Vec<u16>,
 }
@@ -77,6 +80,8 @@ pub struct Stage {
     audience: Audience,
     collector: Collector,
     feed: Option<Feed>,
+    /// Their connections stand until the end, and nobody reads from them.
+    _stalled: Vec<std::net::TcpStream>,
 }
 
 impl Stage {
@@ -97,11 +102,14 @@ impl Stage {
         let wanted = sources.addresses.len() as u64;
         let at = format!("waiting for the feed to log on at {:?}", sources.addresses);
         wait(&clock, progress, &at, || sources.counters.sessions.load(Ordering::Relaxed), wanted, || 0)?;
+        let target_comp_id = Text::literal("feed");
+        let stalled = stalled::start(address, cast.stalled, target_comp_id)
+            .context("the subscribers that stop reading")?;
         let setup = subscriber::Setup {
             address,
             count: cast.subscribers,
             threads: cast.threads,
-            target_comp_id: Text::literal("feed"),
+            target_comp_id,
             channels: cast.channels.clone(),
             subscribe: true,
             clock,
@@ -110,7 +118,7 @@ impl Stage {
         let audience = Audience::start(&setup, || collector.recorder(0)).context("the subscribers")?;
         let at = format!("waiting for subscribers to log on at {address}");
         wait(&clock, progress, &at, || audience.ready(), audience.count(), || audience.closed())?;
-        Ok(Self { clock, sources, audience, collector, feed })
+        Ok(Self { clock, sources, audience, collector, feed, _stalled: stalled })
     }
 
     /// The run's clock.

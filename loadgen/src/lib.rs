@@ -29,6 +29,7 @@ pub mod report;
 pub mod schedule;
 mod sessions;
 pub mod source;
+pub mod stalled;
 pub mod subscriber;
 pub mod telemetry;
 pub mod ticks;

@@ -60,6 +60,9 @@ pub struct CastArgs {
     /// Threads that the subscribers are spread over
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
+    /// Subscribers besides these that stop reading: what they cost the others shows in the others' figures
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub stalled: usize,
     /// Kill the primary source when so much has been sent, in percent
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub kill_source_at: Option<u64>,
@@ -88,6 +91,7 @@ impl CastArgs {
             sources: self.sources,
             subscribers: self.subscribers,
             threads: self.threads.clamp(1, self.subscribers.max(1)),
+            stalled: self.stalled,
             channels,
         }
     }
