@@ -332,19 +332,19 @@ impl Report {
 
     fn latency_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let heads = ["p50", "p90", "p99", "p99.9", "max", "mean"];
-        write!(f, "  {:<22}", "latency")?;
-        heads.iter().try_for_each(|head| write!(f, "{head:>10}"))?;
-        writeln!(f, "{:>14}", "count")?;
-        let one = self.latencies_ns.is_empty().then_some(("from due time", &self.latency_ns));
+        write!(f, "  {:<15}", "latency")?;
+        heads.iter().try_for_each(|head| write!(f, "{head:>9}"))?;
+        writeln!(f, "{:>11}", "count")?;
+        let one = self.latencies_ns.is_empty().then_some(("since due", &self.latency_ns));
         for (name, latency) in
             one.into_iter().chain(self.latencies_ns.iter().map(|(name, latency)| (*name, latency)))
         {
             let Percentiles { p50, p90, p99, p999, max, mean, count: samples } = *latency;
-            write!(f, "    {name:<20}")?;
+            write!(f, "    {name:<13}")?;
             for value in [p50, p90, p99, p999, max, mean as u64] {
-                write!(f, "{:>10}", duration(value))?;
+                write!(f, "{:>9}", duration(value))?;
             }
-            writeln!(f, "{:>14}", count(samples))?;
+            writeln!(f, "{:>11}", count(samples))?;
         }
         Ok(())
     }

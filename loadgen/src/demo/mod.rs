@@ -42,6 +42,8 @@ const NS_PER_S: f64 = 1e9;
 const LEAD_NS: u64 = 200_000_000;
 /// How often the picture is drawn.
 const DRAW: Duration = Duration::from_millis(250);
+/// How often servers renew what they count: the last picture waits for it.
+const SERVERS_COUNT: Duration = Duration::from_millis(1_100);
 /// Rates are over the last so many pictures: servers renew what they count once a second.
 const RATE_PICTURES: usize = 8;
 /// Percentiles are renewed with every so many-th picture, so that they can be read.
@@ -205,6 +207,11 @@ impl Demo {
                 break;
             }
         }
+        if screen.is_terminal() {
+            std::thread::sleep(SERVERS_COUNT);
+            let now = self.figures(self.clock.now_ns(), &past[past.len() - 1], false);
+            screen.draw(&frame.lines(&now, &past[0], &self.events))?;
+        }
         Ok(())
     }
 
@@ -219,12 +226,12 @@ impl Demo {
         if at_ns == 0 && now_ns >= schedule.due_ns(schedule.count() / 2) {
             self.kill.at_ns = self.clock.now_ns();
             self.town.kill_primary()?;
-            self.tell("the primary source of market data is killed, at both cores".to_string(), screen)?;
+            self.tell("the primary source of market data is killed; the backup goes on".to_string(), screen)?;
         } else if at_ns > 0 && silences_ns.is_none() && now_ns > at_ns + AFTER_KILL_NS {
             let [after_ns, before_ns] = silences(&self.subscribers.gaps()?, at_ns);
             self.kill.silences_ns = Some([after_ns, before_ns]);
             let what = format!(
-                "the backup goes on: {} numbers lost; longest silence of a subscriber {}, before the kill {}",
+                "{} numbers lost, longest silence {} (before the kill {})",
                 self.town.numbers_lost(),
                 duration(after_ns),
                 duration(before_ns)
@@ -283,7 +290,7 @@ impl Demo {
         let quotes = self.subscribers.finish(&ends, &mut self.collector)?;
         let orders = self.floor.finish(schedule.count(), report)?;
         report.achieved_per_s = (orders.accepted + orders.rejected) as f64 / report.seconds;
-        report.latencies_ns.insert("quote *", Percentiles::from(&self.collector.series(0).total));
+        report.latencies_ns.insert("quote", Percentiles::from(&self.collector.series(0).total));
         let at_ns = self.kill.at_ns;
         let summary = Summary {
             published: ends.iter().map(|(_, last)| last).sum(),

@@ -51,8 +51,8 @@ impl Summary {
         let table = report.latencies().to_string();
         lines.extend(table.lines().map(|text| Line::new().add(Style::Plain, text)));
         let notes = [
-            "  Orders count from when each was due, fills from when the later of the two that meet was.",
-            "  * from the core's time stamp, which is cut to the millisecond: up to 1 ms too long.",
+            "  orders: from when each was due; fills: from when the later of the two was",
+            "  quotes: from the core's time stamp, cut to the millisecond: up to 1 ms too long",
         ];
         lines.extend(notes.map(|note| Line::new().add(Style::Dim, note)));
         lines.push(Line::new());
@@ -63,7 +63,7 @@ impl Summary {
     fn orders_line(&self, report: &Report) -> Line {
         let orders = &self.orders;
         let text = format!(
-            "{} sent at {}: {} accepted, {} refused, {} filled",
+            "{} sent at {}, {} accepted, {} refused, {} filled",
             count(orders.sent),
             rate(report.offered_per_s),
             count(orders.accepted),
@@ -75,8 +75,9 @@ impl Summary {
 
     fn quotes_line(&self) -> Line {
         let text = format!(
-            "{} published by the cores; to all subscribers {} expected, {} received",
+            "{} published x {} = {} expected, {} received",
             count(self.published),
+            count(self.quotes.connections.len() as u64),
             count(self.quotes.tally.expected),
             count(self.quotes.tally.received)
         );
@@ -86,18 +87,18 @@ impl Summary {
     fn kill_line(&self) -> Line {
         let [after_ns, before_ns] = self.silences_ns;
         let text = format!(
-            "at {:.1} s: {} numbers lost; longest silence of a subscriber {}, before the kill {}",
+            "{:.1} s: {} numbers lost, longest silence {} (before it {})",
             self.killed_s,
             count(self.quotes.tally.lost),
             duration(after_ns),
             duration(before_ns)
         );
-        row("primary killed", text)
+        row("primary kill", text)
     }
 }
 
 fn row(name: &str, text: String) -> Line {
-    Line::new().cell(Style::Bold, format!("  {name}"), 18).add(Style::Plain, text)
+    Line::new().cell(Style::Bold, format!("  {name}"), 16).add(Style::Plain, text)
 }
 
 fn verdict(report: &Report, orders: &Account) -> Line {

@@ -7,8 +7,11 @@ use crate::house::{BACKUP, Kind, PRIMARY};
 use crate::report::{Event, Percentiles};
 use crate::trading::floor::State;
 
-/// Width of the first column.
-const NAME: usize = 14;
+/// Widths of the columns: a picture fits 80 characters.
+const NAME: usize = 13;
+const WHO: usize = 16;
+const HOW_MANY: usize = 18;
+const PER_S: usize = 11;
 
 /// The figures of a moment.
 #[derive(Clone, Debug, Default)]
@@ -119,25 +122,23 @@ impl Frame {
 
     fn clients(&self, now: &Figures, before: &Figures, per_s: &impl Fn(f64, f64) -> String) -> [Line; 3] {
         let State { sent, accepted, rejected, filled, wrong, .. } = now.orders;
-        let open = sent.saturating_sub(accepted + rejected);
         let first = name("clients")
-            .cell(Style::Plain, format!("{} sessions", count(self.sessions)), 18)
-            .cell(Style::Plain, format!("{} orders", count(sent)), 18)
-            .cell(Style::Bold, per_s(sent as f64, before.orders.sent as f64), 12)
-            .add(Style::Plain, format!("open {open}  "))
+            .cell(Style::Plain, format!("{} sessions", count(self.sessions)), WHO)
+            .cell(Style::Plain, format!("{} orders", count(sent)), HOW_MANY)
+            .cell(Style::Bold, per_s(sent as f64, before.orders.sent as f64), PER_S)
             .add(zero(rejected + wrong), format!("refused {rejected}  twice {wrong}"));
-        let accepted = latencies("accepted", count(accepted), &now.latencies[0]);
-        let filled = latencies("filled", count(filled), &now.latencies[1]);
+        let accepted = latencies(&format!("accepted {}", count(accepted)), &now.latencies[0]);
+        let filled = latencies(&format!("filled {}", count(filled)), &now.latencies[1]);
         [first, accepted, filled]
     }
 
     fn subscribers(&self, now: &Figures, before: &Figures, per_s: &impl Fn(f64, f64) -> String) -> [Line; 2] {
         let first = name("subscribers")
-            .cell(Style::Plain, format!("{} connections", count(self.subscribers)), 18)
-            .cell(Style::Plain, format!("{} quotes", count(now.received)), 18)
-            .cell(Style::Bold, per_s(now.received as f64, before.received as f64), 12)
+            .cell(Style::Plain, format!("{} connections", count(self.subscribers)), WHO)
+            .cell(Style::Plain, format!("{} quotes", count(now.received)), HOW_MANY)
+            .cell(Style::Bold, per_s(now.received as f64, before.received as f64), PER_S)
             .add(zero(now.missing), format!("missing {}", count(now.missing)));
-        [first, latencies("quote *", String::new(), &now.latencies[2])]
+        [first, latencies("quote (ms stamp)", &now.latencies[2])]
     }
 }
 
@@ -145,12 +146,11 @@ fn name(name: &str) -> Line {
     Line::new().add(Style::Plain, "  ").cell(Style::Bold, name, NAME)
 }
 
-fn latencies(what: &str, count: String, latency: &Percentiles) -> Line {
+fn latencies(what: &str, latency: &Percentiles) -> Line {
     let part = |name, value| format!("{name} {:<9}", duration(value));
     Line::new()
         .cell(Style::Plain, "", NAME + 2)
-        .cell(Style::Dim, what, 18)
-        .cell(Style::Plain, count, 18)
+        .cell(Style::Dim, what, 20)
         .add(Style::Plain, part("p50", latency.p50) + &part("p99", latency.p99) + &part("max", latency.max))
 }
 
@@ -164,32 +164,32 @@ fn balancer(now: &Figures) -> Line {
 
 fn gateway_line(gateway: &GatewayFigures, per_s: String) -> Line {
     let line = name(&format!("gateway {}", gateway.name))
-        .cell(Style::Plain, format!("{:.0} sessions", gateway.sessions), 18)
-        .cell(Style::Plain, format!("{} orders", count(gateway.orders as u64)), 18)
-        .cell(Style::Bold, per_s, 12);
+        .cell(Style::Plain, format!("{:.0} sessions", gateway.sessions), WHO)
+        .cell(Style::Plain, format!("{} orders", count(gateway.orders as u64)), HOW_MANY)
+        .cell(Style::Bold, per_s, PER_S);
     let lines = Kind::ALL.into_iter().zip(gateway.lines);
-    lines.fold(line, |line, (kind, up)| state(line, up).add(Style::Plain, format!("{} line   ", kind.name())))
+    lines.fold(line, |line, (kind, up)| state(line, up).add(Style::Plain, format!("{}  ", kind.name())))
 }
 
 fn core_line((kind, orders, trades): &(Kind, f64, f64), orders_per_s: &str, trades_per_s: &str) -> Line {
     name(&format!("{} core", kind.name()))
-        .cell(Style::Plain, "", 18)
-        .cell(Style::Plain, format!("{} orders", count(*orders as u64)), 18)
-        .cell(Style::Bold, orders_per_s, 12)
+        .cell(Style::Plain, "", WHO)
+        .cell(Style::Plain, format!("{} orders", count(*orders as u64)), HOW_MANY)
+        .cell(Style::Bold, orders_per_s, PER_S)
         .add(Style::Plain, format!("{} trades, {trades_per_s}", count(*trades as u64)))
 }
 
 fn feed(now: &Figures) -> Line {
     let source = |line: Line, (port, (up, won)): (&str, &(bool, f64))| {
-        state(line, *up).add(Style::Plain, format!("{port}, {} first   ", count(*won as u64)))
+        state(line, *up).add(Style::Plain, format!("{port} {} first   ", count(*won as u64)))
     };
     let line = [PRIMARY, BACKUP].into_iter().zip(&now.sources).fold(name("feed"), source);
-    line.add(Style::Plain, format!("holes {:.0}   ", now.holes))
+    line.add(Style::Plain, format!("holes {:.0}  ", now.holes))
         .add(zero(now.numbers_lost as u64), format!("lost {:.0}", now.numbers_lost))
 }
 
 fn state(line: Line, up: bool) -> Line {
-    if up { line.add(Style::Good, "● ") } else { line.add(Style::Bad, "○ down ") }
+    if up { line.add(Style::Good, "● ") } else { line.add(Style::Bad, "○ ") }
 }
 
 fn zero(value: u64) -> Style {
