@@ -220,7 +220,7 @@ impl Account {
             ("orders_accepted", self.accepted),
             ("orders_filled", self.filled),
             ("orders_unsent", self.unsent),
-            ("reports_of_earlier_runs", self.foreign),
+            ("earlier_runs_reports", self.foreign),
             ("refusal_kinds", self.refusals.len() as u64),
         ]
         .map(|(name, value)| (name, value as f64))
