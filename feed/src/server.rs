@@ -50,6 +50,7 @@ impl Server {
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
         let metrics = Metrics::register(&host.registry)?;
+        Listener::ensure_unused(config.listen.address)?;
         let first = Listener::bind(config.listen.address, config.listen.socket)?;
         let address = first.local_addr()?;
         let mut listeners = vec![first];

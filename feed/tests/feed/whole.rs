@@ -94,3 +94,12 @@ fn a_feed_can_be_the_source_of_a_feed() {
     assert_eq!(reader.see(), Seen::Gap(1, 4, 5, wire::szse::ext::GapReason::LOST_UPSTREAM));
     reader.expect_ticks(1, 6..=6);
 }
+
+#[test]
+fn a_port_that_another_feed_listens_on_is_an_error() {
+    let feed = Feed::start(|_| {});
+    let mut config = feed::Config::default();
+    config.listen.address = feed.address;
+    let refused = feed::Server::bind(config, &service::Host::default()).err().expect("the port is taken");
+    assert!(refused.to_string().contains(&feed.address.to_string()), "{refused}");
+}
