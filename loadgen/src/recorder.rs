@@ -25,7 +25,7 @@ pub fn histogram() -> Histogram<u64> {
 /// What one thread did since its last hand-over.
 #[derive(Debug)]
 pub struct Interval {
-    /// Which of the recorder's series this is, as given to [`Recorder::new`].
+    /// Which of the recorder's series this is, as given to [`Collector::recorder`].
     pub series: usize,
     /// Latencies, nanoseconds.
     pub latency_ns: Histogram<u64>,

@@ -1,6 +1,6 @@
 //! SM2 (GB/T 32918-2017): signatures, key agreement by ECDH as TLS uses it, and public-key encryption, on curveSM2.
 //!
-//! The arithmetic is our own ([`field`]: Montgomery form with a reduction of shifts; [`multiply`]: a table of the base
+//! The arithmetic is our own (`field`: Montgomery form with a reduction of shifts; `multiply`: a table of the base
 //! point). Everything that touches a secret is constant time; verifying is not, as it touches none.
 
 mod encrypt;
