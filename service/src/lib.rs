@@ -8,7 +8,7 @@
 //! Every server of this workspace has the same outside, so that a main, a test and the demo drive
 //! them all alike:
 //!
-//! ```ignore
+//! ```text
 //! // lib.rs
 //! pub struct Config { pub admin: service::admin::Config, … }  // impl service::config::Config
 //! service::metrics! { pub struct Metrics { … } }              // every counter, with its meaning
@@ -23,7 +23,7 @@
 //!     pub fn start(self) -> std::io::Result<service::Running>;
 //! }
 //! ```
-//! ```ignore
+//! ```text
 //! // main.rs: the lifecycle
 //! fn main() -> anyhow::Result<()> {
 //!     let args = Args::parse();                               // #[command(flatten)] service: cli::ServiceArgs

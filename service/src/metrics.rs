@@ -28,7 +28,7 @@ use prometheus::{
     TextEncoder,
 };
 
-/// Declares a struct of metrics and its `register`; see the [module](crate::metrics).
+/// Declares a struct of metrics and its `register`; see the [module](mod@crate::metrics).
 #[macro_export]
 macro_rules! metrics {
     (
