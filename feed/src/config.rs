@@ -3,7 +3,7 @@
 use crate::arbiter::{self, From, Mode, SOURCES_MAX, Standby};
 use crate::{snapshots, subscription};
 use serde::{Deserialize, Deserializer, de};
-use service::config::Invalid;
+use service::config::{Invalid, addresses_differ};
 use std::fmt;
 use std::net::SocketAddr;
 use transport::SocketOptions;
@@ -230,6 +230,9 @@ pub enum WithoutRequest {
     All,
 }
 
+/// What is said of a password that fits no logon.
+const PASSWORD_EXPECTED: &str = "a password has at most 16 bytes of printable ASCII";
+
 /// A password that does not print.
 #[derive(Clone, Default, PartialEq)]
 pub struct Secret(Password);
@@ -254,7 +257,7 @@ impl fmt::Debug for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Password::new(text.as_bytes()).map(Self).map_err(de::Error::custom)
+        Password::new(text.as_bytes()).map(Self).map_err(|_| de::Error::custom(PASSWORD_EXPECTED))
     }
 }
 
@@ -268,7 +271,7 @@ const fn feed_comp_id() -> Text<20> {
 }
 
 const fn upstream_comp_id() -> Text<20> {
-    Text::literal("exchange")
+    Text::literal("MATCHER")
 }
 
 const fn heartbeat_s() -> u16 {
@@ -315,11 +318,11 @@ impl Default for Config {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             listen: Listen::default(),
-            sources: vec![Source::new("primary", local(9101)), Source::new("backup", local(9102))],
+            sources: vec![Source::new("primary", local(7201)), Source::new("backup", local(7202))],
             arbitration: Arbitration::default(),
             log: Log::default(),
             subscribers: Subscribers::default(),
-            admin: service::admin::Config { listen: local(9190), ..service::admin::Config::default() },
+            admin: service::admin::Config { listen: local(7290), ..service::admin::Config::default() },
             drain_timeout_ms: 10_000,
         }
     }
@@ -328,7 +331,7 @@ impl Default for Config {
 impl Default for Listen {
     fn default() -> Self {
         Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 9100)),
+            address: SocketAddr::from(([127, 0, 0, 1], 7200)),
             shards: 1,
             cores: Vec::new(),
             busy_poll: false,
@@ -446,7 +449,9 @@ impl Config {
                 return Err(Invalid::new(key("backoff_min_ms"), "expected 1 to backoff_max_ms"));
             }
         }
-        Ok(())
+        addresses_differ(self.sources.iter().enumerate().map(|(index, source)| {
+            (format!("sources[{index}].address"), source.name.as_str(), source.address)
+        }))
     }
 
     pub(crate) fn upstream_session(&self) -> session::Limits {
@@ -554,6 +559,10 @@ mod tests {
         assert!(error("sources = []").starts_with("feed.toml:1:11: `sources`"));
         let twice = "[[sources]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n".repeat(2);
         assert!(error(&twice).starts_with("feed.toml:5:8: `sources[1].name`"), "{}", error(&twice));
+        let alike = twice.replacen("\"a\"", "\"b\"", 1);
+        let expected =
+            "feed.toml:6:11: `sources[1].address`: \"b\" and \"a\" have the same address 127.0.0.1:1";
+        assert!(error(&alike).starts_with(expected), "{}", error(&alike));
         assert!(error("[arbitration]\nmode = \"both\"").starts_with("feed.toml:2:8: unknown variant"));
         assert!(error("[arbitration]\nretry_ms = 0").contains("retry_ms must not be 0"));
         assert!(error("[log]\nwindow_bytes = 4096").starts_with("feed.toml:2:16: `log.window_bytes`"));
@@ -569,5 +578,7 @@ mod tests {
         assert!(!format!("{config:?}").contains("hush"));
         assert!(config.subscribers.accounts[0].password.is(&Password::new(b"hush").unwrap()));
         assert!(Config::default().validate().is_ok());
+        let long = error(&text.replace("hush", "hush, hush and hush"));
+        assert!(long.contains("at most 16 bytes") && long.contains("password = (not shown)"), "{long}");
     }
 }

@@ -162,6 +162,9 @@ pub struct Log {
     pub segment_bytes: usize,
 }
 
+/// What is said of a password that fits no logon.
+const PASSWORD_EXPECTED: &str = "a password has at most 16 bytes of printable ASCII";
+
 /// A password that does not print.
 #[derive(Clone, Default, PartialEq)]
 pub struct Secret(Password);
@@ -181,7 +184,7 @@ impl fmt::Debug for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Password::new(text.as_bytes()).map(Self).map_err(de::Error::custom)
+        Password::new(text.as_bytes()).map(Self).map_err(|_| de::Error::custom(PASSWORD_EXPECTED))
     }
 }
 
@@ -300,7 +303,7 @@ impl Default for Config {
             forwarding: Forwarding::default(),
             log: Log::default(),
             admin: service::admin::Config {
-                listen: SocketAddr::from(([127, 0, 0, 1], 7090)),
+                listen: SocketAddr::from(([127, 0, 0, 1], 7091)),
                 ..service::admin::Config::default()
             },
             drain_timeout_ms: 5_000,
@@ -380,6 +383,9 @@ impl service::config::Config for Config {
         if self.forwarding.out_bytes_max < 4 * READ_BYTES {
             return Err(Invalid::new("forwarding.out_bytes_max", "expected at least 262144"));
         }
+        if self.forwarding.stall_timeout_ms == 0 {
+            return Err(Invalid::new("forwarding.stall_timeout_ms", "expected more than 0"));
+        }
         if self.forwarding.orders_max == 0 || self.forwarding.orders_max > 1 << 28 {
             return Err(Invalid::new("forwarding.orders_max", "expected 1 to 268435456"));
         }
@@ -421,7 +427,11 @@ impl Config {
         for (index, core) in self.cores.iter().enumerate() {
             let invalid = |name, problem: &str| Err(Invalid::new(format!("cores[{index}].{name}"), problem));
             if self.cores[..index].iter().any(|other| other.core == core.core) {
-                return invalid("core", "expected one of each at most");
+                let name = route::Core::from(core.core).name();
+                return invalid(
+                    "core",
+                    &format!("there is a {name} core already, expected one of each at most"),
+                );
             }
             if let Err((name, problem)) = core.validate() {
                 return invalid(name, problem);
@@ -479,12 +489,13 @@ mod tests {
         assert!(error(&client.replace("[\"1\"]", "[]")).contains("`clients[0].accounts`: expected 1 to 256"));
         let core =
             "[[cores]]\ncore = \"cash\"\naddress = \"127.0.0.1:1\"\npartition_first = 1\npartitions = 2\n";
-        assert!(error(&core.repeat(2)).contains("`cores[1].core`"));
+        assert!(error(&core.repeat(2)).contains("`cores[1].core`: there is a cash core already"));
         let other = core.replace("cash", "margin");
         assert!(error(&format!("{core}{other}")).contains("that no other core's partitions have"));
         assert!(parse::<Config>(&format!("{core}{other}partition_offset = 10\n"), "x").is_ok());
         assert!(error(&core.replace("partitions = 2", "partitions = 0")).contains("expected 1 to 256"));
         assert!(error("[log]\nwindow_bytes = 4096").starts_with("gateway.toml:2:16: `log.window_bytes`"));
+        assert!(error("[forwarding]\nstall_timeout_ms = 0").contains("`forwarding.stall_timeout_ms`"));
         assert!(error("[forwarding]\norder_max = 1").starts_with("gateway.toml:2:1: unknown field"));
     }
 
@@ -492,5 +503,7 @@ mod tests {
     fn a_password_does_not_print() {
         let text = "[[clients]]\ncomp_id = \"a\"\npassword = \"hush\"\naccounts = [\"1\"]\n";
         assert!(!format!("{:?}", parse::<Config>(text, "gateway.toml").unwrap()).contains("hush"));
+        let long = error(&text.replace("hush", "hush, hush and hush"));
+        assert!(long.contains("at most 16 bytes") && long.contains("password = (not shown)"), "{long}");
     }
 }

@@ -33,14 +33,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli.command) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("loadgen: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    service::process::exit_code(run(&Cli::parse().command), 2)
 }
 
 fn run(command: &Command) -> anyhow::Result<ExitCode> {

@@ -48,7 +48,7 @@ pub struct CastArgs {
         long,
         value_name = "ADDRESS",
         value_delimiter = ',',
-        default_value = "127.0.0.1:9101,127.0.0.1:9102"
+        default_value = "127.0.0.1:7201,127.0.0.1:7202"
     )]
     pub listen: Vec<SocketAddr>,
     /// Sources: 1, or 2 for a primary and a backup

@@ -21,7 +21,7 @@ const LOG: LogId = LogId(0);
 /// What the sources hold for a feed that is behind or asks again.
 const WINDOW_BYTES: usize = 256 << 20;
 /// CompID of the sources: what a feed calls its upstream by default.
-pub const COMP_ID: &str = "exchange";
+pub const COMP_ID: &str = "MATCHER";
 
 /// What others see of the sources while they run.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use crate::publisher::ResendLimits;
 use crate::session::{Admission, Client};
 use crate::trading::Platform;
 use serde::Deserialize;
-use service::config::Invalid;
+use service::config::{Invalid, addresses_differ};
 use std::net::SocketAddr;
 use std::str::FromStr;
 use wire::szse::code::{PlatformId, VERSION_MARKET_DATA, VERSION_TRADING};
@@ -315,7 +315,17 @@ impl Config {
         if self.trading.is_empty() || self.trading.len() > PORTS_MAX || self.market_data.len() > PORTS_MAX {
             return Err(Invalid::new("trading", format!("expected 1 to {PORTS_MAX} ports of each kind")));
         }
-        Ok(())
+        let trading = self
+            .trading
+            .iter()
+            .enumerate()
+            .map(|(at, port)| (format!("trading[{at}].listen"), port.name.as_str(), port.listen));
+        let market = self
+            .market_data
+            .iter()
+            .enumerate()
+            .map(|(at, port)| (format!("market_data[{at}].listen"), port.name.as_str(), port.listen));
+        addresses_differ(trading.chain(market))
     }
 
     fn check_partitions(&self) -> Result<(), Invalid> {
@@ -362,6 +372,11 @@ impl Config {
             let key = |field: &str| format!("security_ranges[{at}].{field}");
             let prev_close = parse::<Price>(&range.prev_close, || key("prev_close"))?;
             let first = parse::<SecurityId>(&range.first, || key("first"))?;
+            let digits = range.first.len() == 6 && range.first.bytes().all(|byte| byte.is_ascii_digit());
+            if !digits {
+                let problem = format!("expected six digits, such as \"000001\", not \"{}\"", range.first);
+                return Err(Invalid::new(key("first"), problem));
+            }
             let ids = id_range(first, range.count)
                 .map_err(|error| Invalid::new(key("count"), error.to_string()))?;
             list.extend(ids.map(|id| Listing::main_board(id, prev_close, range.band_percent)));
@@ -404,8 +419,9 @@ impl Config {
         }
         let mut clients = Vec::new();
         for (at, client) in session.clients.iter().enumerate() {
-            let password = Password::new(client.password.as_bytes()).map_err(|error| {
-                Invalid::new(format!("session.clients[{at}].password"), error.to_string())
+            let password = Password::new(client.password.as_bytes()).map_err(|_| {
+                let expected = "a password has at most 16 bytes of printable ASCII";
+                Invalid::new(format!("session.clients[{at}].password"), expected)
             })?;
             let comp_id = parse(&client.comp_id, || format!("session.clients[{at}].comp_id"))?;
             clients.push(Client { comp_id, password });
@@ -522,6 +538,18 @@ mod tests {
             (
                 "[[securities]]\nid = \"300750\"\nprev_close = \"ten\"\n".to_owned(),
                 "`securities[0].prev_close`",
+            ),
+            (
+                "[[security_ranges]]\nfirst = \"00001\"\ncount = 1\nprev_close = \"10.00\"\n".to_owned(),
+                "matcher.toml:2:9: `security_ranges[0].first`: expected six digits",
+            ),
+            (
+                "[[security_ranges]]\nfirst = \"999999\"\ncount = 2\nprev_close = \"10.00\"\n".to_owned(),
+                "matcher.toml:3:9: `security_ranges[0].count`",
+            ),
+            (
+                port("a", 1, true).replace(":0", ":7201"),
+                "`market_data[0].listen`: \"a\" and \"primary\" have the same address 127.0.0.1:7201",
             ),
             ("[core]\nchannels = 0\n".to_owned(), "`core.channels`"),
             ("[core]\ncore_no = 10000\n".to_owned(), "`core.core_no`"),

@@ -3,6 +3,7 @@
 use clap::Parser;
 use matcher_stub::{Config, Server};
 use service::admin::Admin;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Plays exchange and central-trading core.
@@ -16,9 +17,13 @@ struct Args {
     service: service::cli::ServiceArgs,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    service::process::exit_code(run(), 1)
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    let Some(config) = args.service.config::<Config>()? else { return Ok(()) };
+    let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
     service::telemetry::init(args.service.log_format)?;
     service::process::raise_file_limit();
     let host = service::Host::for_process()?;
@@ -29,5 +34,5 @@ fn main() -> anyhow::Result<()> {
     let running = server.start()?;
     service::signals::install(&host.shutdown, || tracing::info!("nothing to reload"))?;
     running.wait(drain_timeout)?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -203,8 +203,24 @@ async fn guard(State(timeout): State<Duration>, request: Request, next: Next) ->
         return (StatusCode::FORBIDDEN, "not from a web page\n").into_response();
     }
     match tokio::time::timeout(timeout, next.run(request)).await {
-        Ok(response) => response,
+        Ok(response) => end_line(response).await,
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "took too long\n").into_response(),
+    }
+}
+
+/// JSON ends with a newline, so that a terminal's prompt does not stand behind it.
+async fn end_line(response: Response) -> Response {
+    let json = header::HeaderValue::from_static("application/json");
+    if response.headers().get(header::CONTENT_TYPE) != Some(&json) {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => {
+            head.headers.remove(header::CONTENT_LENGTH);
+            Response::from_parts(head, [&bytes[..], b"\n"].concat().into())
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
 

@@ -5,12 +5,13 @@
 //! what `--print-config` prints. [`check_default`] keeps the two from drifting apart.
 
 use std::fmt;
-use std::ops::Range;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
-use toml::de::{DeTable, DeValue};
+
+mod place;
 
 /// The configuration of a server.
 pub trait Config: DeserializeOwned + Default {
@@ -55,13 +56,34 @@ pub fn load<T: Config>(path: &Path) -> anyhow::Result<T> {
 /// # Errors
 /// As [`load`].
 pub fn parse<T: Config>(text: &str, name: &str) -> Result<T, ConfigError> {
-    let config: T = toml::from_str(text)
-        .map_err(|error| ConfigError::new(name, text, error.span(), error.message().to_owned()))?;
+    let config: T = toml::from_str(text).map_err(|error| {
+        let message = place::explain(text, error.span(), error.message());
+        ConfigError::new(name, text, error.span(), message)
+    })?;
     config.validate().map_err(|invalid| {
         let message = format!("`{}`: {}", invalid.key, invalid.problem);
-        ConfigError::new(name, text, locate(text, &invalid.key), message)
+        ConfigError::new(name, text, place::locate(text, &invalid.key), message)
     })?;
     Ok(config)
+}
+
+/// Checks that no two of these have one address: each with the key of its address and its name. Port 0, which takes a
+/// free port, is in nobody's way.
+///
+/// # Errors
+/// The second of two with the same address; both are named.
+pub fn addresses_differ<'a>(
+    all: impl IntoIterator<Item = (String, &'a str, SocketAddr)>,
+) -> Result<(), Invalid> {
+    let mut seen: Vec<(&str, SocketAddr)> = Vec::new();
+    for (key, name, address) in all {
+        if let Some((first, _)) = seen.iter().find(|(_, taken)| *taken == address && address.port() != 0) {
+            let problem = format!("\"{first}\" and \"{name}\" have the same address {address}");
+            return Err(Invalid::new(key, problem));
+        }
+        seen.push((name, address));
+    }
+    Ok(())
 }
 
 /// Checks that [`Config::DEFAULT_TOML`] says just what [`Default`] does. For each server's tests.
@@ -83,20 +105,14 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(name: &str, text: &str, span: Option<Range<usize>>, message: String) -> Self {
-        let Some(span) = span else {
-            return Self { place: name.to_owned(), message, excerpt: String::new() };
-        };
-        let start = if text.is_char_boundary(span.start) { span.start } else { 0 };
-        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let number = text[..line_start].matches('\n').count() + 1;
-        let line = text[line_start..].lines().next().unwrap_or_default();
-        let column = text[line_start..start].chars().count();
-        let marked = text.get(start..span.end).and_then(|marked| marked.lines().next());
-        let shown = marked.map_or(1, |marked| marked.chars().count()).max(1);
-        let gutter = number.to_string().len();
-        let excerpt = format!("\n {number} | {line}\n {:gutter$} | {:column$}{}", "", "", "^".repeat(shown));
-        Self { place: format!("{name}:{number}:{}", column + 1), message, excerpt }
+    fn new(name: &str, text: &str, span: Option<std::ops::Range<usize>>, message: String) -> Self {
+        match span {
+            Some(span) => {
+                let (line, column, excerpt) = place::excerpt(text, &span);
+                Self { place: format!("{name}:{line}:{column}"), message, excerpt }
+            }
+            None => Self { place: name.to_owned(), message, excerpt: String::new() },
+        }
     }
 }
 
@@ -107,31 +123,6 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
-
-/// Where the value of `key` stands in `text`; the nearest enclosing table when the key itself is
-/// left to its default.
-fn locate(text: &str, key: &str) -> Option<Range<usize>> {
-    let root = DeTable::parse(text).ok()?;
-    let mut found = None;
-    let mut table = Some(root.get_ref());
-    for part in key.split('.') {
-        let (name, index) = match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
-            Some((name, index)) => (name, index.parse::<usize>().ok()),
-            None => (part, None),
-        };
-        let Some(mut value) = table.take().and_then(|table| table.get(name)) else { break };
-        if let (DeValue::Array(items), Some(index)) = (value.get_ref(), index) {
-            let Some(item) = items.get(index) else { break };
-            value = item;
-        }
-        found = Some(value.span());
-        table = match value.get_ref() {
-            DeValue::Table(inner) => Some(inner),
-            _ => None,
-        };
-    }
-    found
-}
 
 #[cfg(test)]
 mod tests {
@@ -201,6 +192,19 @@ mod tests {
     fn excerpts_survive_wide_characters_and_the_end_of_the_text() {
         assert!(error("# 通道\n通道 = 1").starts_with("sample.toml:2:1:"));
         assert!(error("timeout_ms =").starts_with("sample.toml:1:"));
+    }
+
+    #[test]
+    fn two_at_one_address_are_both_named() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let check = |ports: [u16; 3]| {
+            let names = ["a", "b", "c"].into_iter().zip(ports);
+            addresses_differ(names.map(|(name, port)| (format!("{name}.listen"), name, at(port))))
+        };
+        assert_eq!(check([1, 2, 3]), Ok(()));
+        assert_eq!(check([0, 1, 0]), Ok(()));
+        let problem = "\"a\" and \"c\" have the same address 127.0.0.1:1";
+        assert_eq!(check([1, 2, 1]), Err(Invalid::new("c.listen", problem)));
     }
 
     #[test]

@@ -25,9 +25,13 @@
 //! ```
 //! ```text
 //! // main.rs: the lifecycle
-//! fn main() -> anyhow::Result<()> {
+//! fn main() -> ExitCode {
+//!     service::process::exit_code(run(), 1)
+//! }
+//!
+//! fn run() -> anyhow::Result<ExitCode> {
 //!     let args = Args::parse();                               // #[command(flatten)] service: cli::ServiceArgs
-//!     let Some(config) = args.service.config::<Config>()? else { return Ok(()) };
+//!     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
 //!     service::telemetry::init(args.service.log_format)?;
 //!     service::process::raise_file_limit();
 //!     let host = service::Host::for_process()?;
@@ -38,7 +42,7 @@
 //!     service::signals::install(&host.shutdown, || tracing::info!("nothing to reload"))?;
 //!     let running = server.start()?;
 //!     running.wait(drain_timeout)?;                           // until SIGTERM, then drains
-//!     Ok(())
+//!     Ok(ExitCode::SUCCESS)
 //! }
 //! ```
 //! A thread of the server looks at [`shutdown::Shutdown::phase`] once a turn (or awaits

@@ -1,4 +1,6 @@
-//! Limits of the process.
+//! The process: its limits, and how it ends.
+
+use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -17,6 +19,17 @@ pub fn raise_file_limit() -> Option<u64> {
             limit.current
         }
     }
+}
+
+/// What a main returns: its own exit code or, when it could not go on, `failed`, with the reason in one piece on standard
+/// error. (An error that a main returns is printed with a backtrace where RUST_BACKTRACE asks for one, which says nothing
+/// to who has to mend a configuration.)
+#[allow(clippy::print_stderr)] // For a person at a terminal, where there may be no log yet.
+pub fn exit_code(outcome: anyhow::Result<ExitCode>, failed: u8) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(failed)
+    })
 }
 
 #[cfg(test)]

@@ -134,6 +134,7 @@ impl Running {
                 Err(_) => return Err(EndError::Panicked(name)),
             }
         }
+        tracing::info!("stopped");
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use serde::Deserialize;
-use service::config::Invalid;
+use service::config::{Invalid, addresses_differ};
 use transport::SocketOptions;
 
 use crate::schedule::Scheduler;
@@ -162,7 +162,7 @@ impl Default for Config {
             share_port: false,
             drain_timeout_ms: 30_000,
             read_bytes_max: 64 * 1024,
-            admin: service::admin::Config { listen: local(7080), ..service::admin::Config::default() },
+            admin: service::admin::Config { listen: local(7090), ..service::admin::Config::default() },
             socket: SocketOptions::default(),
             listeners: vec![ListenerConfig::new("orders", local(7000), "gateways")],
             pools: vec![PoolConfig {
@@ -193,7 +193,9 @@ impl service::config::Config for Config {
         for (at, listener) in self.listeners.iter().enumerate() {
             self.validate_listener(&format!("listeners[{at}]"), listener)?;
         }
-        Ok(())
+        addresses_differ(self.listeners.iter().enumerate().map(|(at, listener)| {
+            (format!("listeners[{at}].listen"), listener.name.as_str(), listener.listen)
+        }))
     }
 }
 
@@ -270,6 +272,11 @@ mod tests {
         assert!(error(&lost).contains("expected one of the pools: gateways"));
         let twice = include_str!("default.toml").replace("name = \"b\"", "name = \"a\"");
         assert!(error(&twice).contains("the name \"a\" is there twice"));
+        let listener = "[[listeners]]\nname = \"quotes\"\nlisten = \"127.0.0.1:7000\"\npool = \"gateways\"\n";
+        let taken = error(&format!("{}{listener}", include_str!("default.toml")));
+        let expected =
+            "`listeners[1].listen`: \"orders\" and \"quotes\" have the same address 127.0.0.1:7000";
+        assert!(taken.contains(expected), "{taken}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The balancer as a program; all it does is in the library.
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
@@ -20,9 +21,13 @@ struct Args {
     service: service::cli::ServiceArgs,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    service::process::exit_code(run(), 1)
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    let Some(config) = args.service.config::<Config>()? else { return Ok(()) };
+    let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
     service::telemetry::init(args.service.log_format)?;
     service::process::raise_file_limit();
     let host = service::Host::for_process()?;
@@ -34,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     service::signals::install(&host.shutdown, move || reload(&control, args.service.config.as_deref()))?;
     let running = server.start()?;
     running.wait(drain_timeout)?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Takes over from the file what can change without dropping a connection.

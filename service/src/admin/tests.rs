@@ -66,6 +66,15 @@ fn a_server_adds_routes_which_web_pages_cannot_post_to() {
 }
 
 #[test]
+fn json_ends_with_a_newline() {
+    let routes = Router::new().route("/numbers", get(|| async { axum::Json([1, 2]) }));
+    let admin = serve_plainly(&Config::default(), routes);
+    let answer = request(admin.address(), "GET /numbers", "");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n[1,2]\n"), "{answer}");
+    assert!(answer.contains("content-length: 6\r\n"), "{answer}");
+}
+
+#[test]
 fn a_request_that_takes_too_long_is_given_up() {
     let config = Config { request_timeout_ms: 10, ..Config::default() };
     let admin = serve_plainly(&config, Router::new().route("/stuck", get(std::future::pending::<()>)));

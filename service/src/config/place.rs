@@ -1,0 +1,149 @@
+//! Where in a file something is wrong, and what is said of it: for people who did not write the program.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+/// A line that has this in it may hold a password: none of its values is shown.
+const SECRET: &str = "pass";
+
+/// Line and column of `span`, counted from 1, and its line with a mark under it. Passwords are left out.
+pub(super) fn excerpt(text: &str, span: &Range<usize>) -> (usize, usize, String) {
+    let (start, line) = line_at(text, span.start);
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let number = text[..line_start].matches('\n').count() + 1;
+    let column = text[line_start..start].chars().count();
+    let excerpt = if let Some(shown) = without_secret(line) {
+        format!("\n {number} | {shown}")
+    } else {
+        let marked = text.get(start..span.end).and_then(|marked| marked.lines().next());
+        let marks = marked.map_or(1, |marked| marked.chars().count()).max(1);
+        let gutter = number.to_string().len();
+        format!("\n {number} | {line}\n {:gutter$} | {:column$}{}", "", "", "^".repeat(marks))
+    };
+    (number, column + 1, excerpt)
+}
+
+/// The line at `at`, and `at` itself or, where that is within a character, the text's beginning.
+fn line_at(text: &str, at: usize) -> (usize, &str) {
+    let start = if text.is_char_boundary(at) { at } else { 0 };
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    (start, text[line_start..].lines().next().unwrap_or_default())
+}
+
+/// What may be shown of a line that may hold a password.
+fn without_secret(line: &str) -> Option<String> {
+    let key = line.to_ascii_lowercase().find(SECRET)?;
+    let end = line[key..].find('=').map_or(line.len(), |equals| key + equals + 1);
+    Some(format!("{} (not shown)", &line[..end]))
+}
+
+/// What the parser says, in words that say what to write instead.
+pub(super) fn explain(text: &str, span: Option<Range<usize>>, message: &str) -> String {
+    let (line, value) = match &span {
+        Some(span) => (line_at(text, span.start).1, text.get(span.clone()).unwrap_or_default()),
+        None => ("", ""),
+    };
+    let secret = without_secret(line).is_some();
+    let table = line.trim().strip_prefix('[').and_then(|line| line.split(']').next());
+    match (message, message.split_once(", expected ")) {
+        ("invalid type: map, expected a sequence", _) if table.is_some_and(|name| !name.starts_with('[')) => {
+            let name = table.unwrap_or_default();
+            format!("there may be several of these: write [[{name}]] for each, not [{name}]")
+        }
+        ("invalid socket address syntax", _) => {
+            "expected IP:PORT, such as \"127.0.0.1:7000\", with a port of at most 65535".to_owned()
+        }
+        (_, Some((_, "a string"))) if secret => "expected text in quotes".to_owned(),
+        (_, Some((_, "a string"))) if !value.contains(['\n', '"', '\'']) => {
+            format!("expected text in quotes: \"{value}\"")
+        }
+        (_, Some((what, expected))) if secret && what.starts_with("invalid ") => {
+            format!("expected {expected}")
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// Where the value of `key` stands in `text`; the nearest enclosing table when the key itself is
+/// left to its default.
+pub(super) fn locate(text: &str, key: &str) -> Option<Range<usize>> {
+    let root = DeTable::parse(text).ok()?;
+    let mut found = None;
+    let mut table = Some(root.get_ref());
+    for part in key.split('.') {
+        let (name, index) = match part.strip_suffix(']').and_then(|part| part.split_once('[')) {
+            Some((name, index)) => (name, index.parse::<usize>().ok()),
+            None => (part, None),
+        };
+        let Some(mut value) = table.take().and_then(|table| table.get(name)) else { break };
+        if let (DeValue::Array(items), Some(index)) = (value.get_ref(), index) {
+            let Some(item) = items.get(index) else { break };
+            value = item;
+        }
+        found = Some(value.span());
+        table = match value.get_ref() {
+            DeValue::Table(inner) => Some(inner),
+            _ => None,
+        };
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Sample {
+        sources: Vec<Source>,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Source {
+        address: Option<std::net::SocketAddr>,
+        price: String,
+        password: String,
+    }
+
+    fn said(text: &str) -> (String, String) {
+        let error = toml::from_str::<Sample>(text).unwrap_err();
+        let span = error.span().unwrap();
+        (explain(text, Some(span.clone()), error.message()), excerpt(text, &span).2)
+    }
+
+    #[test]
+    fn what_is_meant_is_said_rather_than_what_the_parser_met() {
+        assert_eq!(
+            said("[sources]\nprice = \"1\"\n").0,
+            "there may be several of these: write [[sources]] for each, not [sources]"
+        );
+        let address = said("[[sources]]\naddress = \"127.0.0.1:99999\"\n");
+        assert!(address.0.starts_with("expected IP:PORT"), "{address:?}");
+        assert!(address.1.contains("99999"), "{address:?}");
+        assert_eq!(said("[[sources]]\nprice = 10.00\n").0, "expected text in quotes: \"10.00\"");
+        assert_eq!(said("[[sources]]\nprice = [1]\n").0, "expected text in quotes: \"[1]\"");
+        assert_eq!(said("sources = 1\n").0, "invalid type: integer `1`, expected a sequence");
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for line in [
+            "password = 4711471147",
+            "password = [\"4711471147\"]",
+            "password = \"4711471147",
+            "password = \"4711471147\"\"",
+            "passwort = \"4711471147\"",
+            "Password = \"4711471147\"",
+            "password = 4711471147x",
+        ] {
+            let (message, excerpt) = said(&format!("[[sources]]\n{line}\n"));
+            assert!(!message.contains("4711") && !excerpt.contains("4711"), "{line}: {message}{excerpt}");
+            assert!(excerpt.contains("2 | ") && excerpt.ends_with("= (not shown)"), "{line}: {excerpt}");
+        }
+        let inline = said("sources = [{ price = \"1\", password = \"hush\", addres = 1 }]\n");
+        assert!(!inline.1.contains("hush"), "{inline:?}");
+    }
+}
