@@ -162,9 +162,9 @@ fn reports(criterion: &mut Criterion) {
 
 /// Takes a run of reports into the log.
 fn file(bytes: &[u8], desk: &mut Desk, link: &mut Link, writer: &mut flow::Writer) {
-    let mut counts = Counts::default();
+    let (mut counts, mut refused) = (Counts::default(), Vec::new());
     let (accounts, orders) = (&desk.accounts, &mut desk.orders);
-    let mut intake = Intake { writer, accounts, orders, counts: &mut counts };
+    let mut intake = Intake { writer, accounts, orders, counts: &mut counts, refused: &mut refused };
     assert_eq!(link.receive(bytes, 1, &mut intake, &mut Vec::new()), Ok(bytes.len()));
     assert_eq!(counts.reports[0], u64::from(ORDERS));
 }

@@ -10,6 +10,7 @@ use crate::accounts::CompNo;
 use crate::counts::Counts;
 use crate::desk::Desk;
 use crate::metrics::{Exporter, Metrics};
+use crate::orders::AccountKey;
 use crate::route::Core;
 use crate::session::{Client, Following};
 use crate::status::{self, LineStatus, SessionStatus};
@@ -21,6 +22,7 @@ use std::io;
 use tokio::sync::oneshot;
 use wire::szse::Text;
 use wire::szse::session::{Limits, Session};
+use wire::szse::trading::BusinessReject;
 
 /// The log of reports.
 pub(crate) const LOG: LogId = LogId(0);
@@ -124,6 +126,8 @@ pub(crate) struct Gateway {
     pub(crate) told_open: bool,
     /// Answers to the connection whose bytes are being taken.
     pub(crate) out: Vec<u8>,
+    /// What a core refused without a report, and whose it was; empty between calls.
+    pub(crate) refused: Vec<(AccountKey, BusinessReject)>,
     pub(crate) counts: Counts,
     pub(crate) metrics: Metrics,
     pub(crate) exporter: Exporter,
@@ -212,7 +216,9 @@ impl App for Gateway {
     fn on_tick(&mut self, cx: &mut Cx) {
         self.follow_phase(cx);
         self.line_timeouts(cx);
-        if !self.lines.clients_excused(cx.now_ns()) {
+        if self.lines.clients_excused(cx.now_ns()) {
+            self.client_heartbeats(cx);
+        } else {
             self.client_timeouts(cx);
         }
         self.follow_waiting(cx);

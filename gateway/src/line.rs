@@ -1,8 +1,9 @@
 //! One line to a core: dial, log on, keep alive, dial again. No I/O and no clock: the server does what
 //! [`Line::dial_due`] says and tells what came of it.
 
+use wire::szse::code::{self, SessionStatus};
 use wire::szse::session::{Limits, Session};
-use wire::szse::{I32, Logon, Password, Text, code};
+use wire::szse::{I32, Logon, Password, Text};
 
 /// How a line is kept.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub enum State {
 pub struct Line {
     settings: Settings,
     state: State,
+    /// We are leaving it: that the core logs us out is its answer.
+    leaving: bool,
     backoff_ms: u32,
     jitter: u64,
 }
@@ -55,7 +58,7 @@ impl Line {
     /// A line that is dialled at once. `seed` makes its pauses different from those of others.
     pub fn new(settings: Settings, seed: u64) -> Self {
         let backoff_ms = settings.backoff_ms_min;
-        Self { settings, state: State::Waiting { until_ns: 0 }, backoff_ms, jitter: seed | 1 }
+        Self { settings, state: State::Waiting { until_ns: 0 }, leaving: false, backoff_ms, jitter: seed | 1 }
     }
 
     /// Whether it is to be dialled now; if so, it counts as being dialled.
@@ -105,6 +108,20 @@ impl Line {
         if let State::Open { ready, .. } = &mut self.state {
             *ready = true;
         }
+    }
+
+    /// Leaves it for good: appends our logout, the first time only. Whether its session is over, as one is that has not
+    /// logged on yet.
+    pub fn log_out(&mut self, text: &str, now_ns: u64, out: &mut Vec<u8>) -> bool {
+        self.leaving = true;
+        let Some(session) = self.session() else { return true };
+        session.log_out(SessionStatus::LOGOUT_COMPLETE, text, now_ns, out);
+        session.is_closed()
+    }
+
+    /// Whether [`Self::log_out`] was called.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// Its session, while it is connected.

@@ -15,8 +15,8 @@ use flow::{Tag, Writer};
 use wire::szse::code::ExecType;
 use wire::szse::session::{Event, SessionError};
 use wire::szse::trading::{
-    BusinessReject, CancelReject, OrderReport, PARTITIONS_MAX, PartitionIndex, PlatformInfo,
-    PlatformStateInfo, ReportFinished, ReportSynchronization, TradeReport,
+    BusinessReject, CancelReject, NewOrder, OrderCancelRequest, OrderReport, PARTITIONS_MAX, PartitionIndex,
+    PlatformInfo, PlatformStateInfo, ReportFinished, ReportSynchronization, TradeReport,
 };
 use wire::szse::{DecodeError, Frame, GroupMessage, I32, I64, Message, Text, frame};
 
@@ -99,6 +99,8 @@ pub struct Intake<'a> {
     pub orders: &'a mut Orders,
     /// What happened.
     pub counts: &'a mut Counts,
+    /// What the core refused without a report, and whose it was.
+    pub refused: &'a mut Vec<(AccountKey, BusinessReject)>,
 }
 
 /// A core behind its line.
@@ -161,7 +163,9 @@ impl Link {
                     return Err(LinkError::LogonRefused);
                 }
                 Event::LoggedOut(logout) => {
-                    tracing::warn!(core = self.core.name(), text = %logout.text, "logged out");
+                    if !self.line.is_leaving() {
+                        tracing::warn!(core = self.core.name(), text = %logout.text, "logged out");
+                    }
                     return Err(LinkError::LoggedOut);
                 }
                 Event::LogonRequest(_) => unreachable!("a line is an initiator"),
@@ -283,20 +287,28 @@ impl Link {
                     .map(drop)
             }
             BusinessReject::MSG_TYPE => {
-                let reject = frame.view::<BusinessReject>()?;
                 intake.counts.core_rejects[self.core as usize] += 1;
-                let text: Text<50> = reject.business_reject_text;
-                tracing::warn!(core = self.core.name(), id = %reject.business_reject_ref_id, %text, "refused by the core");
-                match reject.ref_msg_type.get() {
-                    ReportSynchronization::MSG_TYPE => Err(LinkError::NotSynchronized),
-                    _ => Ok(()),
-                }
+                self.refused(frame.view()?, intake)
             }
             _ => {
                 intake.counts.unknown_from_core[self.core as usize] += 1;
                 Ok(())
             }
         }
+    }
+
+    /// The core refuses a request without a report: told to whom it concerns, where that is known.
+    fn refused(&self, reject: &BusinessReject, intake: &mut Intake<'_>) -> Result<(), LinkError> {
+        let (msg_type, id) = (reject.ref_msg_type.get(), reject.business_reject_ref_id);
+        if matches!(msg_type, NewOrder::MSG_TYPE | OrderCancelRequest::MSG_TYPE)
+            && let Some(account) = intake.orders.owner_of_refused(self.core, id)
+        {
+            intake.refused.push((account, *reject));
+            return Ok(());
+        }
+        let text: Text<50> = reject.business_reject_text;
+        tracing::warn!(core = self.core.name(), msg_type, %id, %text, "refused by the core");
+        if msg_type == ReportSynchronization::MSG_TYPE { Err(LinkError::NotSynchronized) } else { Ok(()) }
     }
 
     /// The core says which partitions it has: it is told from where we want their reports, and takes orders from now.

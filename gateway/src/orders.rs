@@ -28,7 +28,7 @@ pub struct Order {
     pub core: Core,
 }
 
-/// A cancel that named its order only by OrigClOrdID, in case it comes back rejected.
+/// A cancel, in case it comes back rejected.
 #[derive(Clone, Copy)]
 struct Cancel {
     core: Core,
@@ -38,8 +38,10 @@ struct Cancel {
     account: AccountKey,
 }
 
-/// Cancels of that kind that are remembered: those of the orders whose first report is still on its way.
-const CANCELS_MAX: usize = 1024;
+/// Cancels that are remembered: those whose answer may still be on its way.
+const CANCELS_MAX: usize = 4096;
+/// Orders that a refusal without a report may be about: the last ones sent.
+const UNANSWERED_MAX: usize = 4096;
 
 /// The orders known.
 pub struct Orders {
@@ -133,7 +135,7 @@ impl Orders {
         Some(&self.list[place as usize])
     }
 
-    /// A cancel goes to a core without an OrderID.
+    /// A cancel goes to a core.
     pub fn cancel_sent(&mut self, request: &OrderCancelRequest, account: AccountKey, core: Core) {
         let cancel = Cancel {
             core,
@@ -162,6 +164,23 @@ impl Orders {
         self.by_order_id(reject.order_id, |order| order.core == core)
             .map(|order| order.account)
             .or_else(|| self.cancels.iter().find(asked).map(|cancel| cancel.account))
+    }
+
+    /// Whose request a core refused without a report, by its ClOrdID, which is all that a BusinessReject says of it: that
+    /// of the one order that was sent lately and has no report yet, or else of the one cancel. `None` where it could be
+    /// that of several accounts: what concerns one must not be told to another.
+    #[cold]
+    pub fn owner_of_refused(&self, core: Core, cl_ord_id: Text<10>) -> Option<AccountKey> {
+        // The list goes round at its end, see `add`.
+        let lately = self.list[..self.oldest].iter().rev().chain(self.list[self.oldest..].iter().rev());
+        let orders = lately
+            .take(UNANSWERED_MAX)
+            .filter(|order| order.core == core && order.cl_ord_id == cl_ord_id && order.order_id.is_blank());
+        let cancels =
+            self.cancels.iter().filter(|cancel| cancel.core == core && cancel.cl_ord_id == cl_ord_id);
+        let mut accounts = orders.map(|order| order.account).chain(cancels.map(|cancel| cancel.account));
+        let account = accounts.next()?;
+        accounts.all(|other| other == account).then_some(account)
     }
 
     #[inline]
@@ -269,6 +288,25 @@ mod tests {
         assert_eq!(orders.owner_of_rejected(Core::Margin, &unnamed), None, "the other core's");
         let strange = CancelReject { cl_ord_id: text("d"), ..unnamed };
         assert_eq!(orders.owner_of_rejected(Core::Cash, &strange), None);
+    }
+
+    #[test]
+    fn a_refusal_without_a_report_finds_whom_it_concerns() {
+        let mut orders = Orders::new(3);
+        let owner = |orders: &Orders, id: &str| orders.owner_of_refused(Core::Cash, text(id));
+        for (account, id) in [(1, "old"), (1, "a"), (2, "b"), (3, "c")] {
+            orders.sent(account, text(id), Core::Cash);
+        }
+        assert_eq!(["a", "b", "c"].map(|id| owner(&orders, id)), [Some(1), Some(2), Some(3)]);
+        assert_eq!(owner(&orders, "old"), None, "forgotten");
+        assert_eq!(orders.owner_of_refused(Core::Margin, text("a")), None, "the other core's");
+        orders.accepted(2, text("b"), Core::Cash, text("9"));
+        assert_eq!(owner(&orders, "b"), None, "it has a report");
+        let cancel = OrderCancelRequest { cl_ord_id: text("x"), ..OrderCancelRequest::default() };
+        orders.cancel_sent(&cancel, 4, Core::Cash);
+        assert_eq!(owner(&orders, "x"), Some(4));
+        orders.sent(5, text("x"), Core::Cash);
+        assert_eq!(owner(&orders, "x"), None, "of two accounts");
     }
 
     #[test]

@@ -141,6 +141,7 @@ fn gateway(config: &Config, metrics: Metrics, shutdown: Shutdown, handle: Handle
         waiting: Vec::new(),
         told_open: false,
         out: Vec::with_capacity(4 << 10),
+        refused: Vec::new(),
         counts: Counts::default(),
         exporter: Exporter::new(metrics.clone()),
         metrics,

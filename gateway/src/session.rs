@@ -13,9 +13,15 @@ use std::net::SocketAddr;
 use wire::szse::code::{PlatformId, PlatformState, SessionStatus, VERSION_TRADING};
 use wire::szse::session::{Event, LogonRefusal, Session};
 use wire::szse::trading::{
-    NewOrder, OrderCancelRequest, PlatformInfo, PlatformStateInfo, ReportSynchronization, RequestBase,
+    BusinessReject, NewOrder, OrderCancelRequest, PlatformInfo, PlatformStateInfo, ReportSynchronization,
+    RequestBase,
 };
-use wire::szse::{DecodeError, Frame, GroupMessage, I32, Logon, Message, Text, Timestamp, frame};
+use wire::szse::{
+    DecodeError, Frame, GroupMessage, Heartbeat, I32, I64, Logon, Message, Text, Timestamp, frame,
+};
+
+/// The shortest interval between two heartbeats: HeartBtInt is of whole seconds.
+const HEARTBEAT_NS_MIN: u64 = 1_000_000_000;
 
 /// One client's connection.
 pub(crate) struct Client {
@@ -153,9 +159,7 @@ impl Gateway {
                 false => frame::encode(&named, out),
             })?;
             self.counts.cancels[order.core as usize] += 1;
-            if order.order_id.is_blank() {
-                self.desk.orders.cancel_sent(request, order.account, order.core);
-            }
+            self.desk.orders.cancel_sent(request, order.account, order.core);
             Ok(())
         });
         self.throttle(cx);
@@ -340,6 +344,35 @@ impl Gateway {
             self.flush(cx, id);
             if let Err(error) = ended {
                 cx.close(id, Reason::App(error.text()));
+            }
+        }
+    }
+
+    /// Heartbeats alone: clients that must wait are not read from, so their silence says nothing, but ours would.
+    pub(crate) fn client_heartbeats(&mut self, cx: &mut Cx) {
+        let now_ns = cx.now_ns();
+        for index in 0..self.peers.len() {
+            let Some((id, client)) = self.peers.client_at(index) else { continue };
+            let Some((_, sent_ns)) = cx.last_active_ns(id) else { continue };
+            client.session.sent(sent_ns);
+            let due = now_ns >= client.session.next_timeout_ns() && now_ns >= sent_ns + HEARTBEAT_NS_MIN;
+            if due && client.session.is_active() {
+                client.session.sent(now_ns);
+                cx.send(id, |out| frame::encode(&Heartbeat, out));
+            }
+        }
+    }
+
+    /// Tells those whom they concern of the requests that a core has refused without a report.
+    pub(crate) fn tell_refused(&mut self, cx: &mut Cx) {
+        for (account, reject) in self.refused.drain(..) {
+            // The number of the request on our line means nothing to a client, and its own is not known any more.
+            let reject = BusinessReject { ref_seq_num: I64::new(0), ..reject };
+            for (comp_no, session) in self.by_comp.iter().enumerate() {
+                let owns = self.desk.accounts[comp_no].owns(account);
+                if let Some(id) = session.filter(|_| owns) {
+                    cx.send(id, |out| frame::encode(&reject, out));
+                }
             }
         }
     }

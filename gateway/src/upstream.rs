@@ -10,7 +10,6 @@ use shard::{ConnId, Cx, Reason};
 use std::net::SocketAddr;
 use std::time::Duration;
 use transport::SocketOptions;
-use wire::szse::code::SessionStatus;
 
 /// A core and how it is reached.
 pub(crate) struct Upstream {
@@ -175,10 +174,12 @@ impl Gateway {
             accounts: &self.desk.accounts,
             orders: &mut self.desk.orders,
             counts: &mut self.counts,
+            refused: &mut self.refused,
         };
         let taken = upstream.link.receive(data, now_ns, &mut intake, &mut self.out);
         let ready = upstream.link.line.ready();
         self.flush(cx, id);
+        self.tell_refused(cx);
         match taken {
             Ok(consumed) => {
                 if ready && !self.desk.up[core as usize] && !self.desk.closing {
@@ -215,7 +216,11 @@ impl Gateway {
     pub(crate) fn line_closed(&mut self, cx: &mut Cx, core: Core, reason: &str) {
         self.line_down(core);
         self.metrics.line_ended.with_label_values(&[core.name(), reason]).inc();
-        tracing::warn!(core = core.name(), reason, "line down");
+        if self.desk.closing {
+            tracing::info!(core = core.name(), reason, "line left");
+        } else {
+            tracing::warn!(core = core.name(), reason, "line down");
+        }
         let now_ns = cx.now_ns();
         if let Some(upstream) = self.lines.upstream(core) {
             upstream.conn = None;
@@ -233,12 +238,10 @@ impl Gateway {
         for core in Core::ALL {
             self.line_down(core);
             let Some(upstream) = self.lines.upstream(core) else { continue };
-            let (Some(conn), Some(session)) = (upstream.conn, upstream.link.line.session()) else { continue };
+            let Some(conn) = upstream.conn else { continue };
             left = true;
             let text = Refusal::Closing.text();
-            // Does nothing the second time; a session that is not logged on yet ends here.
-            session.log_out(SessionStatus::LOGOUT_COMPLETE, text, now_ns, &mut self.out);
-            let over = session.is_closed();
+            let over = upstream.link.line.log_out(text, now_ns, &mut self.out);
             self.flush(cx, conn);
             if over {
                 cx.close(conn, Reason::App(text));

@@ -55,6 +55,26 @@ fn encoded<M: Message>(message: &M) -> Vec<u8> {
 }
 
 #[test]
+fn what_a_core_refuses_without_a_report_reaches_the_client_that_sent_it() {
+    let mut scene = Scene::new();
+    let mut other = Client::log_on(scene.gateway.address, 2);
+    other.order("r", CashMargin::CASH);
+    let order = scene.line.order();
+    let reject = BusinessReject {
+        ref_seq_num: 4711.into(),
+        ref_msg_type: NewOrder::MSG_TYPE.into(),
+        business_reject_ref_id: order.cl_ord_id,
+        business_reject_text: text("not today"),
+        ..BusinessReject::default()
+    };
+    scene.line.peer.send(&reject);
+    let passed_on: BusinessReject = other.peer.expect();
+    assert_eq!(passed_on, BusinessReject { ref_seq_num: 0.into(), ..reject });
+    scene.undisturbed();
+    scene.gateway.stop();
+}
+
+#[test]
 fn what_is_no_logon_ends_the_connection() {
     let mut scene = Scene::new();
     let order = scene.innocent.new_order("b", CashMargin::CASH);
@@ -303,6 +323,31 @@ fn a_core_that_reads_slowly_makes_clients_wait_and_loses_nothing() {
     client.order("last", CashMargin::CASH);
     assert_eq!(reader.join().expect("read"), Some(sent));
     gateway.stop();
+}
+
+#[test]
+fn clients_that_wait_hear_heartbeats_and_need_send_none() {
+    let core = Core::listen(&[1]);
+    let mut config = config(&[(CoreName::Cash, &core, 0)]);
+    config.forwarding.out_bytes_max = 256 << 10;
+    config.forwarding.stall_timeout_ms = 600_000;
+    config.sessions.silence_slack_ms = 0;
+    let Scene { gateway, line, .. } = Scene::with(&core, config);
+    let mut quick = Client::connect(gateway.address);
+    quick.send(&Logon { heart_bt_int_s: 1.into(), ..Client::logon("c3", "secret") });
+    let mut client = Client::log_on(gateway.address, 2);
+    let many = encoded(&client.new_order("f", CashMargin::CASH)).repeat(1_000);
+    let flood = std::thread::spawn(move || while client.peer.stream.write_all(&many).is_ok() {});
+    eventually("clients wait", || gateway.metrics.pauses.get() > 0);
+    // Four seconds of silence would be two more than a session that is not excused may have.
+    let mut heard = 0;
+    while heard < 4 {
+        let bytes = quick.next_of_any_kind().expect("it is not logged out");
+        heard += u32::from(decoded(&bytes).msg_type == Heartbeat::MSG_TYPE);
+    }
+    gateway.stop();
+    drop(line);
+    flood.join().expect("it ends with its connection");
 }
 
 #[test]

@@ -73,8 +73,9 @@ pub fn start(clock: Clock, listen: &[SocketAddr]) -> io::Result<Sources> {
     let limits = flow::Limits { segment_bytes: 1 << 20, window_bytes: WINDOW_BYTES };
     let setup = shard::Setup { ports, logs: vec![Log::Own(Writer::new(limits))], ..shard::Setup::default() };
     let counters = Arc::new(Counters::default());
-    let (of_thread, count) = (counters.clone(), listen.len());
-    let running = shard::spawn("loadgen-source", setup, move || Exchange::new(clock, count, of_thread))?;
+    let of_thread = counters.clone();
+    let names = ["primary", "backup"].iter().map(|name| (*name).to_owned()).take(listen.len()).collect();
+    let running = shard::spawn("loadgen-source", setup, move || Exchange::new(clock, names, of_thread))?;
     Ok(Sources { addresses, counters, running })
 }
 
@@ -88,7 +89,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(clock: Clock, ports: usize, counters: Arc<Counters>) -> Self {
+    fn new(clock: Clock, names: Vec<String>, counters: Arc<Counters>) -> Self {
         let admission = Admission {
             comp_id: Text::literal(COMP_ID),
             clients: Vec::new(),
@@ -96,7 +97,7 @@ impl Exchange {
             limits: session::Limits::default(),
         };
         let resend = ResendLimits { numbers_max: 100_000, pause_bytes: 768 << 10 };
-        let publisher = Publisher::new(LOG, ports, admission, resend);
+        let publisher = Publisher::new(LOG, names, admission, resend);
         Self { clock, publisher, feeder: None, kill_after: None, counters }
     }
 

@@ -406,8 +406,11 @@ impl Config {
     }
 
     pub(crate) fn platforms(&self) -> Vec<Platform> {
-        let platform =
-            |port: &TradingPort| Platform { id: PlatformId::from_raw(port.platform_id), desk: port.desk() };
+        let platform = |port: &TradingPort| Platform {
+            name: port.name.clone(),
+            id: PlatformId::from_raw(port.platform_id),
+            desk: port.desk(),
+        };
         self.trading.iter().map(platform).collect()
     }
 

@@ -59,11 +59,11 @@ impl Default for ResendLimits {
 }
 
 impl Publisher {
-    /// A publisher of a log over a count of ports.
-    pub fn new(log: LogId, ports: usize, admission: Admission, resend: ResendLimits) -> Self {
+    /// A publisher of a log over ports with these names.
+    pub fn new(log: LogId, names: Vec<String>, admission: Admission, resend: ResendLimits) -> Self {
         Self {
             log,
-            sessions: Sessions::new(ports, admission, false),
+            sessions: Sessions::new(names, admission, false),
             counts: Counts::default(),
             resend,
             scratch: Vec::new(),

@@ -194,7 +194,7 @@ impl Server {
             trading: Trading::new(config.platforms(), named, trading),
             publisher: Publisher::new(
                 named.market(),
-                config.market_data.len(),
+                config.market_data.iter().map(|port| port.name.clone()).collect(),
                 market,
                 config.resend_limits(),
             ),

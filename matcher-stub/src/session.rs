@@ -127,12 +127,19 @@ pub(crate) enum Heard<'a> {
     Message(Frame<'a>),
 }
 
+/// A port and how it is now.
+#[derive(Debug)]
+struct NamedPort {
+    name: String,
+    state: PortState,
+}
+
 /// All sessions of some ports.
 #[derive(Debug)]
 pub(crate) struct Sessions<S> {
     /// By [`ConnId::index`].
     slots: Vec<Option<Slot<S>>>,
-    ports: Vec<PortState>,
+    ports: Vec<NamedPort>,
     admission: Admission,
     /// One session a CompID and port.
     unique: bool,
@@ -144,10 +151,11 @@ pub(crate) struct Sessions<S> {
 const KEPT_CAPACITY: usize = 64 << 10;
 
 impl<S: Default> Sessions<S> {
-    pub(crate) fn new(ports: usize, admission: Admission, unique: bool) -> Self {
+    pub(crate) fn new(names: Vec<String>, admission: Admission, unique: bool) -> Self {
+        let port = |name| NamedPort { name, state: PortState::Up };
         Self {
             slots: Vec::new(),
-            ports: vec![PortState::Up; ports],
+            ports: names.into_iter().map(port).collect(),
             admission,
             unique,
             out: Vec::new(),
@@ -168,7 +176,7 @@ impl<S: Default> Sessions<S> {
             self.slots.resize_with(id.index() + 1, || None);
         }
         self.slots[id.index()] = Some(slot);
-        apply(cx, id, self.ports[port]);
+        apply(cx, id, self.ports[port].state);
     }
 
     /// The connection is gone; what its session kept is given back.
@@ -249,14 +257,15 @@ impl<S: Default> Sessions<S> {
         if let Err(refusal) = judged {
             slot.session.refuse(refusal, &mut self.out);
             count(&mut self.counts.errors, refusal.text(), 1);
-            tracing::warn!(comp_id = %logon.sender_comp_id, port = slot.port, %refusal, "logon");
+            let port = &self.ports[slot.port].name;
+            tracing::warn!(comp_id = %logon.sender_comp_id, port, reason = refusal.text(), "logon refused");
             return Err(Reason::App(refusal.text()));
         }
         slot.comp_id = logon.sender_comp_id;
         slot.session.accept(self.admission.version, now_ns, &mut self.out);
         self.counts.logons += 1;
         self.counts.active += 1;
-        tracing::info!(comp_id = %slot.comp_id, port = slot.port, "logged on");
+        tracing::info!(comp_id = %slot.comp_id, port = self.ports[slot.port].name, "logged on");
         Ok(())
     }
 
@@ -277,7 +286,7 @@ impl<S: Default> Sessions<S> {
         let now_ns = cx.now_ns();
         for slot in self.slots.iter_mut().flatten() {
             // A port that says nothing on purpose has no deadlines either.
-            if matches!(self.ports[slot.port], PortState::Mute | PortState::Cut) {
+            if matches!(self.ports[slot.port].state, PortState::Mute | PortState::Cut) {
                 continue;
             }
             if let Some((_, sent_ns)) = cx.last_active_ns(slot.id) {
@@ -314,8 +323,8 @@ impl<S: Default> Sessions<S> {
     /// Lets a port fail, or mends it.
     pub(crate) fn set_port(&mut self, cx: &mut Cx, port: usize, state: PortState) {
         let Some(is) = self.ports.get_mut(port) else { return };
-        *is = state;
-        tracing::info!(port, ?state, "port");
+        is.state = state;
+        tracing::info!(port = is.name, ?state, "port");
         for slot in self.slots.iter().flatten().filter(|slot| slot.port == port) {
             apply(cx, slot.id, state);
         }

@@ -16,8 +16,9 @@ use wire::szse::trading::{
 use wire::szse::{DecodeError, Frame, GroupMessage, I32, I64, Message, Text, Timestamp, U32, frame};
 
 /// A trading port: a desk of the core as a platform of the exchange.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Platform {
+    pub(crate) name: String,
     pub(crate) id: PlatformId,
     pub(crate) desk: Desk,
 }
@@ -137,7 +138,8 @@ pub(crate) struct Trading {
 
 impl Trading {
     pub(crate) fn new(platforms: Vec<Platform>, logs: Logs, admission: Admission) -> Self {
-        Self { sessions: Sessions::new(platforms.len(), admission, true), platforms, logs }
+        let names = platforms.iter().map(|platform| platform.name.clone()).collect();
+        Self { sessions: Sessions::new(names, admission, true), platforms, logs }
     }
 
     pub(crate) fn counts(&self) -> &SessionCounts {

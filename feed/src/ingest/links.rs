@@ -66,7 +66,11 @@ impl Ingest {
         let name = upstream.config.name.as_str();
         self.metrics.source_ended.with_label_values(&[name, reason]).inc();
         self.metrics.source_up.with_label_values(&[name]).set(0);
-        tracing::warn!(source = name, reason, "source is gone");
+        if self.draining {
+            tracing::info!(source = name, reason, "source left");
+        } else {
+            tracing::warn!(source = name, reason, "source is gone");
+        }
         upstream.gone(now_ns, reason.to_owned());
         if self.arbiter.is_up(source) {
             let (asks, appended) = (&mut self.asks, &mut self.appended);

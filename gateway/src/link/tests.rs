@@ -16,6 +16,7 @@ struct Bench {
     orders: Orders,
     counts: Counts,
     out: Vec<u8>,
+    refused: Vec<(AccountKey, BusinessReject)>,
 }
 
 fn bench() -> Bench {
@@ -41,7 +42,16 @@ fn bench() -> Bench {
     }]);
     let reader = writer.reader();
     let link = Link::new(Core::Margin, line, PARTITIONS);
-    Bench { link, writer, reader, accounts, orders: Orders::new(16), counts: Counts::default(), out }
+    Bench {
+        link,
+        writer,
+        reader,
+        accounts,
+        orders: Orders::new(16),
+        counts: Counts::default(),
+        out,
+        refused: Vec::new(),
+    }
 }
 
 impl Bench {
@@ -51,6 +61,7 @@ impl Bench {
             accounts: &self.accounts,
             orders: &mut self.orders,
             counts: &mut self.counts,
+            refused: &mut self.refused,
         };
         let consumed = self.link.receive(data, 0, &mut intake, &mut self.out);
         self.writer.publish();
@@ -192,6 +203,23 @@ fn a_logout_is_not_an_answer_to_ignore() {
     let mut ended = bench();
     ended.log_on();
     assert_eq!(ended.receive(&encoded(&logout)), Err(LinkError::LoggedOut));
+}
+
+#[test]
+fn what_the_core_refuses_without_a_report_is_passed_on_to_whom_it_concerns() {
+    let mut bench = bench();
+    bench.log_on();
+    bench.orders.sent(1, "x".parse().unwrap(), Core::Margin);
+    let reject = |id: &str| BusinessReject {
+        ref_msg_type: NewOrder::MSG_TYPE.into(),
+        business_reject_ref_id: id.parse().unwrap(),
+        ..BusinessReject::default()
+    };
+    bench.receive(&encoded(&reject("y"))).unwrap();
+    assert!(bench.refused.is_empty(), "nobody's");
+    bench.receive(&encoded(&reject("x"))).unwrap();
+    assert_eq!(bench.refused, [(1, reject("x"))]);
+    assert_eq!(bench.counts.core_rejects, [0, 2]);
 }
 
 #[test]

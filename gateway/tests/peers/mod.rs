@@ -52,13 +52,20 @@ impl Peer {
     /// The next frame that is not a heartbeat, whole; `None` at the end of the stream.
     pub fn next(&mut self) -> Option<Vec<u8>> {
         loop {
+            let frame = self.next_of_any_kind()?;
+            if decoded(&frame).msg_type != Heartbeat::MSG_TYPE {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// The next frame, whole; `None` at the end of the stream.
+    pub fn next_of_any_kind(&mut self) -> Option<Vec<u8>> {
+        loop {
             if let Some(frame) = frame::decode(&self.buffer, 1 << 16).expect("a good frame") {
-                let (msg_type, bytes) = (frame.msg_type, frame.bytes.to_vec());
+                let bytes = frame.bytes.to_vec();
                 self.buffer.drain(..bytes.len());
-                if msg_type != Heartbeat::MSG_TYPE {
-                    return Some(bytes);
-                }
-                continue;
+                return Some(bytes);
             }
             let mut chunk = [0; 1 << 16];
             match self.stream.read(&mut chunk) {

@@ -51,11 +51,11 @@ pub fn serve(name: &str, setup: Setup, log: Reader) -> io::Result<Served> {
         addresses.push(listener.local_addr()?);
         ports.push(Port { listener, tag });
     }
-    let count = ports.len();
+    let names = addresses.iter().map(SocketAddr::to_string).collect();
     let of_shard = shard::Setup { ports, logs: vec![Log::Follow(log)], limits: setup.limits, core: None };
     let (admission, resend) = (setup.admission, setup.resend);
     let running = shard::spawn(name, of_shard, move || Alone {
-        publisher: Publisher::new(LogId(0), count, admission, resend),
+        publisher: Publisher::new(LogId(0), names, admission, resend),
     })?;
     Ok(Served { addresses, running })
 }

@@ -32,12 +32,12 @@ pub(super) async fn publish(listen: SocketAddr) -> turmoil::Result {
         core: None,
     };
     let admission = Admission {
-        comp_id: Text::literal("exchange"),
+        comp_id: Text::literal("MATCHER"),
         clients: Vec::new(),
         version: VERSION_MARKET_DATA,
         limits: wire::szse::session::Limits::default(),
     };
-    let publisher = Publisher::new(LOG, 1, admission, ResendLimits::default());
+    let publisher = Publisher::new(LOG, vec!["market data".to_owned()], admission, ResendLimits::default());
     let exchange = Exchange { publisher, number: 0, due_ns: 0 };
     shard::run(setup, exchange, Handle::new(&limits)).await?;
     Ok(())
