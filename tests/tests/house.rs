@@ -8,26 +8,39 @@ use std::process::Command;
 /// What each crate may depend on, of ours. Tests and benches may look further.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("wire", &[]),
+    ("fix", &[]),
     ("flow", &[]),
     ("gm", &[]),
     ("transport", &["gm"]),
     ("shard", &["flow", "transport"]),
     ("service", &["transport"]),
     ("feed", &["wire", "flow", "transport", "shard", "service"]),
-    ("gateway", &["wire", "flow", "transport", "shard", "service"]),
+    ("gateway", &["wire", "fix", "flow", "transport", "shard", "service"]),
     ("matcher-stub", &["wire", "flow", "transport", "shard", "service"]),
     // Payload-blind: it must not know what it carries.
     ("slb", &["transport", "service"]),
     (
         "loadgen",
-        &["wire", "flow", "gm", "transport", "shard", "service", "feed", "gateway", "matcher-stub", "slb"],
+        &[
+            "wire",
+            "fix",
+            "flow",
+            "gm",
+            "transport",
+            "shard",
+            "service",
+            "feed",
+            "gateway",
+            "matcher-stub",
+            "slb",
+        ],
     ),
     ("benches", &[]),
     ("tests", &[]),
 ];
 
 /// Sans-I/O crates name no runtime.
-const WITHOUT_RUNTIME: &[&str] = &["wire", "flow"];
+const WITHOUT_RUNTIME: &[&str] = &["wire", "fix", "flow"];
 
 /// Beyond this a file wants to be two.
 const LINES_MAX: usize = 800;
