@@ -41,7 +41,6 @@ pub enum Offer {
 
 #[derive(Debug)]
 struct Latest {
-    tag: Tag,
     orig_time: i64,
     /// Fingerprints of what came with this time, and how many they are.
     same_time: ([u64; SAME_TIME_MAX], usize),
@@ -94,6 +93,9 @@ pub struct Snapshots {
     limits: Limits,
     /// In the order of first arrival.
     latest: Vec<Latest>,
+    /// The tag of each of them. They stand together, so that who wants few of many does not touch the others: all of
+    /// them are looked at for each subscriber that comes late.
+    tags: Vec<Tag>,
     places: HashMap<(u32, u32), u32, Seeded>,
     fingerprints: RandomState,
     bytes: usize,
@@ -105,6 +107,7 @@ impl Snapshots {
         Self {
             limits,
             latest: Vec::new(),
+            tags: Vec::new(),
             places: HashMap::with_hasher(Seeded::random()),
             fingerprints: RandomState::new(),
             bytes: 0,
@@ -122,7 +125,8 @@ impl Snapshots {
             None => {
                 self.places.insert(place, self.latest.len() as u32);
                 let same_time = ([0; SAME_TIME_MAX], 0);
-                self.latest.push(Latest { tag, orig_time: i64::MIN, same_time, seq, frame: Vec::new() });
+                self.tags.push(tag);
+                self.latest.push(Latest { orig_time: i64::MIN, same_time, seq, frame: Vec::new() });
                 self.latest.len() - 1
             }
         };
@@ -131,7 +135,7 @@ impl Snapshots {
             return Offer::Duplicate;
         }
         self.bytes -= latest.frame.capacity();
-        latest.tag = tag;
+        self.tags[index] = tag;
         latest.seq = seq;
         latest.frame.clear();
         let room = self.limits.bytes_max - self.bytes;
@@ -161,8 +165,12 @@ impl Snapshots {
         let mut sent = 0;
         loop {
             let whole = progress.place == 0 && progress.began == end;
-            for (index, latest) in self.latest.iter().enumerate().skip(progress.place) {
-                if latest.seq < progress.since || latest.frame.is_empty() || !filter.passes(latest.tag) {
+            for (index, tag) in self.tags.iter().enumerate().skip(progress.place) {
+                if !filter.passes(*tag) {
+                    continue;
+                }
+                let latest = &self.latest[index];
+                if latest.seq < progress.since || latest.frame.is_empty() {
                     continue;
                 }
                 if sent > 0 && sent + latest.frame.len() > bytes_max {
