@@ -3,6 +3,7 @@
 
 mod pipe;
 mod pki;
+mod wrong_identifier;
 
 mod handshake;
 mod quic;

@@ -49,8 +49,13 @@ impl Pki {
 
     pub(crate) fn roots(&self) -> Arc<RootCertStore> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(self.authority.certificate().to_vec())).unwrap();
+        roots.add(CertificateDer::from(self.root().to_vec())).unwrap();
         Arc::new(roots)
+    }
+
+    /// The root's certificate.
+    pub(crate) fn root(&self) -> &[u8] {
+        self.authority.certificate()
     }
 
     pub(crate) fn identity(&self, name: &str, usage: Usage) -> Identity {

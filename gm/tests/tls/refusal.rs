@@ -1,14 +1,12 @@
 use crate::pipe::{Fault, Pair};
 use crate::pki::{Identity, NOW_S, Pki, VALID, client_config, server_config, strict};
-use gm::sm2::{DEFAULT_ID, SecretKey};
-use gm::tls::{self, Mode, SM2SIG_SM3};
+use crate::wrong_identifier;
+use gm::tls::{self, Mode};
 use gm::x509::{Usage, Validity};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
-use rustls::{
-    AlertDescription, CertificateError, Error, PeerIncompatible, SignatureAlgorithm, SignatureScheme,
-};
+use rustls::sign::SingleCertAndKey;
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 use std::sync::Arc;
 
 fn fault(client: CryptoProvider, server: CryptoProvider, pki: &Pki, identity: &Identity) -> Fault {
@@ -61,39 +59,12 @@ fn a_client_without_a_certificate() {
     assert!(matches!(fault, Fault::Server(Error::NoCertificatesPresented)), "{fault:?}");
 }
 
-/// Signs CertificateVerify with the identifier of certificates instead of RFC 8998's.
-#[derive(Debug)]
-struct WrongIdentifier(Arc<SecretKey>);
-
-impl SigningKey for WrongIdentifier {
-    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        Some(Box::new(Self(Arc::clone(&self.0))))
-    }
-
-    fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::Unknown(8)
-    }
-}
-
-impl Signer for WrongIdentifier {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        Ok(self.0.sign(DEFAULT_ID, message).unwrap().to_der())
-    }
-
-    fn scheme(&self) -> SignatureScheme {
-        SM2SIG_SM3
-    }
-}
-
 #[test]
 fn the_wrong_identifier_in_certificate_verify() {
     let pki = Pki::new();
     let identity = pki.identity("localhost", Usage::Server);
     let mut server = server_config(strict(), &identity, None);
-    let PrivateKeyDer::Pkcs8(key) = &identity.key else { panic!("not PKCS#8") };
-    let key = Arc::new(SecretKey::from_pkcs8_der(key.secret_pkcs8_der()).unwrap());
-    let certified = CertifiedKey::new(identity.chain, Arc::new(WrongIdentifier(key)));
-    server.cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+    server.cert_resolver = Arc::new(SingleCertAndKey::from(wrong_identifier::certified(&identity)));
     let fault = Pair::new(client_config(strict(), pki.roots(), None), server).run().unwrap_err();
     let Fault::Client(Error::InvalidCertificate(error)) = fault else { panic!("{fault:?}") };
     assert!(matches!(error, CertificateError::BadSignature), "{error:?}");
