@@ -1,5 +1,6 @@
 //! `loadgen replay`: a recorded day, through a feed, to many subscribers.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -61,10 +62,31 @@ impl FromStr for SpeedArg {
 /// What a day holds, found by reading it once before it is played.
 struct Census {
     counts: Counts,
+    /// Snapshots that are the same as another one.
+    identical: u64,
     ends: Vec<(u16, u64)>,
     first: TimeOfDay,
     /// Of the last tick; snapshots may follow.
     last: TimeOfDay,
+}
+
+/// Finds the snapshots of a time that are the same in all that is sent: a feed cannot tell them from the second source's
+/// copy and passes on one.
+#[derive(Default)]
+struct Identical {
+    time: TimeOfDay,
+    frames: HashSet<Vec<u8>>,
+    count: u64,
+}
+
+impl Identical {
+    fn see(&mut self, time: TimeOfDay, frame: &[u8]) {
+        if time != self.time {
+            self.time = time;
+            self.frames.clear();
+        }
+        self.count += u64::from(!self.frames.insert(frame.to_vec()));
+    }
 }
 
 /// Runs it.
@@ -104,6 +126,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
         ("rows_orders", orders),
         ("rows_trades", trades),
         ("rows_snapshots", snapshots),
+        ("rows_identical", census.identical),
         ("rows_bad", bad),
         ("rows_underivable", underivable),
     ];
@@ -114,12 +137,15 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
 fn census(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Census> {
     let mut day = Day::open(&args.dir, args.date)?;
     let (mut frame, mut first, mut last) = (Vec::new(), None, TimeOfDay::default());
+    let mut identical = Identical::default();
     while let Some(tick) = day.next(&mut frame) {
-        frame.clear();
         first = first.or(Some(tick.time));
         if tick.number > 0 {
             last = tick.time;
+        } else {
+            identical.see(tick.time, &frame);
         }
+        frame.clear();
     }
     let counts = day.counts();
     let ends: Vec<(u16, u64)> = day.channels().collect();
@@ -131,6 +157,12 @@ fn census(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Ce
         count(counts.snapshots),
         first.unwrap_or_default(),
     ))?;
+    if identical.count > 0 {
+        progress.say(&format!(
+            "{} of the snapshots are identical to another: subscribers get one of each",
+            count(identical.count)
+        ))?;
+    }
     for row in day.bad_rows().iter().take(BAD_ROWS_SHOWN) {
         progress.say(&format!("left out: {row}"))?;
     }
@@ -138,5 +170,30 @@ fn census(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Ce
         progress.say(&format!("left out: {} rows in all", count(counts.bad)))?;
     }
     anyhow::ensure!(!ends.is_empty(), "no order and no trade to replay");
-    Ok(Census { counts, ends, first: first.unwrap_or_default(), last })
+    Ok(Census { counts, identical: identical.count, ends, first: first.unwrap_or_default(), last })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_samples_identical_snapshots_are_counted() {
+        for (market, wanted) in [("sse", (9, 1)), ("szse", (3, 0))] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(market);
+            let cli = Cli::parse_from(["replay", "--dir", &folder.display().to_string()]);
+            let census = census(&cli.args, &mut Progress::stderr()).unwrap();
+            assert_eq!((census.counts.snapshots, census.identical), wanted, "{market}");
+        }
+    }
 }

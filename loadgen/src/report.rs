@@ -355,7 +355,7 @@ fn figure(value: f64) -> String {
 }
 
 fn row(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
-    writeln!(f, "  {name:<22}{value}")
+    writeln!(f, "  {name:<23}{value}")
 }
 
 #[cfg(test)]

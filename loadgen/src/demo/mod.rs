@@ -42,8 +42,8 @@ const NS_PER_S: f64 = 1e9;
 const LEAD_NS: u64 = 200_000_000;
 /// How often the picture is drawn.
 const DRAW: Duration = Duration::from_millis(250);
-/// How often servers renew what they count: the last picture waits for it.
-const SERVERS_COUNT: Duration = Duration::from_millis(1_100);
+/// Servers renew what they count once a second, later on a machine that is busy: so long the last picture waits for it.
+const SERVERS_COUNT_NS: u64 = 5_000_000_000;
 /// Rates are over the last so many pictures: servers renew what they count once a second.
 const RATE_PICTURES: usize = 8;
 /// Percentiles are renewed with every so many-th picture, so that they can be read.
@@ -62,7 +62,7 @@ const TOLERANCE_NS: u64 = 5_000_000;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// How long orders are sent, seconds
-    #[arg(long, default_value_t = 50, value_name = "S", value_parser = clap::value_parser!(u64).range(4..))]
+    #[arg(long, default_value_t = 50, value_name = "S", value_parser = seconds)]
     pub seconds: u64,
     /// Orders a second, over all sessions
     #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -76,6 +76,14 @@ pub struct Args {
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Below this there is no time before and after the kill to compare.
+const SECONDS_MIN: u64 = 4;
+
+fn seconds(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds >= SECONDS_MIN);
+    seconds.ok_or_else(|| format!("expected a number of seconds, at least {SECONDS_MIN}"))
 }
 
 /// Everything that runs, and what was seen of it.
@@ -192,7 +200,7 @@ impl Demo {
             if screen.is_terminal() {
                 let now =
                     self.figures(now_ns, &past[past.len() - 1], picture.is_multiple_of(LATENCY_PICTURES));
-                screen.draw(&frame.lines(&now, &past[0], &self.events))?;
+                screen.draw(&frame.lines(&now, &past[0], &self.events, screen.columns()))?;
                 past.push_back(now);
                 if past.len() > RATE_PICTURES {
                     past.pop_front();
@@ -208,11 +216,24 @@ impl Demo {
             }
         }
         if screen.is_terminal() {
-            std::thread::sleep(SERVERS_COUNT);
-            let now = self.figures(self.clock.now_ns(), &past[past.len() - 1], false);
-            screen.draw(&frame.lines(&now, &past[0], &self.events))?;
+            let now = self.settled(&past[past.len() - 1]);
+            screen.draw(&frame.lines(&now, &past[0], &self.events, screen.columns()))?;
         }
         Ok(())
+    }
+
+    /// The figures once the cores' counts have come as far as the clients', or soon after if they do not.
+    fn settled(&mut self, before: &Figures) -> Figures {
+        let until_ns = self.clock.now_ns() + SERVERS_COUNT_NS;
+        loop {
+            std::thread::sleep(DRAW);
+            let now_ns = self.clock.now_ns();
+            let now = self.figures(now_ns, before, false);
+            let counted: f64 = now.cores.iter().map(|(_, orders, _)| orders).sum();
+            if counted >= now.orders.accepted as f64 || now_ns >= until_ns {
+                return now;
+            }
+        }
     }
 
     /// Kills the primary source half way, and says a little later what came of it.

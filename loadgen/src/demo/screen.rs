@@ -87,6 +87,11 @@ impl<W: Write> Screen<W> {
         self.terminal
     }
 
+    /// Its width now.
+    pub(super) fn columns(&self) -> usize {
+        size().0
+    }
+
     /// Draws these lines over those of the last time.
     pub(super) fn draw(&mut self, lines: &[Line]) -> io::Result<()> {
         let (columns, rows) = size();
@@ -121,6 +126,21 @@ fn size() -> (usize, usize) {
     found.map_or((100, 40), |(width, height)| (usize::from(width.0), usize::from(height.0)))
 }
 
+/// `text` in lines of at most `width` characters, broken between words; a longer word has a line of its own.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// How far something is, as a bar of `width` characters.
 pub(super) fn bar(part: f64, width: usize) -> String {
     let full = (part.clamp(0.0, 1.0) * width as f64).round() as usize;
@@ -151,6 +171,13 @@ mod tests {
         let mut out = Vec::new();
         Line::new().add(Style::Bold, "通道通道").add(Style::Plain, "ab").print(&mut out, 5, false).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "通道通道a");
+    }
+
+    #[test]
+    fn wraps_between_words() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("通道 通道 abcdef", 5), ["通道 通道", "abcdef"]);
+        assert_eq!(wrap("", 5), [""]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the demo shows while it runs: the scenario from top to bottom, every figure live.
 
-use super::screen::{Line, Style, bar};
+use super::screen::{Line, Style, bar, wrap};
 use super::town::{Town, source_names};
 use crate::figures::{count, duration, rate};
 use crate::house::{BACKUP, Kind, PRIMARY};
@@ -12,6 +12,8 @@ const NAME: usize = 13;
 const WHO: usize = 16;
 const HOW_MANY: usize = 18;
 const PER_S: usize = 11;
+/// Of the time before an event.
+const WHEN: usize = 11;
 
 /// The figures of a moment.
 #[derive(Clone, Debug, Default)]
@@ -88,8 +90,14 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The picture of a moment; rates are from the moment before.
-    pub(super) fn lines(&self, now: &Figures, before: &Figures, events: &[Event]) -> Vec<Line> {
+    /// The picture of a moment in so many columns; rates are from the moment before.
+    pub(super) fn lines(
+        &self,
+        now: &Figures,
+        before: &Figures,
+        events: &[Event],
+        columns: usize,
+    ) -> Vec<Line> {
         let elapsed_s = (now.at_s - before.at_s).max(1e-3);
         let per_s = |now: f64, before: f64| rate((now - before).max(0.0) / elapsed_s);
         let mut lines = vec![self.head(now), Line::new()];
@@ -108,7 +116,12 @@ impl Frame {
         lines.extend(self.subscribers(now, before, &per_s));
         lines.push(Line::new());
         for Event { at_s, what } in events {
-            lines.push(Line::new().add(Style::Dim, format!("  {at_s:>5.1} s  ")).add(Style::Accent, what));
+            let mut when = format!("  {at_s:>5.1} s  ");
+            for part in wrap(what, columns.saturating_sub(WHEN)) {
+                lines.push(
+                    Line::new().cell(Style::Dim, std::mem::take(&mut when), WHEN).add(Style::Accent, part),
+                );
+            }
         }
         lines
     }
