@@ -132,7 +132,6 @@ impl Day {
     /// See [`DayError`].
     pub fn open(folder: &Path, date: Option<u32>) -> Result<Self, DayError> {
         let folder = descend(folder);
-        let date = date.or_else(|| date_of(&folder)).ok_or_else(|| DayError::NoDate(folder.clone()))?;
         let (mut found, mut shenzhen) = (Vec::new(), false);
         let mut file = |name, open: fn(&Path) -> Result<(Lines, Market), TableError>| {
             let path = folder.join(name);
@@ -150,6 +149,7 @@ impl Day {
         if found.is_empty() {
             return Err(DayError::NoFile(folder));
         }
+        let date = date.or_else(|| date_of(&folder)).ok_or_else(|| DayError::NoDate(folder.clone()))?;
         let mut day = Self {
             market: if shenzhen { Market::Szse } else { Market::Sse },
             date,

@@ -51,8 +51,12 @@ pub(super) fn explain(text: &str, span: Option<Range<usize>>, message: &str) -> 
             let name = table.unwrap_or_default();
             format!("there may be several of these: write [[{name}]] for each, not [{name}]")
         }
-        ("invalid socket address syntax", _) => {
+        ("invalid socket address syntax", _) | (_, Some((_, "socket address"))) => {
             "expected IP:PORT, such as \"127.0.0.1:7000\", with a port of at most 65535".to_owned()
+        }
+        (_, Some((_, expected))) if expected.starts_with("struct ") => {
+            let key = line.split('=').next().unwrap_or_default().trim();
+            format!("`{key}` is a section with keys of its own: [{key}]")
         }
         (_, Some((_, "a string"))) if secret => "expected text in quotes".to_owned(),
         (_, Some((_, "a string"))) if !value.contains(['\n', '"', '\'']) => {
@@ -98,6 +102,7 @@ mod tests {
     #[serde(default, deny_unknown_fields)]
     struct Sample {
         sources: Vec<Source>,
+        log: Source,
     }
 
     #[derive(Debug, Default, serde::Deserialize)]
@@ -123,6 +128,8 @@ mod tests {
         let address = said("[[sources]]\naddress = \"127.0.0.1:99999\"\n");
         assert!(address.0.starts_with("expected IP:PORT"), "{address:?}");
         assert!(address.1.contains("99999"), "{address:?}");
+        assert!(said("[[sources]]\naddress = 7001\n").0.starts_with("expected IP:PORT"));
+        assert_eq!(said("log = \"x\"\n").0, "`log` is a section with keys of its own: [log]");
         assert_eq!(said("[[sources]]\nprice = 10.00\n").0, "expected text in quotes: \"10.00\"");
         assert_eq!(said("[[sources]]\nprice = [1]\n").0, "expected text in quotes: \"[1]\"");
         assert_eq!(said("sources = 1\n").0, "invalid type: integer `1`, expected a sequence");
