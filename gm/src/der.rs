@@ -53,6 +53,17 @@ pub(crate) fn put(output: &mut Vec<u8>, tag: u8, contents: &[u8]) {
     output.extend(contents);
 }
 
+/// An element with the tag around the parts.
+pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, tag, &parts.concat());
+    out
+}
+
+pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+    element(0x30, parts)
+}
+
 /// Appends a non-negative INTEGER.
 pub(crate) fn put_number(output: &mut Vec<u8>, number: &[u8; 32]) {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count().min(31);

@@ -4,6 +4,7 @@
 mod tests;
 
 use crate::sm3::{BLOCK_BYTES, DIGEST_BYTES, Digest, Sm3, digest};
+use std::num::NonZeroU32;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -91,4 +92,16 @@ pub fn expand(key: &Key, info: &[u8], output: &mut [u8]) -> Result<(), OutputToo
     }
     before.zeroize();
     Ok(())
+}
+
+/// One block of PBKDF2 (RFC 8018, section 5.2) with HMAC-SM3: as much key as the ciphers for files take.
+pub(crate) fn derive(password: &[u8], salt: &[u8], iterations: NonZeroU32, output: &mut Digest) {
+    let key = Key::new(password);
+    let mut link = key.tag(&[salt, &1u32.to_be_bytes()]);
+    *output = link;
+    for _ in 1..iterations.get() {
+        link = key.tag(&[&link]);
+        output.iter_mut().zip(link).for_each(|(sum, byte)| *sum ^= byte);
+    }
+    link.zeroize();
 }

@@ -20,6 +20,7 @@ mod der;
 pub mod gcm;
 mod ghash;
 pub mod hmac;
+pub mod pbes2;
 pub mod sm2;
 pub mod sm3;
 pub mod sm4;

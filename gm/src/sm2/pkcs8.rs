@@ -1,7 +1,8 @@
-//! Keys in DER: PKCS#8 (RFC 5208), SEC 1 (RFC 5915) and SubjectPublicKeyInfo, all on curveSM2.
+//! Keys in DER: PKCS#8 (RFC 5208), plain or encrypted, SEC 1 (RFC 5915) and SubjectPublicKeyInfo, all on curveSM2.
 
-use super::{InvalidSecretKey, PublicKey, SecretKey};
+use super::{InvalidSecretKey, PublicKey, RandomUnavailable, SecretKey};
 use crate::der;
+use crate::pbes2::{self, DecryptError, Encryption};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -42,6 +43,9 @@ pub enum KeyDecodeError {
     /// The public key in it belongs to another secret key.
     #[error("the public key does not belong to the secret key")]
     Mismatch,
+    /// It is encrypted and does not open.
+    #[error(transparent)]
+    Encrypted(#[from] DecryptError),
 }
 
 impl SecretKey {
@@ -57,6 +61,31 @@ impl SecretKey {
             return Err(KeyDecodeError::OtherAlgorithm);
         }
         Self::from_sec1_der(der::take(&mut info, 4).ok_or(KeyDecodeError::Malformed)?)
+    }
+
+    /// From a PKCS#8 EncryptedPrivateKeyInfo, as OpenSSL, Tongsuo and GmSSL write it.
+    ///
+    /// # Errors
+    /// When it does not open, or what was encrypted is no key on curveSM2.
+    pub fn from_encrypted_pkcs8_der(bytes: &[u8], password: &[u8]) -> Result<Self, KeyDecodeError> {
+        let info = pbes2::decrypt(bytes, password)?;
+        // One wrong password in 256 leaves noise whose end looks right.
+        Self::from_pkcs8_der(&info).map_err(|error| match error {
+            KeyDecodeError::Malformed => DecryptError::Password.into(),
+            other => other,
+        })
+    }
+
+    /// As a PKCS#8 EncryptedPrivateKeyInfo.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn to_encrypted_pkcs8_der(
+        &self,
+        password: &[u8],
+        encryption: Encryption,
+    ) -> Result<Vec<u8>, RandomUnavailable> {
+        pbes2::encrypt(&self.to_pkcs8_der(), password, encryption)
     }
 
     /// From an ECPrivateKey; if it names a curve, that must be curveSM2.

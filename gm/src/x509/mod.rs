@@ -16,21 +16,10 @@ pub use pem::{decode_pem, encode_pem};
 pub use read::{Certificate, Malformed};
 pub use request::{Request, RequestError};
 
-use crate::der;
+use crate::der::{element, sequence};
 
 /// The AlgorithmIdentifier of SM2 with SM3 (1.2.156.10197.1.501), without parameters.
 const SM2_WITH_SM3: [u8; 12] = [0x30, 10, 6, 8, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 1, 0x83, 0x75];
-
-/// An element of DER with the tag around the parts.
-fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut out = Vec::new();
-    der::put(&mut out, tag, &parts.concat());
-    out
-}
-
-fn sequence(parts: &[&[u8]]) -> Vec<u8> {
-    element(0x30, parts)
-}
 
 /// A BIT STRING of whole bytes.
 fn bit_string(bytes: &[u8]) -> Vec<u8> {

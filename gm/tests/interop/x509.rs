@@ -1,7 +1,8 @@
 //! Certificates, requests and keys that one side wrote are read by the other.
 
-use crate::openssl::key::Key;
+use crate::openssl::key::{Encryption, Key, Prf};
 use crate::openssl::x509::{Certificate, Content, request, verify_request};
+use gm::pbes2;
 use gm::sm2::{PublicKey, SecretKey};
 use gm::x509::{AltName, Authority, Leaf, Request, Subject, Usage, Validity, describe};
 
@@ -93,4 +94,24 @@ fn requests_go_both_ways() {
     let last = ours.len() - 1;
     ours[last] ^= 1;
     assert!(verify_request(&ours).is_err());
+}
+
+#[test]
+fn encrypted_keys_go_both_ways() {
+    let theirs = Key::sm2();
+    let ours = SecretKey::from_pkcs8_der(&theirs.to_pkcs8()).unwrap();
+    let ciphers = [(c"SM4-CBC", pbes2::Cipher::Sm4Cbc), (c"AES-256-CBC", pbes2::Cipher::Aes256Cbc)];
+    let prfs = [(Prf::HmacSm3, pbes2::Prf::HmacSm3), (Prf::HmacSha256, pbes2::Prf::HmacSha256)];
+    for ((cipher, our_cipher), (prf, our_prf)) in ciphers.iter().flat_map(|c| prfs.map(|p| (*c, p))) {
+        let encryption = Encryption { cipher, prf, iterations: 2048 };
+        let sealed = theirs.to_encrypted("口令 password", encryption);
+        let opened = SecretKey::from_encrypted_pkcs8_der(&sealed, "口令 password".as_bytes()).unwrap();
+        assert_eq!(opened.public_key(), ours.public_key());
+        assert!(SecretKey::from_encrypted_pkcs8_der(&sealed, b"password").is_err());
+        let iterations = 1000.try_into().unwrap();
+        let encryption = pbes2::Encryption { cipher: our_cipher, prf: our_prf, iterations };
+        let sealed = ours.to_encrypted_pkcs8_der(b"secret", encryption).unwrap();
+        assert_eq!(Key::from_encrypted(&sealed, "secret").unwrap().to_spki(), theirs.to_spki());
+        assert!(Key::from_encrypted(&sealed, "Secret").is_err());
+    }
 }

@@ -1,7 +1,8 @@
 //! Reading and writing PEM files.
 
 use anyhow::{Context, bail};
-use gm::sm2::SecretKey;
+use gm::pbes2::Encryption;
+use gm::sm2::{KeyDecodeError, SecretKey};
 use gm::x509::{decode_pem, encode_pem};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -32,22 +33,43 @@ pub(crate) fn read_first(path: &Path, label: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The first SM2 key of a file.
-pub(crate) fn read_key(path: &Path) -> anyhow::Result<SecretKey> {
-    for (label, der) in read(path)? {
-        let key = match label.as_str() {
-            "PRIVATE KEY" | "" => SecretKey::from_pkcs8_der(&der),
-            "EC PRIVATE KEY" => SecretKey::from_sec1_der(&der),
-            "ENCRYPTED PRIVATE KEY" => bail!("{} is encrypted: decrypt it first", path.display()),
-            _ => continue,
-        };
-        return key.with_context(|| format!("reading the key in {}", path.display()));
+pub(crate) fn read_key(path: &Path, password: Option<&str>) -> anyhow::Result<SecretKey> {
+    for section in read(path)? {
+        if let Some(key) = key(&section, password).transpose() {
+            return key.with_context(|| format!("reading the key in {}", path.display()));
+        }
     }
     bail!("{} holds no private key", path.display())
 }
 
-/// Writes a key that only its owner may read. Never over another file.
-pub(crate) fn write_key(path: &Path, key: &SecretKey) -> anyhow::Result<()> {
-    write(path, &encode_pem("PRIVATE KEY", &key.to_pkcs8_der()), 0o600)
+/// The key in a section; nothing if it holds something else. DER without a label is a key, plain or encrypted.
+pub(crate) fn key((label, der): &Section, password: Option<&str>) -> anyhow::Result<Option<SecretKey>> {
+    let opened = || {
+        let password = password.context("it is encrypted: give --password-file or --password-env")?;
+        Ok(SecretKey::from_encrypted_pkcs8_der(der, password.as_bytes())?)
+    };
+    match label.as_str() {
+        "PRIVATE KEY" => Ok(Some(SecretKey::from_pkcs8_der(der)?)),
+        "EC PRIVATE KEY" => Ok(Some(SecretKey::from_sec1_der(der)?)),
+        "ENCRYPTED PRIVATE KEY" => opened().map(Some),
+        "" => match SecretKey::from_pkcs8_der(der) {
+            Err(KeyDecodeError::Malformed) if password.is_some() => opened().map(Some),
+            key => Ok(Some(key?)),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// Writes a key that only its owner may read, encrypted if there is a password. Never over another file.
+pub(crate) fn write_key(path: &Path, key: &SecretKey, password: Option<&str>) -> anyhow::Result<()> {
+    let text = match password {
+        None => encode_pem("PRIVATE KEY", &key.to_pkcs8_der()),
+        Some(password) => {
+            let sealed = key.to_encrypted_pkcs8_der(password.as_bytes(), Encryption::default())?;
+            encode_pem("ENCRYPTED PRIVATE KEY", &sealed)
+        }
+    };
+    write(path, &text, 0o600)
 }
 
 /// Writes a section that all may read. Never over another file.

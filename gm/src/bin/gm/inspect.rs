@@ -1,9 +1,9 @@
 //! `gm inspect`.
 
-use crate::files::{Section, read};
+use crate::files::{Section, key, read};
+use crate::password::Password;
 use anyhow::{Context, bail};
 use clap::Args;
-use gm::sm2::SecretKey;
 use gm::x509::{Request, describe};
 use std::path::PathBuf;
 
@@ -12,13 +12,17 @@ pub(crate) struct Inspect {
     /// Files in PEM or DER.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    password: Password,
 }
 
 impl Inspect {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let password = self.password.read()?;
+        let password = password.as_ref().map(|text| text.as_str());
         for path in &self.files {
             for section in read(path)? {
-                let text = show(&section).with_context(|| format!("in {}", path.display()))?;
+                let text = show(&section, password).with_context(|| format!("in {}", path.display()))?;
                 println!(
                     "{}: {}\n{text}",
                     path.display(),
@@ -31,19 +35,22 @@ impl Inspect {
 }
 
 /// Of a secret key only the public half is shown.
-fn show((label, der): &Section) -> anyhow::Result<String> {
-    let key = |key: SecretKey| format!("public key: {:?}\n", key.public_key());
-    Ok(match label.as_str() {
-        "CERTIFICATE" | "TRUSTED CERTIFICATE" => describe(der)?,
-        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => request(der)?,
-        "PRIVATE KEY" => key(SecretKey::from_pkcs8_der(der)?),
-        "EC PRIVATE KEY" => key(SecretKey::from_sec1_der(der)?),
-        "" => match describe(der) {
-            Ok(text) => text,
-            Err(_) => request(der).or_else(|_| SecretKey::from_pkcs8_der(der).map(key))?,
-        },
-        _ => bail!("no way to show a {label}"),
-    })
+fn show(section: &Section, password: Option<&str>) -> anyhow::Result<String> {
+    let (label, der) = section;
+    match label.as_str() {
+        "CERTIFICATE" | "TRUSTED CERTIFICATE" => return Ok(describe(der)?),
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => return request(der),
+        "" => {
+            if let Ok(text) = describe(der).map_err(anyhow::Error::from).or_else(|_| request(der)) {
+                return Ok(text);
+            }
+        }
+        _ => {}
+    }
+    match key(section, password)? {
+        Some(key) => Ok(format!("public key: {:?}\n", key.public_key())),
+        None => bail!("no way to show a {label}"),
+    }
 }
 
 fn request(der: &[u8]) -> anyhow::Result<String> {

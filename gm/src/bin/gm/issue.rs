@@ -1,12 +1,13 @@
 //! `gm ca`, `gm cert`, `gm csr`.
 
 use crate::files::{read_first, read_key, with_extension, write_key, write_public};
+use crate::password::{Passwords, Protection};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use gm::sm2::SecretKey;
 use gm::x509::{AltName, Authority, Leaf, Request, Subject, Usage, Validity};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Args)]
@@ -68,6 +69,16 @@ fn validity(days: u64) -> anyhow::Result<Validity> {
     Ok(Validity { not_before_s: now_s.saturating_sub(3600), not_after_s: now_s + days * 86_400 })
 }
 
+/// The key in `given`, or a new one, written beside `out`.
+fn own_key(given: Option<&Path>, out: &Path, passwords: &Passwords) -> anyhow::Result<SecretKey> {
+    if let Some(path) = given {
+        return read_key(path, passwords.to_read());
+    }
+    let key = SecretKey::generate()?;
+    write_key(&with_extension(out, "key"), &key, passwords.to_write())?;
+    Ok(key)
+}
+
 #[derive(Args)]
 pub(crate) struct Ca {
     #[command(flatten)]
@@ -78,13 +89,16 @@ pub(crate) struct Ca {
     /// Where to write: PREFIX.crt and PREFIX.key.
     #[arg(long, default_value = "ca", value_name = "PREFIX")]
     out: PathBuf,
+    #[command(flatten)]
+    protection: Protection,
 }
 
 impl Ca {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let passwords = self.protection.passwords()?;
         let key = SecretKey::generate()?;
         let authority = Authority::root(&self.whom.subject(), key.clone(), validity(self.days)?)?;
-        write_key(&with_extension(&self.out, "key"), &key)?;
+        write_key(&with_extension(&self.out, "key"), &key, passwords.to_write())?;
         write_public(&with_extension(&self.out, "crt"), "CERTIFICATE", authority.certificate())
     }
 }
@@ -114,14 +128,20 @@ pub(crate) struct Cert {
     /// Days it is valid.
     #[arg(long, default_value_t = 365)]
     days: u64,
-    /// Where to write: PREFIX.crt and, without a request, PREFIX.key.
+    /// Use this key, which may be encrypted, instead of making one.
+    #[arg(long, value_name = "FILE", conflicts_with = "csr")]
+    key: Option<PathBuf>,
+    /// Where to write: PREFIX.crt and, if it was made, PREFIX.key.
     #[arg(long, value_name = "PREFIX")]
     out: PathBuf,
+    #[command(flatten)]
+    protection: Protection,
 }
 
 impl Cert {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let authority_key = read_key(&with_extension(&self.ca, "key"))?;
+        let passwords = self.protection.passwords()?;
+        let authority_key = read_key(&with_extension(&self.ca, "key"), passwords.to_read())?;
         let certificate = read_first(&with_extension(&self.ca, "crt"), "CERTIFICATE")?;
         let authority = Authority::new(certificate, authority_key)?;
         let (usage, validity) = (self.usage.into(), validity(self.days)?);
@@ -129,17 +149,15 @@ impl Cert {
             let request = Request::from_der(&read_first(path, "CERTIFICATE REQUEST")?)?;
             authority.issue_request(&request, usage, validity)?
         } else {
-            let key = SecretKey::generate()?;
+            let key = own_key(self.key.as_deref(), &self.out, &passwords)?;
             let whom = Whom { name: self.name, organization: self.organization, country: self.country };
-            let der = authority.issue(&Leaf {
+            authority.issue(&Leaf {
                 subject: &whom.subject(),
                 alt_names: &self.names.all(),
                 usage,
                 public_key: key.public_key(),
                 validity,
-            })?;
-            write_key(&with_extension(&self.out, "key"), &key)?;
-            der
+            })?
         };
         write_public(&with_extension(&self.out, "crt"), "CERTIFICATE", &der)
     }
@@ -151,16 +169,20 @@ pub(crate) struct Csr {
     whom: Whom,
     #[command(flatten)]
     names: Names,
-    /// Where to write: PREFIX.csr and PREFIX.key.
+    /// Use this key, which may be encrypted, instead of making one.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Where to write: PREFIX.csr and, if it was made, PREFIX.key.
     #[arg(long, value_name = "PREFIX")]
     out: PathBuf,
+    #[command(flatten)]
+    protection: Protection,
 }
 
 impl Csr {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let key = SecretKey::generate()?;
+        let key = own_key(self.key.as_deref(), &self.out, &self.protection.passwords()?)?;
         let der = Request::make(&self.whom.subject(), &self.names.all(), &key)?;
-        write_key(&with_extension(&self.out, "key"), &key)?;
         write_public(&with_extension(&self.out, "csr"), "CERTIFICATE REQUEST", &der)
     }
 }

@@ -3,6 +3,7 @@
 mod files;
 mod inspect;
 mod issue;
+mod password;
 mod speed;
 
 use clap::{Parser, Subcommand};

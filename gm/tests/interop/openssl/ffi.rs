@@ -13,7 +13,7 @@ macro_rules! opaque {
 }
 opaque!(
     Bio BioMethod Cipher CipherCtx Digest DigestCtx ExtensionCtx LibCtx Pkcs8 Pkey PkeyCtx
-    Ssl SslCipher SslCtx SslMethod SslSession VerifyParam X509 X509Extension X509Name X509Req
+    Ssl SslCipher SslCtx SslMethod SslSession VerifyParam X509 X509Algor X509Extension X509Name X509Req X509Sig
     X509Store X509Time
 );
 
@@ -26,6 +26,8 @@ pub(crate) const MBSTRING_UTF8: c_int = 0x1000;
 pub(crate) const NID_EXT_KEY_USAGE: c_int = 126;
 pub(crate) const NID_BASIC_CONSTRAINTS: c_int = 87;
 pub(crate) const NID_SUBJECT_ALT_NAME: c_int = 85;
+pub(crate) const NID_HMAC_WITH_SHA256: c_int = 799;
+pub(crate) const NID_HMAC_WITH_SM3: c_int = 1281;
 pub(crate) const SSL_CTRL_SESS_CACHE_MODE: c_int = 44;
 pub(crate) const SSL_CTRL_GROUPS: c_int = 92;
 pub(crate) const SSL_CTRL_SIGALGS: c_int = 98;
@@ -162,6 +164,28 @@ unsafe extern "C" {
         len: c_long,
     ) -> *mut Pkcs8;
     pub(crate) fn i2d_PKCS8_PRIV_KEY_INFO(info: *const Pkcs8, der: *mut *mut c_uchar) -> c_int;
+    pub(crate) fn PKCS5_pbe2_set_iv(
+        cipher: *const Cipher,
+        iterations: c_int,
+        salt: *mut c_uchar,
+        salt_len: c_int,
+        iv: *mut c_uchar,
+        prf: c_int,
+    ) -> *mut X509Algor;
+    pub(crate) fn PKCS8_set0_pbe(
+        password: *const c_char,
+        len: c_int,
+        info: *mut Pkcs8,
+        algorithm: *mut X509Algor,
+    ) -> *mut X509Sig;
+    pub(crate) fn PKCS8_decrypt(sealed: *const X509Sig, password: *const c_char, len: c_int) -> *mut Pkcs8;
+    pub(crate) fn X509_SIG_free(sealed: *mut X509Sig);
+    pub(crate) fn d2i_X509_SIG(
+        sealed: *mut *mut X509Sig,
+        der: *mut *const c_uchar,
+        len: c_long,
+    ) -> *mut X509Sig;
+    pub(crate) fn i2d_X509_SIG(sealed: *const X509Sig, der: *mut *mut c_uchar) -> c_int;
 
     pub(crate) fn X509_new() -> *mut X509;
     pub(crate) fn X509_free(certificate: *mut X509);

@@ -1,10 +1,25 @@
 //! Keys of OpenSSL: on curveSM2, and on P-256 to be refused.
 
 use super::{Owned, Result, check, ffi, from_der, to_der};
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::ptr::{null, null_mut};
 
 pub(crate) struct Key(Owned<ffi::Pkey>);
+
+/// With what a key is encrypted (PBES2).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Encryption {
+    pub(crate) cipher: &'static CStr,
+    pub(crate) prf: Prf,
+    pub(crate) iterations: c_int,
+}
+
+/// What PBKDF2 runs on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Prf {
+    HmacSm3,
+    HmacSha256,
+}
 
 impl Key {
     pub(crate) fn sm2() -> Self {
@@ -49,6 +64,32 @@ impl Key {
 
     pub(crate) fn to_pkcs8(&self) -> Vec<u8> {
         to_der(self.info().get(), ffi::i2d_PKCS8_PRIV_KEY_INFO)
+    }
+
+    pub(crate) fn from_encrypted(der: &[u8], password: &str) -> Result<Self> {
+        let sealed = from_der(der, ffi::d2i_X509_SIG, ffi::X509_SIG_free)?;
+        let (text, len) = (password.as_ptr().cast(), password.len() as c_int);
+        // SAFETY: reads the object and as many bytes of the password as it is told.
+        let info = unsafe { ffi::PKCS8_decrypt(sealed.get(), text, len) };
+        Self::from_info(&Owned::new(info, ffi::PKCS8_PRIV_KEY_INFO_free)?)
+    }
+
+    pub(crate) fn to_encrypted(&self, password: &str, encryption: Encryption) -> Vec<u8> {
+        let prf = match encryption.prf {
+            Prf::HmacSm3 => ffi::NID_HMAC_WITH_SM3,
+            Prf::HmacSha256 => ffi::NID_HMAC_WITH_SHA256,
+        };
+        let (text, len) = (password.as_ptr().cast(), password.len() as c_int);
+        // SAFETY: salt and IV are made by it when none are given; `PKCS8_set0_pbe` takes over the algorithm, and
+        // only reads the rest.
+        let sealed = unsafe {
+            let cipher = ffi::EVP_CIPHER_fetch(null_mut(), encryption.cipher.as_ptr(), null());
+            let cipher = Owned::new(cipher, ffi::EVP_CIPHER_free).unwrap();
+            let algorithm =
+                ffi::PKCS5_pbe2_set_iv(cipher.get(), encryption.iterations, null_mut(), 0, null_mut(), prf);
+            ffi::PKCS8_set0_pbe(text, len, self.info().get(), algorithm)
+        };
+        to_der(Owned::new(sealed, ffi::X509_SIG_free).unwrap().get(), ffi::i2d_X509_SIG)
     }
 
     /// Signs with SM3 under the identifier; DER.
