@@ -1,12 +1,17 @@
-//! Sealing: SM4-GCM of this crate by backend, of the RustCrypto crates, and AES-128-GCM of ring as the ceiling another
-//! cipher has; and one message for eight connections, together and one after the other.
+//! Sealing: SM4-GCM of this crate by backend, of the RustCrypto crates, of OpenSSL 4, and AES-128-GCM of ring as the
+//! ceiling another cipher has; and one message for eight connections, together and one after the other.
 //!
-//! `cargo bench -p gm --bench gcm`
+//! `cargo bench -p gm --bench gcm`, with `--features interop` for OpenSSL's part.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     reason = "criterion's macros; a benchmark that cannot go on panics"
 )]
+
+#[cfg(feature = "interop")]
+#[path = "../tests/interop/openssl/mod.rs"]
+#[allow(dead_code, unsafe_code, reason = "calls of C functions, of which this benchmark wants a few")]
+mod openssl;
 
 use aes_gcm::aead::{AeadInOut, KeyInit, consts::U12, inout::InOutBuf};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -32,6 +37,13 @@ fn seal(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("rustcrypto", bytes), |b| {
             b.iter(|| peer.encrypt_inout_detached(&[2; 12].into(), &AAD, InOutBuf::from(&mut data[..])));
         });
+        #[cfg(feature = "interop")]
+        {
+            let peer = openssl::cipher::Aead::new(openssl::cipher::Mode::Gcm, &[1; 16]);
+            group.bench_function(BenchmarkId::new("openssl", bytes), |b| {
+                b.iter(|| peer.seal(&[2; 12], &AAD, &mut data));
+            });
+        }
         let ring = ring::aead::UnboundKey::new(&ring::aead::AES_128_GCM, &[1; 16]).unwrap();
         let ring = ring::aead::LessSafeKey::new(ring);
         group.bench_function(BenchmarkId::new("ring-aes-128", bytes), |b| {

@@ -3,7 +3,7 @@
 
 use crate::openssl::cipher::{Aead, Mode, sm3};
 use crate::openssl::key::Key;
-use gm::sm2::{CiphertextFormat, PublicKey, SecretKey, Signature};
+use gm::sm2::{CiphertextFormat, EphemeralKey, PublicKey, SecretKey, Signature};
 use gm::sm4::Backend;
 use gm::{ccm, gcm};
 use proptest::prelude::*;
@@ -124,4 +124,17 @@ fn sm2_ciphertexts_go_both_ways() {
         sealed[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(ours.decrypt(&sealed, CiphertextFormat::Der).is_err());
     });
+}
+
+#[test]
+fn sm2_agreement_gives_the_same_secret() {
+    for _ in 0..50 {
+        let (theirs, ours) = (Key::curve_sm2(), EphemeralKey::generate().unwrap());
+        let peer = PublicKey::from_sec1(&theirs.share()).unwrap();
+        assert_eq!(ours.diffie_hellman(&peer)[..], theirs.agree(&ours.public_key().to_sec1()).unwrap());
+    }
+    let mut off_curve = Key::curve_sm2().share();
+    off_curve[64] ^= 1;
+    assert!(PublicKey::from_sec1(&off_curve).is_err());
+    assert!(Key::curve_sm2().agree(&off_curve).is_err());
 }

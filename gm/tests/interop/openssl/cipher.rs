@@ -38,59 +38,58 @@ impl Mode {
     }
 }
 
-/// An expanded key.
+/// An expanded key, for either direction.
 pub(crate) struct Aead {
     mode: Mode,
-    cipher: Owned<ffi::Cipher>,
-    context: Owned<ffi::CipherCtx>,
-    key: [u8; 16],
+    sealing: Owned<ffi::CipherCtx>,
+    opening: Owned<ffi::CipherCtx>,
 }
 
 impl Aead {
     pub(crate) fn new(mode: Mode, key: &[u8; 16]) -> Self {
-        // SAFETY: makes objects that we own.
-        let (cipher, context) = unsafe {
-            (ffi::EVP_CIPHER_fetch(null_mut(), mode.name().as_ptr(), null()), ffi::EVP_CIPHER_CTX_new())
+        let context = |encrypt| {
+            // SAFETY: makes objects that we own; the key is 16 bytes, which are copied.
+            unsafe {
+                let cipher = ffi::EVP_CIPHER_fetch(null_mut(), mode.name().as_ptr(), null());
+                let cipher = Owned::new(cipher, ffi::EVP_CIPHER_free).unwrap();
+                let context = Owned::new(ffi::EVP_CIPHER_CTX_new(), ffi::EVP_CIPHER_CTX_free).unwrap();
+                let (ctx, key) = (context.get(), key.as_ptr());
+                check(ffi::EVP_CipherInit_ex(ctx, cipher.get(), null_mut(), null(), null(), encrypt))
+                    .unwrap();
+                check(ffi::EVP_CIPHER_CTX_ctrl(ctx, ffi::AEAD_SET_IV_BYTES, 12, null_mut())).unwrap();
+                if mode == Mode::Ccm {
+                    check(ffi::EVP_CIPHER_CTX_ctrl(ctx, ffi::AEAD_SET_TAG, 16, null_mut())).unwrap();
+                }
+                check(ffi::EVP_CipherInit_ex(ctx, null(), null_mut(), key, null(), encrypt)).unwrap();
+                context
+            }
         };
-        Self {
-            mode,
-            cipher: Owned::new(cipher, ffi::EVP_CIPHER_free).unwrap(),
-            context: Owned::new(context, ffi::EVP_CIPHER_CTX_free).unwrap(),
-            key: *key,
-        }
+        Self { mode, sealing: context(1), opening: context(0) }
     }
 
-    /// The key is expanded once for GCM and for each message in CCM, where the lengths have to be set before it.
-    fn start(&self, nonce: &[u8; 12], tag: Option<&[u8; 16]>, len: usize) -> Result<()> {
-        let (ctx, encrypt) = (self.context.get(), c_int::from(tag.is_none()));
-        let tag: *mut c_void = tag.map_or(null_mut(), |tag| tag.as_ptr().cast_mut().cast());
-        // SAFETY: the pointers are of a key of 16, a nonce of 12 and a tag of 16 bytes, which are only read.
+    fn crypt(&self, direction: Direction<'_>, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<()> {
+        let (context, encrypt) = match direction {
+            Direction::Seal => (&self.sealing, 1),
+            Direction::Open(_) => (&self.opening, 0),
+        };
+        let (ctx, mut written) = (context.get(), 0);
+        let (place, len) = (data.as_mut_ptr(), data.len() as c_int);
+        // SAFETY: reads a nonce of 12 and a tag of 16 bytes, and the slices; writes as many bytes over `data` as it
+        // reads of it.
         unsafe {
-            check(ffi::EVP_CipherInit_ex(ctx, self.cipher.get(), null_mut(), null(), null(), encrypt))?;
-            check(ffi::EVP_CIPHER_CTX_ctrl(ctx, ffi::AEAD_SET_IV_BYTES, 12, null_mut()))?;
-            if self.mode == Mode::Ccm || !tag.is_null() {
+            check(ffi::EVP_CipherInit_ex(ctx, null(), null_mut(), null(), nonce.as_ptr(), encrypt))?;
+            if let Direction::Open(tag) = direction {
+                let tag: *mut c_void = tag.as_ptr().cast_mut().cast();
                 check(ffi::EVP_CIPHER_CTX_ctrl(ctx, ffi::AEAD_SET_TAG, 16, tag))?;
             }
-            let (key, nonce) = (self.key.as_ptr(), nonce.as_ptr());
-            check(ffi::EVP_CipherInit_ex(ctx, null(), null_mut(), key, nonce, encrypt))?;
             if self.mode == Mode::Ccm {
-                let mut written = 0;
-                check(ffi::EVP_CipherUpdate(ctx, null_mut(), &mut written, null(), len as c_int))?;
+                check(ffi::EVP_CipherUpdate(ctx, null_mut(), &mut written, null(), len))?;
             }
-        }
-        Ok(())
-    }
-
-    fn crypt(&self, aad: &[u8], data: &mut [u8]) -> Result<()> {
-        let (ctx, mut written) = (self.context.get(), 0);
-        // SAFETY: reads the slices; writes as many bytes over `data` as it reads of it.
-        unsafe {
             if !aad.is_empty() {
                 let len = aad.len() as c_int;
                 check(ffi::EVP_CipherUpdate(ctx, null_mut(), &mut written, aad.as_ptr(), len))?;
             }
             // Nothing is a message too: CCM wants to be told, with a pointer that is not null.
-            let (place, len) = (data.as_mut_ptr(), data.len() as c_int);
             check(ffi::EVP_CipherUpdate(ctx, place, &mut written, place, len))?;
             if self.mode == Mode::Gcm {
                 check(ffi::EVP_CipherFinal_ex(ctx, place.wrapping_add(data.len()), &mut written))?;
@@ -101,12 +100,11 @@ impl Aead {
 
     /// Encrypts in place and gives the tag.
     pub(crate) fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> [u8; 16] {
-        self.start(nonce, None, data.len()).unwrap();
-        self.crypt(aad, data).unwrap();
+        self.crypt(Direction::Seal, nonce, aad, data).unwrap();
         let mut tag = [0u8; 16];
         // SAFETY: writes the 16 bytes of the tag.
         let status = unsafe {
-            ffi::EVP_CIPHER_CTX_ctrl(self.context.get(), ffi::AEAD_GET_TAG, 16, tag.as_mut_ptr().cast())
+            ffi::EVP_CIPHER_CTX_ctrl(self.sealing.get(), ffi::AEAD_GET_TAG, 16, tag.as_mut_ptr().cast())
         };
         check(status).unwrap();
         tag
@@ -114,7 +112,12 @@ impl Aead {
 
     /// Decrypts in place, if the tag is right.
     pub(crate) fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> Result<()> {
-        self.start(nonce, Some(tag), data.len())?;
-        self.crypt(aad, data)
+        self.crypt(Direction::Open(tag), nonce, aad, data)
     }
+}
+
+#[derive(Clone, Copy)]
+enum Direction<'a> {
+    Seal,
+    Open(&'a [u8; 16]),
 }

@@ -105,6 +105,18 @@ unsafe extern "C" {
     pub(crate) fn EVP_PKEY_CTX_new(key: *mut Pkey, engine: *mut c_void) -> *mut PkeyCtx;
     pub(crate) fn EVP_PKEY_CTX_free(ctx: *mut PkeyCtx);
     pub(crate) fn EVP_PKEY_CTX_set1_id(ctx: *mut PkeyCtx, id: *const c_void, len: c_int) -> c_int;
+    pub(crate) fn EVP_PKEY_get1_encoded_public_key(key: *mut Pkey, point: *mut *mut c_uchar) -> usize;
+    pub(crate) fn EVP_PKEY_set1_encoded_public_key(
+        key: *mut Pkey,
+        point: *const c_uchar,
+        len: usize,
+    ) -> c_int;
+    pub(crate) fn EVP_PKEY_new() -> *mut Pkey;
+    pub(crate) fn EVP_PKEY_copy_parameters(to: *mut Pkey, from: *const Pkey) -> c_int;
+    pub(crate) fn EVP_PKEY_derive_init(ctx: *mut PkeyCtx) -> c_int;
+    pub(crate) fn EVP_PKEY_derive_set_peer(ctx: *mut PkeyCtx, peer: *mut Pkey) -> c_int;
+    pub(crate) fn EVP_PKEY_derive(ctx: *mut PkeyCtx, secret: *mut c_uchar, len: *mut usize) -> c_int;
+    pub(crate) fn CRYPTO_free(pointer: *mut c_void, file: *const c_char, line: c_int);
     pub(crate) fn EVP_PKEY_encrypt_init(ctx: *mut PkeyCtx) -> c_int;
     pub(crate) fn EVP_PKEY_decrypt_init(ctx: *mut PkeyCtx) -> c_int;
     pub(crate) fn EVP_PKEY_encrypt(
@@ -259,6 +271,7 @@ unsafe extern "C" {
     pub(crate) fn SSL_CTX_get0_param(ctx: *mut SslCtx) -> *mut VerifyParam;
     pub(crate) fn SSL_CTX_set_verify(ctx: *mut SslCtx, mode: c_int, callback: VerifyCallback);
     pub(crate) fn SSL_CTX_set_session_id_context(ctx: *mut SslCtx, id: *const c_uchar, len: c_uint) -> c_int;
+    pub(crate) fn SSL_CTX_set_num_tickets(ctx: *mut SslCtx, number: usize) -> c_int;
     pub(crate) fn SSL_new(ctx: *mut SslCtx) -> *mut Ssl;
     pub(crate) fn SSL_free(ssl: *mut Ssl);
     pub(crate) fn SSL_set_bio(ssl: *mut Ssl, input: *mut Bio, output: *mut Bio);

@@ -34,6 +34,43 @@ impl Key {
         Self(Owned::new(key, ffi::EVP_PKEY_free).unwrap())
     }
 
+    /// A key for agreements in TLS on curveSM2.
+    pub(crate) fn curve_sm2() -> Self {
+        // SAFETY: makes a key; "curveSM2" takes no further argument.
+        let key = unsafe { ffi::EVP_PKEY_Q_keygen(null_mut(), null(), c"curveSM2".as_ptr()) };
+        Self(Owned::new(key, ffi::EVP_PKEY_free).unwrap())
+    }
+
+    /// The uncompressed public point.
+    pub(crate) fn share(&self) -> Vec<u8> {
+        let mut point = null_mut();
+        // SAFETY: gives a copy of the point, which we free after copying it again.
+        unsafe {
+            let len = ffi::EVP_PKEY_get1_encoded_public_key(self.get(), &mut point);
+            assert!(len > 0);
+            let share = std::slice::from_raw_parts(point, len).to_vec();
+            ffi::CRYPTO_free(point.cast(), c"".as_ptr(), 0);
+            share
+        }
+    }
+
+    /// The x coordinate of the common point with the peer's share.
+    pub(crate) fn agree(&self, share: &[u8]) -> Result<[u8; 32]> {
+        let (mut secret, mut len) = ([0; 32], 32);
+        // SAFETY: the peer's key is made of copies; the secret is as long as it says.
+        unsafe {
+            let peer = Owned::new(ffi::EVP_PKEY_new(), ffi::EVP_PKEY_free)?;
+            check(ffi::EVP_PKEY_copy_parameters(peer.get(), self.get()))?;
+            check(ffi::EVP_PKEY_set1_encoded_public_key(peer.get(), share.as_ptr(), share.len()))?;
+            let ctx = Owned::new(ffi::EVP_PKEY_CTX_new(self.get(), null_mut()), ffi::EVP_PKEY_CTX_free)?;
+            check(ffi::EVP_PKEY_derive_init(ctx.get()))?;
+            check(ffi::EVP_PKEY_derive_set_peer(ctx.get(), peer.get()))?;
+            check(ffi::EVP_PKEY_derive(ctx.get(), secret.as_mut_ptr(), &mut len))?;
+        }
+        assert_eq!(len, 32);
+        Ok(secret)
+    }
+
     pub(super) fn get(&self) -> *mut ffi::Pkey {
         self.0.get()
     }

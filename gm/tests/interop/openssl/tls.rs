@@ -25,6 +25,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) root: Option<&'a [u8]>,
     /// When certificates are looked at, in seconds since 1970.
     pub(crate) now_s: u64,
+    /// Tickets that a server sends after a handshake.
+    pub(crate) tickets: usize,
 }
 
 /// Everything of RFC 8998.
@@ -36,6 +38,7 @@ pub(crate) const SHANGMI: Settings<'static> = Settings {
     identity: None,
     root: None,
     now_s: 0,
+    tickets: 2,
 };
 
 pub(crate) struct Context {
@@ -89,6 +92,7 @@ impl Context {
             };
             ffi::SSL_CTX_set_verify(ctx, verify, None);
             ffi::X509_VERIFY_PARAM_set_time(ffi::SSL_CTX_get0_param(ctx), settings.now_s.cast_signed());
+            check(ffi::SSL_CTX_set_num_tickets(ctx, settings.tickets)).unwrap();
             // Sessions of a server that asks for certificates belong to a named context.
             check(ffi::SSL_CTX_set_session_id_context(ctx, b"gm".as_ptr(), 2)).unwrap();
             if !server {
