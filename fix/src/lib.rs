@@ -9,6 +9,7 @@
 pub mod codec;
 mod decimal;
 pub mod dictionary;
+pub mod store;
 pub mod tag;
 mod time;
 

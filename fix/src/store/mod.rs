@@ -1,0 +1,76 @@
+//! What a session must remember across connections and restarts: the next number of either side, and the messages sent,
+//! to send again. A door: [`MemoryStore`] forgets with the process, [`FileStore`] does not; an integrator may put a
+//! replicated one behind it.
+
+mod file;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+pub use file::{Durability, FileLimits, FileStore};
+pub use memory::MemoryStore;
+
+use std::io;
+
+/// Why a store did not do what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The system said so.
+    #[error("the store failed: {0}")]
+    Io(io::ErrorKind),
+    /// Its limit is reached: nothing more can be sent before a reset.
+    #[error("the store is full")]
+    Full,
+    /// Another process has it.
+    #[error("the store is in use")]
+    InUse,
+    /// The file is not one of this store's.
+    #[error("not a session store of this version")]
+    Format,
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.kind())
+    }
+}
+
+/// The memory of one session. What was changed is safe, to the degree that the store promises, once
+/// [`Store::commit`] has returned; call it before bytes leave for the peer.
+pub trait Store {
+    /// The number of the next message that is sent, from 1.
+    fn next_sender(&self) -> u64;
+
+    /// The number of the next message that is expected, from 1.
+    fn next_target(&self) -> u64;
+
+    /// Keeps the message that is sent as number [`Store::next_sender`], which goes up by one.
+    ///
+    /// # Errors
+    /// It is not kept, and must not be sent.
+    fn append(&mut self, message: &[u8]) -> Result<(), StoreError>;
+
+    /// Sets the number of the next message that is expected.
+    ///
+    /// # Errors
+    /// It is not kept.
+    fn set_next_target(&mut self, number: u64) -> Result<(), StoreError>;
+
+    /// Appends the sent message of this number to `out`; false if it is not held (any more).
+    ///
+    /// # Errors
+    /// It is held and cannot be read.
+    fn read(&mut self, number: u64, out: &mut Vec<u8>) -> Result<bool, StoreError>;
+
+    /// Forgets all messages; both numbers are 1.
+    ///
+    /// # Errors
+    /// The store is as it was.
+    fn reset(&mut self) -> Result<(), StoreError>;
+
+    /// Makes what was changed safe.
+    ///
+    /// # Errors
+    /// It is not; a later commit tries again.
+    fn commit(&mut self) -> Result<(), StoreError>;
+}

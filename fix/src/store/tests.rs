@@ -1,0 +1,132 @@
+//! Both stores keep the same promises; the file keeps them across restarts and torn ends.
+
+use std::fs;
+
+use super::*;
+
+fn keeps_its_promises(store: &mut impl Store) {
+    assert_eq!((store.next_sender(), store.next_target()), (1, 1));
+    for number in 1..=5_u64 {
+        store.append(format!("message {number}").as_bytes()).expect("kept");
+        assert_eq!(store.next_sender(), number + 1);
+    }
+    store.set_next_target(42).expect("kept");
+    let mut out = b"before ".to_vec();
+    assert_eq!(store.read(3, &mut out), Ok(true));
+    store.commit().expect("safe");
+    assert_eq!(store.read(5, &mut out), Ok(true));
+    assert_eq!(out, b"before message 3message 5");
+    assert_eq!(store.read(0, &mut out), Ok(false));
+    assert_eq!(store.read(6, &mut out), Ok(false));
+    assert_eq!((store.next_sender(), store.next_target()), (6, 42));
+    store.reset().expect("empty");
+    assert_eq!((store.next_sender(), store.next_target()), (1, 1));
+    assert_eq!(store.read(1, &mut out), Ok(false));
+}
+
+#[test]
+fn memory_keeps_its_promises() {
+    keeps_its_promises(&mut MemoryStore::new(1_000));
+}
+
+#[test]
+fn a_file_keeps_its_promises() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for durability in [Durability::Process, Durability::Power] {
+        let limits = FileLimits { durability, ..FileLimits::default() };
+        let path = folder.path().join(format!("{durability:?}"));
+        keeps_its_promises(&mut FileStore::open(&path, limits).expect("open"));
+    }
+}
+
+#[test]
+fn memory_lets_the_oldest_go() {
+    let mut store = MemoryStore::new(10);
+    for message in [&b"aaaa"[..], b"bbbb", b"cc", b"dddd"] {
+        store.append(message).expect("kept");
+    }
+    let mut out = Vec::new();
+    let held: Vec<_> = (1..=4).map(|number| store.read(number, &mut out).expect("readable")).collect();
+    assert_eq!(held, [false, true, true, true]);
+    assert_eq!(out, b"bbbbccdddd");
+    store.append(&[b'x'; 11]).expect("kept");
+    assert_eq!(store.read(5, &mut out), Ok(false), "larger than the store");
+    assert_eq!(store.next_sender(), 6);
+}
+
+#[test]
+fn a_file_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("session");
+    let mut store = FileStore::open(&path, FileLimits::default()).expect("open");
+    assert_eq!(
+        FileStore::open(&path, FileLimits::default()).map(|_| ()),
+        Err(StoreError::InUse),
+        "one process has it"
+    );
+    store.append(b"one").expect("kept");
+    store.set_next_target(7).expect("kept");
+    store.commit().expect("safe");
+    store.append(b"lost").expect("kept");
+    drop(store);
+    let mut store = FileStore::open(&path, FileLimits::default()).expect("open");
+    assert_eq!((store.next_sender(), store.next_target(), store.cut_bytes()), (2, 7, 0));
+    store.append(b"two").expect("kept");
+    store.commit().expect("safe");
+    let mut out = Vec::new();
+    assert!(store.read(1, &mut out).expect("readable") && store.read(2, &mut out).expect("readable"));
+    assert_eq!(out, b"onetwo");
+}
+
+/// The file cut at every length, and with every byte of its last record changed: what was whole before is there,
+/// nothing else is, and it can be written on.
+#[test]
+fn a_torn_end_is_cut_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("session");
+    let mut store = FileStore::open(&path, FileLimits::default()).expect("open");
+    store.append(b"first").expect("kept");
+    store.set_next_target(3).expect("kept");
+    store.commit().expect("safe");
+    let safe = fs::read(&path).expect("read").len();
+    store.append(b"second").expect("kept");
+    store.commit().expect("safe");
+    drop(store);
+    let whole = fs::read(&path).expect("read");
+    let torn = (safe..whole.len()).map(|len| whole[..len].to_vec());
+    let changed = (safe..whole.len()).map(|at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x40;
+        bytes
+    });
+    for bytes in torn.chain(changed) {
+        fs::write(&path, &bytes).expect("written");
+        let mut store = FileStore::open(&path, FileLimits::default()).expect("open");
+        assert_eq!((store.next_sender(), store.next_target()), (2, 3));
+        assert_eq!(store.cut_bytes(), (bytes.len() - safe) as u64);
+        store.append(b"again").expect("kept");
+        store.commit().expect("safe");
+        drop(store);
+        let mut store = FileStore::open(&path, FileLimits::default()).expect("open");
+        let mut out = Vec::new();
+        assert_eq!((store.read(2, &mut out), &out[..]), (Ok(true), &b"again"[..]));
+    }
+}
+
+#[test]
+fn a_file_has_a_limit_and_a_format() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("session");
+    let limits = FileLimits { file_bytes_max: 100, ..FileLimits::default() };
+    let mut store = FileStore::open(&path, limits).expect("open");
+    store.append(&[b'x'; 60]).expect("kept");
+    assert_eq!(store.append(&[b'x'; 60]), Err(StoreError::Full));
+    assert_eq!(store.next_sender(), 2);
+    store.reset().expect("empty");
+    store.append(&[b'x'; 60]).expect("kept");
+    drop(store);
+    fs::write(&path, b"something else").expect("written");
+    assert_eq!(FileStore::open(&path, limits).map(|_| ()), Err(StoreError::Format));
+    fs::write(&path, b"TDF").expect("written");
+    assert_eq!(FileStore::open(&path, limits).map(|store| store.cut_bytes()), Ok(3));
+}
