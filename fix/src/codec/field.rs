@@ -45,6 +45,11 @@ impl<'a> Fields<'a> {
         Self { rest: bytes, data: None }
     }
 
+    /// The bytes that were not looked at yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     fn fail(&mut self, error: FieldError) -> Option<Result<Field<'a>, FieldError>> {
         self.rest = &[];
         Some(Err(error))
