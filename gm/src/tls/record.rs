@@ -5,8 +5,9 @@
 
 use super::RECORDS_MAX;
 use crate::gcm::{self, LANES, Lane, Lanes, NONCE_BYTES, TAG_BYTES, seal_lanes};
-use rustls::ConnectionTrafficSecrets;
 use rustls::crypto::cipher::make_tls13_aad;
+use rustls::{ConnectionTrafficSecrets, ContentType};
+use std::io::IoSlice;
 use thiserror::Error;
 
 /// Longest plaintext of a record (RFC 8446, section 5.1).
@@ -15,8 +16,6 @@ pub const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 pub const OVERHEAD_BYTES: usize = HEADER_BYTES + 1 + TAG_BYTES;
 
 const HEADER_BYTES: usize = 5;
-/// The inner content type of application data.
-const APPLICATION_DATA: u8 = 23;
 /// Up to this plaintext, records of several connections are sealed together.
 const TOGETHER_BYTES_MAX: usize = 767;
 
@@ -49,7 +48,14 @@ impl Sealer {
         Some(Self::new(key.as_ref().first_chunk()?, iv.as_ref().try_into().ok()?, sequence))
     }
 
-    /// Appends one record with `payload` to `out`.
+    /// Whether the next record but one could not be sealed any more: the connection needs a new key now, and the
+    /// record that says so still fits.
+    #[must_use]
+    pub fn is_nearly_used_up(&self) -> bool {
+        self.sequence + 1 >= self.sequence_end
+    }
+
+    /// Appends one record of application data with `payload` to `out`.
     ///
     /// # Errors
     /// [`KeyUsedUp`]; nothing is appended.
@@ -57,14 +63,31 @@ impl Sealer {
     /// # Panics
     /// When `payload` is longer than [`PLAINTEXT_BYTES_MAX`].
     pub fn seal(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), KeyUsedUp> {
-        assert!(payload.len() <= PLAINTEXT_BYTES_MAX, "more than a record takes");
+        self.seal_as(ContentType::ApplicationData, &[IoSlice::new(payload)], out)
+    }
+
+    /// Appends one record with the parts as its payload to `out`.
+    ///
+    /// # Errors
+    /// [`KeyUsedUp`]; nothing is appended.
+    ///
+    /// # Panics
+    /// When the parts together are longer than [`PLAINTEXT_BYTES_MAX`].
+    pub fn seal_as(
+        &mut self,
+        content_type: ContentType,
+        parts: &[IoSlice<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<(), KeyUsedUp> {
+        let payload_bytes = parts.iter().map(|part| part.len()).sum::<usize>();
+        assert!(payload_bytes <= PLAINTEXT_BYTES_MAX, "more than a record takes");
         let nonce = self.next_nonce()?;
-        let aad = make_tls13_aad(payload.len() + 1 + TAG_BYTES);
-        out.reserve(payload.len() + OVERHEAD_BYTES);
+        let aad = make_tls13_aad(payload_bytes + 1 + TAG_BYTES);
+        out.reserve(payload_bytes + OVERHEAD_BYTES);
         out.extend(aad);
         let start = out.len();
-        out.extend(payload);
-        out.push(APPLICATION_DATA);
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+        out.push(content_type.into());
         let tag = self.key.seal(&nonce, &aad, &mut out[start..]);
         out.extend(tag);
         Ok(())
@@ -100,7 +123,7 @@ pub fn seal_for_all(
     if payload.len() >= TOGETHER_BYTES_MAX {
         return connections.iter_mut().try_for_each(|(sealer, out)| sealer.seal(payload, out));
     }
-    let mut plain = [APPLICATION_DATA; TOGETHER_BYTES_MAX];
+    let mut plain = [u8::from(ContentType::ApplicationData); TOGETHER_BYTES_MAX];
     plain[..payload.len()].copy_from_slice(payload);
     let plain = &plain[..=payload.len()];
     let aad = make_tls13_aad(plain.len() + TAG_BYTES);
