@@ -1,21 +1,26 @@
 //! Byte streams between processes: listening, dialling, socket options, and one type for what comes of it.
 //!
-//! [`Stream`] is an enum, not a trait object: the hot loop's calls are direct. A plain TCP stream is what there is
-//! today; with the feature `sim`, listeners and dials made inside a running simulation get simulated streams, so
+//! [`Stream`] is an enum, not a trait object: the hot loop's calls are direct. It is plain TCP, TLS over TCP or a
+//! stream of QUIC; with the feature `sim`, listeners and dials made inside a running simulation get simulated streams, so
 //! that whole servers run under a seeded network and clock without knowing it.
 //!
-//! What it is not: it knows no frames and no sessions. Start at [`Stream`], [`Listener::bind`] and [`dial`].
+//! What it is not: it knows no frames and no sessions. Start at [`Stream`], [`Listener::bind`] and [`Connector`].
 
 mod clock;
+mod connect;
 mod listen;
 mod options;
+mod quic;
 mod stream;
 mod timer;
+pub mod tls;
 
 pub use clock::Clock;
+pub use connect::Connector;
 pub use listen::{Acceptor, Listener};
 pub use options::SocketOptions;
-pub use stream::{Stream, dial};
+pub use quic::QuicStream;
+pub use stream::Stream;
 pub use timer::Timer;
 
 /// Whether this task runs inside a simulation.

@@ -1,20 +1,26 @@
 //! Listening.
 
 use crate::options::SocketOptions;
+use crate::quic;
 use crate::stream::Stream;
+use crate::tls::{self, Arrived};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc};
 
 /// A bound address, not yet accepting: it can be sent to the thread that will.
 #[derive(Debug)]
 pub struct Listener {
     bound: Bound,
     options: SocketOptions,
+    tls: Option<Arc<tls::Server>>,
 }
 
 #[derive(Debug)]
 enum Bound {
     Os(std::net::TcpListener),
+    Quic(std::net::UdpSocket, Arc<tls::Server>),
     #[cfg(feature = "sim")]
     Sim(SocketAddr),
 }
@@ -42,12 +48,29 @@ impl Listener {
     pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<Self> {
         #[cfg(feature = "sim")]
         if crate::simulated() {
-            return Ok(Self { bound: Bound::Sim(address), options });
+            return Ok(Self { bound: Bound::Sim(address), options, tls: None });
         }
         let bound = options
             .listen(address)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
-        Ok(Self { bound: Bound::Os(bound), options })
+        Ok(Self { bound: Bound::Os(bound), options, tls: None })
+    }
+
+    /// Binds for QUIC, as [`Listener::bind`] does for TCP.
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn bind_quic(address: SocketAddr, server: Arc<tls::Server>) -> io::Result<Self> {
+        let bound = quic::bind(address).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address} (QUIC): {error}"))
+        })?;
+        Ok(Self { bound: Bound::Quic(bound, server), options: SocketOptions::default(), tls: None })
+    }
+
+    /// Speaks TLS with who connects; with `None`, plain TCP.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<tls::Server>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The address, with the port that was taken.
@@ -57,6 +80,7 @@ impl Listener {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match &self.bound {
             Bound::Os(listener) => listener.local_addr(),
+            Bound::Quic(socket, _) => socket.local_addr(),
             #[cfg(feature = "sim")]
             Bound::Sim(address) => Ok(*address),
         }
@@ -68,7 +92,11 @@ impl Listener {
     /// What the system says.
     pub async fn accepting(self) -> io::Result<Acceptor> {
         let listener = match self.bound {
-            Bound::Os(listener) => Accepting::Os(tokio::net::TcpListener::from_std(listener)?),
+            Bound::Os(listener) => match self.tls {
+                None => Accepting::Os(tokio::net::TcpListener::from_std(listener)?),
+                Some(tls) => Accepting::Handed(Mutex::new(tls.accept_tls(listener, self.options)?)),
+            },
+            Bound::Quic(socket, server) => Accepting::Handed(Mutex::new(server.accept_quic(socket)?)),
             #[cfg(feature = "sim")]
             Bound::Sim(address) => Accepting::Sim(turmoil::net::TcpListener::bind(address).await?),
         };
@@ -84,6 +112,8 @@ pub struct Acceptor {
 
 enum Accepting {
     Os(tokio::net::TcpListener),
+    /// Accepted elsewhere, and handed over after the handshake.
+    Handed(Mutex<mpsc::Receiver<Arrived>>),
     #[cfg(feature = "sim")]
     Sim(turmoil::net::TcpListener),
 }
@@ -101,6 +131,10 @@ impl Acceptor {
                 self.options.apply((&stream).into())?;
                 Ok((Stream::Tcp(stream), peer))
             }
+            Accepting::Handed(arrived) => match arrived.lock().await.recv().await {
+                Some(arrived) => arrived.into_stream(),
+                None => std::future::pending().await,
+            },
             #[cfg(feature = "sim")]
             Accepting::Sim(listener) => {
                 let (stream, peer) = listener.accept().await?;

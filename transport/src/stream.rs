@@ -1,11 +1,10 @@
 //! One type for every kind of connection.
 
-use crate::options::SocketOptions;
+use crate::quic::QuicStream;
+use crate::tls::{Sealer, TlsStream};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection, of whichever kind its listener or dial was configured for.
@@ -13,41 +12,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub enum Stream {
     /// Plain TCP.
     Tcp(tokio::net::TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream>),
+    /// A stream of a QUIC connection.
+    Quic(Box<QuicStream>),
     /// TCP of a simulated network.
     #[cfg(feature = "sim")]
     Sim(turmoil::net::TcpStream),
 }
 
-/// Connects.
-///
-/// # Errors
-/// [`io::ErrorKind::TimedOut`] at the deadline, or what the system says; the address is in the text.
-pub async fn dial(address: SocketAddr, options: SocketOptions, timeout: Duration) -> io::Result<Stream> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"));
-    match tokio::time::timeout(timeout, connect(address, options)).await {
-        Ok(connected) => connected.map_err(named),
-        Err(_) => {
-            let text = format!("cannot connect to {address}: no answer in {} ms", timeout.as_millis());
-            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+impl Stream {
+    /// Sealer and output when a record may be sealed for this connection now, together with those of others
+    /// ([`crate::tls::seal_for_all`]); it goes out with the next write or flush.
+    #[inline]
+    pub fn lane(&mut self) -> Option<(&mut Sealer, &mut Vec<u8>)> {
+        match self {
+            Self::Tls(stream) => stream.lane(),
+            _ => None,
         }
     }
-}
-
-async fn connect(address: SocketAddr, options: SocketOptions) -> io::Result<Stream> {
-    #[cfg(feature = "sim")]
-    if crate::simulated() {
-        return turmoil::net::TcpStream::connect(address).await.map(Stream::Sim);
-    }
-    let stream = options.connecting(address)?.connect(address).await?;
-    options.apply((&stream).into())?;
-    Ok(Stream::Tcp(stream))
 }
 
 macro_rules! each {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self.get_mut() {
             Stream::Tcp($stream) => $call,
+            Stream::Tls($stream) => $call,
+            Stream::Quic($stream) => $call,
             #[cfg(feature = "sim")]
             Stream::Sim($stream) => $call,
         }
@@ -83,6 +74,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(_) | Self::Quic(_) => true,
             #[cfg(feature = "sim")]
             Self::Sim(stream) => stream.is_write_vectored(),
         }

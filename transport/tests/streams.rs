@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use transport::{Clock, Listener, SocketOptions, Timer, dial};
+use transport::{Clock, Connector, Listener, SocketOptions, Timer};
 
 fn loopback() -> std::net::SocketAddr {
     ([127, 0, 0, 1], 0).into()
@@ -14,7 +14,8 @@ async fn bytes_go_both_ways_and_an_end_is_seen() {
     let listener = Listener::bind(loopback(), SocketOptions::default()).expect("a free port");
     let address = listener.local_addr().expect("bound");
     let acceptor = listener.accepting().await.expect("accepting");
-    let dialled = tokio::spawn(dial(address, SocketOptions::default(), Duration::from_secs(5)));
+    let dialled =
+        tokio::spawn(async move { Connector::default().dial(address, Duration::from_secs(5)).await });
     let (mut server, _peer) = acceptor.accept().await.expect("a connection");
     let mut client = dialled.await.expect("no panic").expect("connected");
     client.write_all(b"ping").await.expect("written");
@@ -36,7 +37,7 @@ async fn two_listeners_share_a_port() {
 async fn a_refused_dial_names_the_address() {
     let address =
         Listener::bind(loopback(), SocketOptions::default()).expect("bound").local_addr().expect("bound");
-    let refused = dial(address, SocketOptions::default(), Duration::from_secs(5)).await;
+    let refused = Connector::default().dial(address, Duration::from_secs(5)).await;
     let error = refused.expect_err("nobody listens any more");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(error.to_string().contains(&address.to_string()), "{error}");

@@ -1,0 +1,84 @@
+//! Dialling.
+
+use crate::options::SocketOptions;
+use crate::stream::Stream;
+use crate::{quic, tls};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// How connections are made. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    options: SocketOptions,
+    over: Over,
+}
+
+#[derive(Clone, Debug)]
+enum Over {
+    Tcp,
+    Tls(Arc<tls::Client>),
+    Quic(Arc<tls::Client>),
+}
+
+impl Connector {
+    /// Plain TCP.
+    pub fn tcp(options: SocketOptions) -> Self {
+        Self { options, over: Over::Tcp }
+    }
+
+    /// TLS over TCP.
+    pub fn tls(options: SocketOptions, client: Arc<tls::Client>) -> Self {
+        Self { options, over: Over::Tls(client) }
+    }
+
+    /// QUIC.
+    pub fn quic(client: Arc<tls::Client>) -> Self {
+        Self { options: SocketOptions::default(), over: Over::Quic(client) }
+    }
+
+    /// Connects, handshake and all.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] at the deadline, or what the system or TLS says; the address is in the text.
+    pub async fn dial(&self, address: SocketAddr, timeout: Duration) -> io::Result<Stream> {
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"));
+        match tokio::time::timeout(timeout, self.connect(address)).await {
+            Ok(connected) => connected.map_err(named),
+            Err(_) => {
+                let text = format!("cannot connect to {address}: no answer in {} ms", timeout.as_millis());
+                Err(io::Error::new(io::ErrorKind::TimedOut, text))
+            }
+        }
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Stream> {
+        #[cfg(feature = "sim")]
+        if crate::simulated() {
+            return turmoil::net::TcpStream::connect(address).await.map(Stream::Sim);
+        }
+        match &self.over {
+            Over::Tcp => self.tcp_stream(address).await.map(Stream::Tcp),
+            Over::Tls(client) => {
+                let stream = client.connect(self.tcp_stream(address).await?, address).await?;
+                Ok(Stream::Tls(Box::new(stream)))
+            }
+            Over::Quic(client) => Ok(Stream::Quic(Box::new(quic::connect(address, client).await?))),
+        }
+    }
+
+    async fn tcp_stream(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = self.options.connecting(address)?.connect(address).await?;
+        self.options.apply((&stream).into())?;
+        Ok(stream)
+    }
+}
+
+impl Default for Connector {
+    fn default() -> Self {
+        Self::tcp(SocketOptions::default())
+    }
+}

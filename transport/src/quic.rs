@@ -1,0 +1,172 @@
+//! QUIC: one stream in both directions a connection, under the same suites as TLS.
+//!
+//! The endpoint of a server lives on the handshakes' thread: packets are sealed and opened there, and the thread that
+//! serves the connection sees a stream of bytes. A client has an endpoint for each connection.
+
+use crate::tls;
+use gm::tls::quic_initial_suite;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream, TokioRuntime,
+    TransportConfig, VarInt,
+};
+use rustls::ServerConfig;
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Handle;
+
+/// A connection of which nothing is heard for so long is dead. Sessions have heartbeats of their own, far shorter.
+const IDLE_MS: u32 = 60_000;
+/// Bytes that may be under way to one peer, sent or not: what a slow reader costs.
+const SEND_WINDOW_BYTES: u64 = 1 << 20;
+/// Bytes that a peer may send ahead of what is read.
+const RECEIVE_WINDOW_BYTES: u32 = 1 << 20;
+
+/// How long the last bytes of a closed connection may take to be acknowledged.
+const LAST_BYTES: Duration = Duration::from_secs(5);
+
+/// A connection's one stream.
+pub struct QuicStream {
+    send: SendStream,
+    receive: RecvStream,
+    /// Where the endpoint lives.
+    runtime: Handle,
+    life: Option<Life>,
+}
+
+/// What ends the connection, at once and without a word about what is under way, when it is dropped.
+struct Life {
+    connection: Connection,
+    _endpoint: Option<Endpoint>,
+}
+
+impl QuicStream {
+    fn new((send, receive): (SendStream, RecvStream), life: Life) -> Self {
+        Self { send, receive, runtime: Handle::current(), life: Some(life) }
+    }
+}
+
+/// What was written before an orderly end still reaches the peer, as with TCP.
+impl Drop for QuicStream {
+    fn drop(&mut self) {
+        let Some(life) = self.life.take() else { return };
+        // An error says that the stream had been finished (or that the connection is gone).
+        if self.send.finish().is_ok() {
+            return;
+        }
+        let acknowledged = self.send.stopped();
+        self.runtime.spawn(async move {
+            if tokio::time::timeout(LAST_BYTES, acknowledged).await.is_err() {
+                tracing::debug!("the peer has not acknowledged the last bytes in time");
+            }
+            drop(life);
+        });
+    }
+}
+
+impl std::fmt::Debug for QuicStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let peer = self.life.as_ref().map(|life| life.connection.remote_address());
+        f.debug_struct("QuicStream").field("peer", &peer).finish_non_exhaustive()
+    }
+}
+
+fn transport_config() -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MS))))
+        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES);
+    Arc::new(config)
+}
+
+/// An endpoint that accepts.
+pub(crate) fn endpoint(socket: UdpSocket, config: Arc<ServerConfig>) -> io::Result<Endpoint> {
+    let crypto = QuicServerConfig::with_initial(config, quic_initial_suite()).map_err(io::Error::other)?;
+    let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    server.transport_config(transport_config());
+    Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))
+}
+
+/// The server's part of a handshake, until the client has opened its stream.
+pub(crate) async fn accept(incoming: Incoming) -> io::Result<QuicStream> {
+    let connection = incoming.await?;
+    let stream = connection.accept_bi().await?;
+    Ok(QuicStream::new(stream, Life { connection, _endpoint: None }))
+}
+
+/// The client's part.
+pub(crate) async fn connect(address: SocketAddr, client: &tls::Client) -> io::Result<QuicStream> {
+    let crypto =
+        QuicClientConfig::with_initial(client.config(), quic_initial_suite()).map_err(io::Error::other)?;
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.transport_config(transport_config());
+    let own = match address {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let endpoint = Endpoint::client(own)?;
+    let name = client.name_of(address)?;
+    let connecting = endpoint.connect_with(config, address, &name.to_str()).map_err(io::Error::other)?;
+    let connection = connecting.await?;
+    let stream = connection.open_bi().await?;
+    Ok(QuicStream::new(stream, Life { connection, _endpoint: Some(endpoint) }))
+}
+
+/// A socket that shares its port with those of other threads.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Buffers of a server's socket: one socket has the packets of all its connections. The system may give less.
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+
+impl AsyncRead for QuicStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        AsyncRead::poll_read(Pin::new(&mut self.get_mut().receive), context, buffer)
+    }
+}
+
+impl AsyncWrite for QuicStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(Pin::new(&mut self.get_mut().send), context, bytes)
+    }
+
+    /// The first slice that has something: the stream copies, so that joining them would be a second copy.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+        self.poll_write(context, first)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.get_mut().send), context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.get_mut().send), context)
+    }
+}

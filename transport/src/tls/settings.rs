@@ -1,0 +1,277 @@
+//! TLS settings of a configuration, and what is loaded from the files they name.
+
+use gm::tls::{Mode, provider};
+use rustls::client::WebPkiServerVerifier;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The protocol name that QUIC needs (RFC 9001, section 8.1).
+const ALPN: &[u8] = b"tongdao";
+
+/// `[tls]` of a server's or a client's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// What is spoken.
+    pub suites: Suites,
+    /// PEM file with the own certificate and the chain behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the own private key (PKCS#8).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// For `mixed`: certificate and key for the peers that speak no ShangMi.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub international_certificate: Option<PathBuf>,
+    /// The key of `international_certificate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub international_key: Option<PathBuf>,
+    /// PEM file with the authorities whose certificates are accepted of peers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Whether a server asks its clients for a certificate.
+    pub client_auth: ClientAuth,
+    /// The name in the certificate of a server dialled; empty: the address itself.
+    pub server_name: String,
+    /// Prefer the hybrid key exchange curveSM2MLKEM768.
+    pub hybrid: bool,
+    /// How long a handshake may take, milliseconds.
+    pub handshake_timeout_ms: u32,
+    /// Handshakes under way at a time, at most; one more connection is closed at once.
+    pub handshakes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            suites: Suites::ShangMi,
+            certificate: None,
+            key: None,
+            international_certificate: None,
+            international_key: None,
+            ca: None,
+            client_auth: ClientAuth::None,
+            server_name: String::new(),
+            hybrid: false,
+            handshake_timeout_ms: 5_000,
+            handshakes_max: 4_096,
+        }
+    }
+}
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suites {
+    /// ShangMi alone (RFC 8998).
+    ShangMi,
+    /// ShangMi with who offers it whole, and the international algorithms with the others.
+    Mixed,
+    /// The international algorithms alone.
+    International,
+}
+
+/// Whether a server asks its clients for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// It does not.
+    None,
+    /// It asks; who shows one shows a good one.
+    Optional,
+    /// Without one there is no connection.
+    Required,
+}
+
+/// The settings cannot be used. Each text names the key of the configuration or the file.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// A key that is needed is missing.
+    #[error("tls.{key} is not set: {why}")]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// What for.
+        why: &'static str,
+    },
+    /// A file cannot be read, or holds something else.
+    #[error("tls.{key}: {}: {source}", path.display())]
+    File {
+        /// The key that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A file without any certificate.
+    #[error("tls.{key}: {}: no certificate in it", path.display())]
+    Empty {
+        /// The key that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The TLS library takes them not.
+    #[error("tls.{key}: {source}")]
+    Refused {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The authorities cannot be used.
+    #[error("tls.ca: {0}")]
+    Authorities(#[from] rustls::server::VerifierBuilderError),
+    /// Not a host name or an address.
+    #[error("tls.server_name: {0:?} is neither a host name nor an address")]
+    Name(String),
+}
+
+impl Settings {
+    fn mode(&self) -> Mode {
+        match self.suites {
+            Suites::ShangMi => Mode::Strict,
+            Suites::Mixed => Mode::Mixed,
+            Suites::International => Mode::International,
+        }
+    }
+
+    fn provider(&self, mode: Mode) -> Arc<rustls::crypto::CryptoProvider> {
+        let provider = provider(mode);
+        Arc::new(if self.hybrid { gm::tls::prefer_hybrid(provider) } else { provider })
+    }
+
+    /// The configurations of a server: by the client's hello in `mixed`, one else.
+    pub(super) fn server_choice(&self) -> Result<super::Choice, LoadError> {
+        let own = Pair::of(self.certificate.as_deref(), self.key.as_deref(), ["certificate", "key"]);
+        Ok(match self.suites {
+            Suites::Mixed => {
+                let (certificate, key) =
+                    (self.international_certificate.as_deref(), self.international_key.as_deref());
+                let keys = ["international_certificate", "international_key"];
+                super::Choice::ByHello {
+                    shangmi: self.server(Mode::Strict, own?)?,
+                    international: self.server(Mode::International, Pair::of(certificate, key, keys)?)?,
+                }
+            }
+            Suites::ShangMi | Suites::International => super::Choice::One(self.server(self.mode(), own?)?),
+        })
+    }
+
+    fn server(&self, mode: Mode, own: Pair<'_>) -> Result<Arc<ServerConfig>, LoadError> {
+        let provider = self.provider(mode);
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(refused("suites"))?;
+        let builder = match self.client_auth {
+            ClientAuth::None => builder.with_no_client_auth(),
+            ClientAuth::Optional | ClientAuth::Required => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(self.roots()?, provider);
+                let optional = self.client_auth == ClientAuth::Optional;
+                let verifier = if optional { verifier.allow_unauthenticated() } else { verifier };
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+        };
+        let mut config = builder.with_single_cert(own.chain()?, own.key()?).map_err(refused(own.keys[0]))?;
+        config.ticketer = gm::tls::ticketer().map_err(refused("suites"))?;
+        config.send_tls13_tickets = 2;
+        config.enable_secret_extraction = true;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// The configuration of a client.
+    pub(super) fn client(&self) -> Result<Arc<ClientConfig>, LoadError> {
+        let provider = self.provider(self.mode());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(self.roots()?, provider.clone()).build()?;
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(refused("suites"))?
+            .with_webpki_verifier(verifier);
+        let mut config = if self.certificate.is_some() || self.key.is_some() {
+            let own = Pair::of(self.certificate.as_deref(), self.key.as_deref(), ["certificate", "key"])?;
+            builder.with_client_auth_cert(own.chain()?, own.key()?).map_err(refused("certificate"))?
+        } else {
+            builder.with_no_client_auth()
+        };
+        config.enable_secret_extraction = true;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// The name that the certificate of a server at this address must bear.
+    pub(super) fn name_of(&self, address: std::net::IpAddr) -> Result<ServerName<'static>, LoadError> {
+        if self.server_name.is_empty() {
+            return Ok(ServerName::from(address));
+        }
+        let name = ServerName::try_from(self.server_name.as_str());
+        Ok(name.map_err(|_| LoadError::Name(self.server_name.clone()))?.to_owned())
+    }
+
+    fn roots(&self) -> Result<Arc<RootCertStore>, LoadError> {
+        let why = "the authorities whose certificates are accepted of peers";
+        let path = self.ca.as_deref().ok_or(LoadError::Missing { key: "ca", why })?;
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(path, "ca")? {
+            roots.add(certificate).map_err(refused("ca"))?;
+        }
+        Ok(Arc::new(roots))
+    }
+}
+
+/// A certificate's file and its key's.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    certificate: &'a Path,
+    key: &'a Path,
+    /// The keys of the configuration that name them.
+    keys: [&'static str; 2],
+}
+
+impl<'a> Pair<'a> {
+    fn of(
+        certificate: Option<&'a Path>,
+        key: Option<&'a Path>,
+        keys: [&'static str; 2],
+    ) -> Result<Self, LoadError> {
+        let why = "the certificate that is shown to peers, and its key";
+        let missing = |key| LoadError::Missing { key, why };
+        Ok(Self {
+            certificate: certificate.ok_or_else(|| missing(keys[0]))?,
+            key: key.ok_or_else(|| missing(keys[1]))?,
+            keys,
+        })
+    }
+
+    fn chain(&self) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+        certificates(self.certificate, self.keys[0])
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, LoadError> {
+        let file = |source| LoadError::File { key: self.keys[1], path: self.key.to_owned(), source };
+        PrivateKeyDer::from_pem_file(self.key).map_err(file)
+    }
+}
+
+fn certificates(path: &Path, key: &'static str) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let file = |source| LoadError::File { key, path: path.to_owned(), source };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(file)?.collect();
+    let found = found.map_err(file)?;
+    if found.is_empty() {
+        return Err(LoadError::Empty { key, path: path.to_owned() });
+    }
+    Ok(found)
+}
+
+fn refused(key: &'static str) -> impl Fn(rustls::Error) -> LoadError {
+    move |source| LoadError::Refused { key, source }
+}

@@ -1,0 +1,269 @@
+//! TLS and QUIC between real sockets, and what must not get through.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use transport::tls::{Client, ClientAuth, Server, Settings, local_settings};
+use transport::{Acceptor, Connector, Listener, SocketOptions, Stream};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Town {
+    _folder: TempDir,
+    settings: Settings,
+    server: Arc<Server>,
+    acceptor: Acceptor,
+    address: SocketAddr,
+}
+
+async fn town(quic: bool, change: impl FnOnce(&mut Settings)) -> Town {
+    let folder = TempDir::new().unwrap();
+    let mut settings = local_settings(folder.path(), true).unwrap();
+    change(&mut settings);
+    let server = Server::load(&settings).unwrap();
+    let any = ([127, 0, 0, 1], 0).into();
+    let listener = if quic {
+        Listener::bind_quic(any, server.clone()).unwrap()
+    } else {
+        Listener::bind(any, SocketOptions::default()).unwrap().with_tls(Some(server.clone()))
+    };
+    let address = listener.local_addr().unwrap();
+    Town { _folder: folder, settings, server, acceptor: listener.accepting().await.unwrap(), address }
+}
+
+impl Town {
+    fn connector(&self, quic: bool) -> Connector {
+        let client = Client::load(&self.settings).unwrap();
+        if quic { Connector::quic(client) } else { Connector::tls(SocketOptions::default(), client) }
+    }
+
+    /// Both ends of a connection. The client speaks first, as QUIC shows a stream to its taker only then.
+    async fn pair(&self, connector: &Connector) -> (Stream, Stream) {
+        let mut client = connector.dial(self.address, DEADLINE).await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        client.flush().await.unwrap();
+        let (mut server, _) = tokio::time::timeout(DEADLINE, self.acceptor.accept()).await.unwrap().unwrap();
+        let mut hello = [0; 5];
+        server.read_exact(&mut hello).await.unwrap();
+        assert_eq!(&hello, b"hello");
+        (client, server)
+    }
+}
+
+/// The server's thread counts when it is done with a connection, which is after its peer has seen it.
+async fn counted(done: impl Fn() -> bool) {
+    let waiting = async {
+        while !done() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.expect("counted at last");
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| ((i * 31) >> 3) as u8).collect()
+}
+
+async fn megabytes_both_ways(quic: bool) {
+    let town = town(quic, |_| ()).await;
+    let (client, server) = town.pair(&town.connector(quic)).await;
+    let mut ends = Vec::new();
+    for stream in [client, server] {
+        ends.push(tokio::spawn(async move {
+            let (mut read, mut write) = tokio::io::split(stream);
+            let writing = tokio::spawn(async move {
+                for chunk in pattern(3 << 20).chunks(70_001) {
+                    write.write_all(chunk).await.unwrap();
+                }
+                write.shutdown().await.unwrap();
+                write
+            });
+            let mut got = Vec::new();
+            read.read_to_end(&mut got).await.unwrap();
+            assert!(got == pattern(3 << 20));
+            writing.await.unwrap();
+        }));
+    }
+    for end in ends {
+        tokio::time::timeout(DEADLINE, end).await.unwrap().unwrap();
+    }
+    assert_eq!(town.server.counts().established.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn megabytes_both_ways_over_tls() {
+    megabytes_both_ways(false).await;
+}
+
+#[tokio::test]
+async fn megabytes_both_ways_over_quic() {
+    megabytes_both_ways(true).await;
+}
+
+#[tokio::test]
+async fn without_a_certificate_there_is_no_connection() {
+    for quic in [false, true] {
+        let town = town(quic, |_| ()).await;
+        let nobody = Settings { certificate: None, key: None, ..town.settings.clone() };
+        let client = Client::load(&nobody).unwrap();
+        let connector =
+            if quic { Connector::quic(client) } else { Connector::tls(SocketOptions::default(), client) };
+        let refused = async {
+            let mut stream = connector.dial(town.address, DEADLINE).await?;
+            stream.write_all(b"hello").await?;
+            stream.read_u8().await
+        };
+        refused.await.unwrap_err();
+        counted(|| town.server.counts().failed.load(Ordering::Relaxed) == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn another_authoritys_server_is_refused_by_name() {
+    let town = town(false, |_| ()).await;
+    let elsewhere = TempDir::new().unwrap();
+    let other = local_settings(elsewhere.path(), true).unwrap();
+    let connector = Connector::tls(SocketOptions::default(), Client::load(&other).unwrap());
+    let error = connector.dial(town.address, DEADLINE).await.unwrap_err().to_string();
+    assert!(
+        error.contains("invalid peer certificate") && error.contains(&town.address.to_string()),
+        "{error}"
+    );
+    let named = Settings { server_name: "example.org".into(), ..town.settings.clone() };
+    let connector = Connector::tls(SocketOptions::default(), Client::load(&named).unwrap());
+    let error = connector.dial(town.address, DEADLINE).await.unwrap_err().to_string();
+    assert!(error.contains("example.org"), "{error}");
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_let_go_at_the_deadline_and_more_than_allowed_at_once() {
+    let town = town(false, |settings| {
+        settings.handshake_timeout_ms = 50;
+        settings.handshakes_max = 2;
+    })
+    .await;
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(town.address).await.unwrap());
+    }
+    for stream in &mut silent {
+        // The end comes, by refusal or at the deadline.
+        assert!(matches!(stream.read(&mut [0; 16]).await, Ok(0) | Err(_)));
+    }
+    let counts = town.server.counts();
+    let ended = || counts.refused.load(Ordering::Relaxed) + counts.timed_out.load(Ordering::Relaxed);
+    counted(|| ended() == 5).await;
+    assert!(counts.refused.load(Ordering::Relaxed) > 0);
+}
+
+/// A relay that shows what crosses it and lets the test change it.
+async fn through(
+    town: &Town,
+    alter: impl Fn(&mut [u8], bool) + Send + 'static,
+) -> (tokio::task::JoinHandle<()>, SocketAddr) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let target = town.address;
+    let relay = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(target).await.unwrap();
+        let (mut up, mut down) = ([0; 65536], [0; 65536]);
+        loop {
+            tokio::select! {
+                read = client.read(&mut up) => match read {
+                    Ok(0) | Err(_) => break,
+                    Ok(bytes) => {
+                        alter(&mut up[..bytes], true);
+                        if server.write_all(&up[..bytes]).await.is_err() { break }
+                    }
+                },
+                read = server.read(&mut down) => match read {
+                    Ok(0) | Err(_) => break,
+                    Ok(bytes) => {
+                        alter(&mut down[..bytes], false);
+                        if client.write_all(&down[..bytes]).await.is_err() { break }
+                    }
+                },
+            }
+        }
+    });
+    (relay, address)
+}
+
+#[tokio::test]
+async fn an_altered_record_ends_the_connection_and_what_came_before_is_good() {
+    let town = town(false, |_| ()).await;
+    let marked = |bytes: &mut [u8], up: bool| {
+        // The record of 1,000 bytes is the only one of this length.
+        let header = [23, 3, 3, 3, 249];
+        if up && let Some(at) = bytes.windows(5).position(|window| window == header) {
+            bytes[at + 500] ^= 1;
+        }
+    };
+    let (relay, address) = through(&town, marked).await;
+    let mut client = town.connector(false).dial(address, DEADLINE).await.unwrap();
+    client.write_all(b"good").await.unwrap();
+    client.flush().await.unwrap();
+    let (mut server, _) = town.acceptor.accept().await.unwrap();
+    let mut good = [0; 4];
+    server.read_exact(&mut good).await.unwrap();
+    client.write_all(&[7; 1000]).await.unwrap();
+    client.flush().await.unwrap();
+    let error = server.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
+    let told = client.read_u8().await.unwrap_err();
+    assert!(told.to_string().contains("BadRecordMac"), "{told}");
+    relay.abort();
+}
+
+#[tokio::test]
+async fn a_cut_is_told_from_an_end() {
+    let town = town(false, |_| ()).await;
+    let (relay, address) = through(&town, |_, _| ()).await;
+    let mut client = town.connector(false).dial(address, DEADLINE).await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    client.flush().await.unwrap();
+    let (mut server, _) = town.acceptor.accept().await.unwrap();
+    assert_eq!(server.read_u8().await.unwrap(), b'x');
+    relay.abort();
+    let cut = server.read_u8().await.unwrap_err();
+    let kinds = [std::io::ErrorKind::UnexpectedEof, std::io::ErrorKind::ConnectionReset];
+    assert!(kinds.contains(&cut.kind()), "{cut}");
+    let mut one = [0];
+    let (mut client, mut server) = town.pair(&town.connector(false)).await;
+    client.shutdown().await.unwrap();
+    assert_eq!(server.read(&mut one).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn certificates_are_reloaded_and_open_connections_go_on() {
+    let town = town(false, |settings| settings.client_auth = ClientAuth::None).await;
+    let (mut client, mut server) = town.pair(&town.connector(false)).await;
+    let folder = town.settings.ca.as_ref().unwrap().parent().unwrap();
+    let before = town.connector(false);
+    local_settings(folder, true).unwrap();
+    town.server.reload().unwrap();
+    before.dial(town.address, DEADLINE).await.unwrap_err();
+    town.pair(&town.connector(false)).await;
+    client.write_all(b"still").await.unwrap();
+    client.flush().await.unwrap();
+    let mut still = [0; 5];
+    server.read_exact(&mut still).await.unwrap();
+    std::fs::write(folder.join("local.crt"), "not a certificate").unwrap();
+    let error = town.server.reload().unwrap_err().to_string();
+    assert!(error.contains("tls.certificate") && error.contains("local.crt"), "{error}");
+    town.pair(&before_reload(&town)).await;
+}
+
+/// A client whose own certificate the test has not spoilt.
+fn before_reload(town: &Town) -> Connector {
+    let settings = Settings { certificate: None, key: None, ..town.settings.clone() };
+    let error = Client::load(&town.settings).map(drop).unwrap_err();
+    assert!(error.to_string().contains("tls.certificate"), "{error}");
+    Connector::tls(SocketOptions::default(), Client::load(&settings).unwrap())
+}
