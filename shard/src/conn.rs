@@ -6,7 +6,7 @@
 use crate::app::{LogId, Reason};
 use crate::out::{KEPT_CAPACITY, Out};
 use crate::ready::Signal;
-use flow::{Cursor, NoLongerHeld, Reader, Selection};
+use flow::{Cursor, NoLongerHeld, Reader, Selection, Seq};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use transport::Stream;
+use transport::tls::Sealer;
 
 /// Bytes that one connection may write in one turn before the others have theirs.
 const WRITE_BYTES_PER_TURN: usize = 1 << 20;
@@ -56,6 +57,14 @@ pub(crate) struct Conn {
     pub(crate) lingering_until_ns: Option<u64>,
     pub(crate) received_ns: u64,
     pub(crate) sent_ns: u64,
+}
+
+/// A connection that gets the same record as others.
+pub(crate) struct Lane<'a> {
+    pub(crate) sealer: &'a mut Sealer,
+    pub(crate) sealed: &'a mut Vec<u8>,
+    pub(crate) cursor: &'a mut Cursor,
+    pub(crate) sent_ns: &'a mut u64,
 }
 
 /// How a write ended.
@@ -190,6 +199,22 @@ impl Conn {
                 Ok(Some(bytes))
             }
         }
+    }
+
+    /// Sealer and output of the connection, and its cursor, when it stands at `seen` in a log, wants all of it, and has
+    /// nothing else to write.
+    #[inline]
+    pub(crate) fn lane(&mut self, log: LogId, seen: Seq) -> Option<Lane<'_>> {
+        if self.blocked || self.held || !self.open() || self.out_len() > 0 {
+            return None;
+        }
+        let attached = self.attached.as_mut()?;
+        let even = attached.log == log && attached.cursor.seq() == seen && attached.selection.takes_all();
+        if !even {
+            return None;
+        }
+        let (sealer, sealed) = self.stream.lane()?;
+        Some(Lane { sealer, sealed, cursor: &mut attached.cursor, sent_ns: &mut self.sent_ns })
     }
 
     /// Sends the end of the stream, after which the peer may still be sending.

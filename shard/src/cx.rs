@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use transport::{Clock, SocketOptions, Stream};
+use transport::{Clock, Connector, Stream};
 
 /// What a shard has counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct Cx {
     pub(crate) wake_at_ns: Option<u64>,
     pub(crate) stats: Stats,
     pub(crate) stopping: bool,
+    /// A connection over TLS has been here.
+    pub(crate) tls: bool,
 }
 
 impl Cx {
@@ -95,6 +97,7 @@ impl Cx {
             wake_at_ns: None,
             stats: Stats::default(),
             stopping: false,
+            tls: false,
         }
     }
 
@@ -189,8 +192,8 @@ impl Cx {
 
     /// Connects to an address; the outcome is an [`crate::App::on_open`] or [`crate::App::on_dial_failed`] with this
     /// tag, by the deadline.
-    pub fn dial(&self, address: SocketAddr, options: SocketOptions, timeout: Duration, tag: u32) {
-        self.arrivals.dial(&self.ready, address, options, timeout, tag);
+    pub fn dial(&self, address: SocketAddr, connector: &Connector, timeout: Duration, tag: u32) {
+        self.arrivals.dial(&self.ready, address, connector.clone(), timeout, tag);
     }
 
     /// Closes a connection at the end of the turn, after what was sent to it (as far as its socket takes it).
@@ -250,6 +253,7 @@ impl Cx {
 
     pub(crate) fn insert(&mut self, stream: Stream, origin: Origin, peer: SocketAddr) -> (ConnId, Opened) {
         self.generation = self.generation.wrapping_add(1);
+        self.tls |= matches!(stream, Stream::Tls(_));
         let entry = self.conns.vacant_entry();
         let index = entry.key() as u32;
         let signal = Signal::new(index, &self.ready);

@@ -18,6 +18,7 @@ mod cx;
 mod out;
 mod ready;
 mod run;
+mod together;
 mod turn;
 
 pub use app::{App, ConnId, LogId, Opened, Origin, Overrun, Reason};

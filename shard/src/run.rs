@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use transport::{Acceptor, Listener, SocketOptions, Stream, Timer};
+use transport::{Acceptor, Connector, Listener, Stream, Timer};
 
 /// Bounds of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,13 +340,13 @@ impl Arrivals {
         self: &Rc<Self>,
         ready: &Arc<Ready>,
         address: SocketAddr,
-        options: SocketOptions,
+        connector: Connector,
         timeout: Duration,
         tag: u32,
     ) {
         let (arrivals, ready) = (self.clone(), ready.clone());
         tokio::task::spawn_local(async move {
-            let arrival = match transport::dial(address, options, timeout).await {
+            let arrival = match connector.dial(address, timeout).await {
                 Ok(stream) => Arrival::Stream(stream, Origin::Dialled(tag), address),
                 Err(error) => Arrival::DialFailed(tag, error),
             };

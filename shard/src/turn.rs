@@ -3,10 +3,11 @@
 //! Rules: one thread, no lock that is contended, no allocation for a message, no logging but when a connection ends,
 //! and a bound on what each connection may do in one turn.
 
-use crate::app::{App, ConnId, Overrun, Reason};
+use crate::app::{App, ConnId, LogId, Overrun, Reason};
 use crate::conn::{Conn, Pumped};
 use crate::cx::Cx;
 use crate::run::Arrival;
+use crate::together;
 
 /// Bytes that one connection may bring in one turn before the others have theirs.
 const READ_BYTES_PER_TURN: usize = 1 << 20;
@@ -176,6 +177,7 @@ fn write_due<A: App>(cx: &mut Cx, app: &mut A) {
         if cx.readers[log].refresh() == seen {
             continue;
         }
+        together::seal(cx, LogId(log), seen);
         backwards(cx, log, |cx, index| write(cx, app, index));
     }
     let mut due = std::mem::take(&mut cx.due);

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
-use transport::{Listener, SocketOptions};
+use transport::{Connector, Listener, SocketOptions};
 
 const LOG: LogId = LogId(0);
 /// A failing test ends here; a passing one never waits this long.
@@ -92,7 +92,7 @@ impl App for Lines {
     fn on_command(&mut self, cx: &mut Cx, command: Command) {
         match command {
             Command::Stats => self.tell(Event::Stats(cx.stats())),
-            Command::Dial(address, tag) => cx.dial(address, SocketOptions::default(), DEADLINE, tag),
+            Command::Dial(address, tag) => cx.dial(address, &Connector::default(), DEADLINE, tag),
             Command::Hold(id, held) => cx.hold_writing(id, held),
             Command::Append(bytes) => append(cx, &vec![b'y'; bytes]),
             Command::Number(number) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use transport::{Stream, dial};
+use transport::{Connector, Stream};
 
 use crate::pool::{Backend, Lease, Pool};
 use crate::proxy::{Counts, End, Scratch, pump};
@@ -75,7 +75,7 @@ async fn reach(port: &Port, peer: SocketAddr) -> Result<(Stream, Lease), Unreach
 async fn connect(port: &Port, pool: &Arc<Pool>, backend: &Backend) -> Option<Stream> {
     let timeout = Duration::from_millis(pool.connect().timeout_ms);
     let started = Instant::now();
-    match dial(backend.address(), port.socket, timeout).await {
+    match Connector::tcp(port.socket).dial(backend.address(), timeout).await {
         Ok(stream) => {
             port.metrics.connect_seconds.observe(started.elapsed().as_secs_f64());
             backend.metrics.connected.inc();

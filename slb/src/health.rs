@@ -6,7 +6,7 @@ use std::time::Duration;
 use service::{Phase, Shutdown};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-use transport::SocketOptions;
+use transport::Connector;
 
 use crate::config::HealthConfig;
 use crate::pool::Pool;
@@ -64,7 +64,7 @@ async fn watch_backend(pool: Arc<Pool>, at: usize) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let answer = transport::dial(backend.address(), SocketOptions::default(), timeout).await;
+        let answer = Connector::default().dial(backend.address(), timeout).await;
         let count =
             if answer.is_ok() { &backend.metrics.checks_good } else { &backend.metrics.checks_failed };
         count.inc();

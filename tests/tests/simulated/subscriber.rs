@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
-use transport::{SocketOptions, Stream, dial};
+use transport::{Connector, Stream};
 use wire::szse::ext::{
     ChannelStart, GapNotice, MarketDataRequest, RequestHead, SlowReaderPolicy, SubscriptionMode,
 };
@@ -71,7 +71,7 @@ pub(super) async fn subscribe(seen: Rc<RefCell<Seen>>) -> turmoil::Result {
 
 async fn connect() -> Stream {
     loop {
-        match dial(of("feed"), SocketOptions::default(), Duration::from_secs(1)).await {
+        match Connector::default().dial(of("feed"), Duration::from_secs(1)).await {
             Ok(stream) => return stream,
             Err(_not_there_yet) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
