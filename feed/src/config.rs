@@ -4,6 +4,7 @@ use crate::arbiter::{self, From, Mode, SOURCES_MAX, Standby};
 use crate::{snapshots, subscription};
 use serde::{Deserialize, Deserializer, de};
 use service::config::{Invalid, addresses_differ};
+use service::tls;
 use std::fmt;
 use std::net::SocketAddr;
 use transport::SocketOptions;
@@ -27,6 +28,8 @@ pub struct Config {
     pub log: Log,
     /// What subscribers may do.
     pub subscribers: Subscribers,
+    /// Certificates; without it all connections are plain TCP.
+    pub tls: Option<tls::Settings>,
     /// The operator's port.
     pub admin: service::admin::Config,
     /// How long subscribers have to log out when the feed ends, milliseconds.
@@ -39,6 +42,10 @@ pub struct Config {
 pub struct Listen {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
+    /// What goes over it: TLS when there is a `[tls]`, unless this says `tcp`.
+    pub transport: Option<tls::Over>,
+    /// Where subscribers connect over QUIC, if they may.
+    pub quic: Option<SocketAddr>,
     /// Threads; the first one also hears the sources.
     pub shards: usize,
     /// The core for each shard, or none.
@@ -57,6 +64,9 @@ pub struct Source {
     pub name: String,
     /// Where it is.
     pub address: SocketAddr,
+    /// What it is spoken to over; see [`Listen::transport`].
+    #[serde(default)]
+    pub transport: Option<tls::Over>,
     /// SenderCompID of our logon.
     #[serde(deserialize_with = "text", default = "feed_comp_id")]
     pub sender_comp_id: Text<20>,
@@ -300,6 +310,7 @@ impl Source {
         Self {
             name: name.to_owned(),
             address,
+            transport: None,
             sender_comp_id: feed_comp_id(),
             target_comp_id: upstream_comp_id(),
             password: Secret::default(),
@@ -317,6 +328,7 @@ impl Default for Config {
     fn default() -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
+            tls: None,
             listen: Listen::default(),
             sources: vec![Source::new("primary", local(7201)), Source::new("backup", local(7202))],
             arbitration: Arbitration::default(),
@@ -332,6 +344,8 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 7200)),
+            transport: None,
+            quic: None,
             shards: 1,
             cores: Vec::new(),
             busy_poll: false,
@@ -420,6 +434,13 @@ impl service::config::Config for Config {
         if !cores.is_empty() && cores.len() != *shards {
             return Err(Invalid::new("listen.cores", "expected one core for each shard, or none"));
         }
+        tls::validate(self.tls.as_ref(), self.listen.transport, "listen.transport")?;
+        if self.listen.quic.is_some() && self.tls.is_none() {
+            return Err(Invalid::new("listen.quic", "needs a [tls]"));
+        }
+        if self.listen.transport == Some(tls::Over::Quic) {
+            return Err(Invalid::new("listen.transport", "expected tls or tcp; QUIC has listen.quic"));
+        }
         let Log { window_bytes, segment_bytes, body_bytes_max, .. } = self.log;
         if segment_bytes < body_bytes_max as usize + frame::OVERHEAD || segment_bytes > 1 << 30 {
             return Err(Invalid::new("log.segment_bytes", "expected at least one frame, at most 1 GiB"));
@@ -442,6 +463,7 @@ impl Config {
             if self.sources[..index].iter().any(|other| other.name == source.name) {
                 return Err(Invalid::new(key("name"), "expected a name that no other source has"));
             }
+            tls::validate(self.tls.as_ref(), source.transport, &key("transport"))?;
             if source.heartbeat_s == 0 {
                 return Err(Invalid::new(key("heartbeat_s"), "expected at least 1"));
             }

@@ -30,8 +30,9 @@ fn run() -> anyhow::Result<ExitCode> {
     let server = Server::bind(config, &host)?;
     tracing::info!(address = %server.address(), "subscribers' port");
     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
+    let tls = server.tls();
     let running = server.start()?;
-    service::signals::install(&host.shutdown, || tracing::info!("nothing to reload"))?;
+    service::signals::install(&host.shutdown, move || tls.reload())?;
     running.wait(drain_timeout)?;
     Ok(ExitCode::SUCCESS)
 }

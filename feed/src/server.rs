@@ -10,6 +10,7 @@ use crate::snapshots::Snapshots;
 use crate::status;
 use crate::view::View;
 use flow::Writer;
+use service::tls::Tls;
 use service::{Host, Running, Shutdown};
 use shard::{Handle, Limits, Log, Port, Setup};
 use std::io;
@@ -24,6 +25,9 @@ pub enum BindError {
     /// The configuration makes no sense.
     #[error("`{}`: {}", .0.key, .0.problem)]
     Config(service::config::Invalid),
+    /// What `[tls]` names cannot be used.
+    #[error(transparent)]
+    Tls(#[from] transport::tls::LoadError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] io::Error),
@@ -35,8 +39,11 @@ pub enum BindError {
 /// A feed, bound but not yet running.
 pub struct Server {
     config: Config,
-    listeners: Vec<Listener>,
+    /// Of each shard.
+    listeners: Vec<Vec<Listener>>,
     address: SocketAddr,
+    quic_address: Option<SocketAddr>,
+    tls: Tls,
     handles: Arc<[Handle<Command>]>,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -50,16 +57,36 @@ impl Server {
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
         let metrics = Metrics::register(&host.registry)?;
-        Listener::ensure_unused(config.listen.address)?;
-        let first = Listener::bind(config.listen.address, config.listen.socket)?;
-        let address = first.local_addr()?;
-        let mut listeners = vec![first];
-        while listeners.len() < config.listen.shards {
-            listeners.push(Listener::bind(address, config.listen.socket)?);
+        let tls = Tls::load(config.tls.as_ref(), true, host)?;
+        let listen = &config.listen;
+        Listener::ensure_unused(listen.address)?;
+        let (mut address, mut quic_address) = (listen.address, listen.quic);
+        let mut listeners = Vec::new();
+        for _ in 0..listen.shards {
+            let bound = Listener::bind(address, listen.socket)?;
+            address = bound.local_addr()?;
+            let mut of_shard = vec![tls.listener(bound, listen.transport)];
+            if let Some(quic) = &mut quic_address {
+                let bound = tls.quic(*quic)?;
+                *quic = bound.local_addr()?;
+                of_shard.push(bound);
+            }
+            listeners.push(of_shard);
         }
         let limits = limits(&config);
         let handles = listeners.iter().map(|_| Handle::new(&limits)).collect();
-        Ok(Self { config, listeners, address, handles, metrics, shutdown: host.shutdown.clone() })
+        let shutdown = host.shutdown.clone();
+        Ok(Self { config, listeners, address, quic_address, tls, handles, metrics, shutdown })
+    }
+
+    /// Where subscribers connect over QUIC, if they may.
+    pub fn quic_address(&self) -> Option<SocketAddr> {
+        self.quic_address
+    }
+
+    /// Its certificates, for [`Tls::reload`].
+    pub fn tls(&self) -> Tls {
+        self.tls.clone()
     }
 
     /// Where subscribers connect.
@@ -122,7 +149,7 @@ impl Server {
 
     /// The shards and their applications; the first one writes the log and hears the sources.
     fn assemble(self) -> Vec<(Setup, Feed, Handle<Command>)> {
-        let Self { config, listeners, address: _, handles, metrics, shutdown } = self;
+        let Self { config, listeners, tls, handles, metrics, shutdown, .. } = self;
         let window =
             flow::Limits { segment_bytes: config.log.segment_bytes, window_bytes: config.log.window_bytes };
         let writer = Writer::new(window);
@@ -131,16 +158,16 @@ impl Server {
         let logs = std::iter::once(Log::Own(writer)).chain(readers.into_iter().map(Log::Follow));
         let shards = logs.zip(listeners).zip(handles.iter()).enumerate();
         shards
-            .map(|(index, ((log, listener), handle))| {
+            .map(|(index, ((log, listeners), handle))| {
                 let setup = Setup {
-                    ports: vec![Port { listener, tag: 0 }],
+                    ports: listeners.into_iter().map(|listener| Port { listener, tag: 0 }).collect(),
                     logs: vec![log],
                     limits: limits(&config),
                     core: config.listen.cores.get(index).copied(),
                 };
                 let securities = || Securities::new(directory.clone());
                 let feed = Feed {
-                    ingest: (index == 0).then(|| Ingest::new(&config, securities(), metrics.clone())),
+                    ingest: (index == 0).then(|| Ingest::new(&config, &tls, securities(), metrics.clone())),
                     fanout: Fanout::new(config.subscribers.clone(), securities(), metrics.clone()),
                     view: View::new(Snapshots::new(config.log.snapshots())),
                     exporter: Exporter::new(metrics.clone(), &config.sources),

@@ -2,6 +2,7 @@
 
 use crate::config;
 use shard::ConnId;
+use transport::Connector;
 use wire::szse::code::VERSION_MARKET_DATA;
 use wire::szse::session::{Limits, Session};
 use wire::szse::{I32, Logon};
@@ -21,6 +22,7 @@ pub(crate) enum Link {
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) config: config::Source,
+    pub(crate) connector: Connector,
     pub(crate) link: Link,
     backoff: Backoff,
     /// Why it is not connected.
@@ -30,10 +32,10 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(config: config::Source, seed: u64) -> Self {
+    pub(crate) fn new(config: config::Source, connector: Connector, seed: u64) -> Self {
         let backoff = Backoff::new(config.backoff_min_ms, config.backoff_max_ms, seed);
         let link = Link::Waiting { dial_at_ns: 0 };
-        Self { config, link, backoff, last_error: String::new(), sessions: 0 }
+        Self { config, connector, link, backoff, last_error: String::new(), sessions: 0 }
     }
 
     /// Whether this connection is its own.

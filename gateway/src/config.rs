@@ -6,6 +6,7 @@ use crate::link::Partitions;
 use crate::route;
 use serde::{Deserialize, Deserializer, de};
 use service::config::Invalid;
+use service::tls;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -37,6 +38,8 @@ pub struct Config {
     pub forwarding: Forwarding,
     /// Reports held for clients.
     pub log: Log,
+    /// Certificates; without it all connections are plain TCP.
+    pub tls: Option<tls::Settings>,
     /// The operator's port.
     pub admin: service::admin::Config,
     /// How long clients have to log out when the gateway ends, milliseconds.
@@ -49,6 +52,10 @@ pub struct Config {
 pub struct Listen {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
+    /// What goes over it: TLS when there is a `[tls]`, unless this says `tcp`.
+    pub transport: Option<tls::Over>,
+    /// Where clients connect over QUIC, if they may.
+    pub quic: Option<SocketAddr>,
     /// The core that the hot thread is bound to.
     pub cpu: Option<usize>,
     /// Never sleep: for a thread that has its core to itself.
@@ -110,6 +117,9 @@ pub struct Core {
     pub core: CoreName,
     /// Where it is.
     pub address: SocketAddr,
+    /// What it is spoken to over; see [`Listen::transport`].
+    #[serde(default)]
+    pub transport: Option<tls::Over>,
     /// SenderCompID of our logon.
     #[serde(deserialize_with = "text", default = "gateway_comp_id")]
     pub sender_comp_id: Text<20>,
@@ -237,6 +247,7 @@ impl Core {
         Self {
             core,
             address,
+            transport: None,
             sender_comp_id: gateway_comp_id(),
             target_comp_id: core_comp_id(),
             password: Secret::default(),
@@ -296,6 +307,7 @@ impl Default for Config {
             Core::new(name, SocketAddr::from(([127, 0, 0, 1], port)), partition_first, 2)
         };
         Self {
+            tls: None,
             listen: Listen::default(),
             sessions: Sessions::default(),
             clients: Vec::new(),
@@ -315,6 +327,8 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 7001)),
+            transport: None,
+            quic: None,
             cpu: None,
             busy_poll: false,
             socket: SocketOptions::default(),
@@ -368,6 +382,13 @@ impl service::config::Config for Config {
     fn validate(&self) -> Result<(), Invalid> {
         self.validate_clients()?;
         self.validate_cores()?;
+        tls::validate(self.tls.as_ref(), self.listen.transport, "listen.transport")?;
+        if self.listen.quic.is_some() && self.tls.is_none() {
+            return Err(Invalid::new("listen.quic", "needs a [tls]"));
+        }
+        if self.listen.transport == Some(tls::Over::Quic) {
+            return Err(Invalid::new("listen.transport", "expected tls or tcp; QUIC has listen.quic"));
+        }
         let Sessions { connections_max, logon_timeout_ms, heartbeat_s_min, heartbeat_s_max, .. } =
             self.sessions;
         if connections_max == 0 {

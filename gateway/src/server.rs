@@ -10,13 +10,14 @@ use crate::metrics::{Exporter, Metrics};
 use crate::status;
 use crate::upstream::{Lines, Upstream};
 use flow::Writer;
+use service::tls::Tls;
 use service::{Host, Running, Shutdown};
 use shard::{Handle, Log, Port, Setup};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use transport::Listener;
+use transport::{Listener, SocketOptions};
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -29,6 +30,9 @@ pub enum BindError {
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] io::Error),
+    /// What `[tls]` names cannot be used.
+    #[error(transparent)]
+    Tls(#[from] transport::tls::LoadError),
     /// The host's registry has a gateway's metrics already.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
@@ -37,8 +41,10 @@ pub enum BindError {
 /// A gateway, bound but not yet running.
 pub struct Server {
     config: Config,
-    listener: Listener,
+    listeners: Vec<Listener>,
     address: SocketAddr,
+    quic_address: Option<SocketAddr>,
+    tls: Tls,
     handle: Handle<Command>,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -53,10 +59,26 @@ impl Server {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
         let metrics = Metrics::register(&host.registry)?;
         Listener::ensure_unused(config.listen.address)?;
+        let tls = Tls::load(config.tls.as_ref(), true, host)?;
         let listener = Listener::bind(config.listen.address, config.listen.socket)?;
         let address = listener.local_addr()?;
+        let quic = config.listen.quic.map(|address| tls.quic(address)).transpose()?;
+        let quic_address = quic.as_ref().map(Listener::local_addr).transpose()?;
+        let listener = tls.listener(listener, config.listen.transport);
+        let listeners = std::iter::once(listener).chain(quic).collect();
         let handle = Handle::new(&config.shard_limits());
-        Ok(Self { config, listener, address, handle, metrics, shutdown: host.shutdown.clone() })
+        let shutdown = host.shutdown.clone();
+        Ok(Self { config, listeners, address, quic_address, tls, handle, metrics, shutdown })
+    }
+
+    /// Where clients connect over QUIC, if they may.
+    pub fn quic_address(&self) -> Option<SocketAddr> {
+        self.quic_address
+    }
+
+    /// Its certificates, for [`Tls::reload`].
+    pub fn tls(&self) -> Tls {
+        self.tls.clone()
     }
 
     /// Where clients connect.
@@ -100,19 +122,25 @@ impl Server {
             window_bytes: self.config.log.window_bytes,
         });
         let setup = Setup {
-            ports: vec![Port { listener: self.listener, tag: 0 }],
+            ports: self.listeners.into_iter().map(|listener| Port { listener, tag: 0 }).collect(),
             logs: vec![Log::Own(writer)],
             limits: self.config.shard_limits(),
             core: self.config.listen.cpu,
         };
-        let app = gateway(&self.config, self.metrics, self.shutdown, self.handle.clone());
+        let app = gateway(&self.config, &self.tls, self.metrics, self.shutdown, self.handle.clone());
         let handle = self.handle;
         running.spawn("gateway", move || shard::run_on_this_thread(setup, app, handle).map(drop))?;
         Ok(running)
     }
 }
 
-fn gateway(config: &Config, metrics: Metrics, shutdown: Shutdown, handle: Handle<Command>) -> Gateway {
+fn gateway(
+    config: &Config,
+    tls: &Tls,
+    metrics: Metrics,
+    shutdown: Shutdown,
+    handle: Handle<Command>,
+) -> Gateway {
     let accounts = config.accounts();
     let mut by_core = [None, None];
     for core in &config.cores {
@@ -121,6 +149,7 @@ fn gateway(config: &Config, metrics: Metrics, shutdown: Shutdown, handle: Handle
         by_core[which as usize] = Some(Upstream {
             link: Link::new(which, Line::new(core.line(), seed), core.partitions()),
             address: core.address,
+            connector: tls.connector(SocketOptions::default(), core.transport),
             connect_timeout: Duration::from_millis(core.connect_timeout_ms),
             conn: None,
             last_error: String::new(),

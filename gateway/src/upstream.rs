@@ -9,12 +9,13 @@ use crate::route::Core;
 use shard::{ConnId, Cx, Reason};
 use std::net::SocketAddr;
 use std::time::Duration;
-use transport::SocketOptions;
+use transport::Connector;
 
 /// A core and how it is reached.
 pub(crate) struct Upstream {
     pub(crate) link: Link,
     pub(crate) address: SocketAddr,
+    pub(crate) connector: Connector,
     pub(crate) connect_timeout: Duration,
     pub(crate) conn: Option<ConnId>,
     /// Why it was not up last; empty while it is.
@@ -134,7 +135,7 @@ impl Gateway {
             let closing = self.desk.closing;
             let Some(upstream) = self.lines.upstream(core) else { continue };
             if !closing && upstream.link.line.dial_due(now_ns) {
-                cx.dial(upstream.address, SocketOptions::default(), upstream.connect_timeout, core as u32);
+                cx.dial(upstream.address, &upstream.connector, upstream.connect_timeout, core as u32);
             }
             let (Some(conn), Some(session)) = (upstream.conn, upstream.link.line.session()) else { continue };
             if let Some((_, sent_ns)) = cx.last_active_ns(conn) {

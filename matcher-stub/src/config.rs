@@ -6,6 +6,7 @@ use crate::session::{Admission, Client};
 use crate::trading::Platform;
 use serde::Deserialize;
 use service::config::{Invalid, addresses_differ};
+use service::tls;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use wire::szse::code::{PlatformId, VERSION_MARKET_DATA, VERSION_TRADING};
@@ -34,6 +35,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Bounds.
     pub limits: LimitsConfig,
+    /// Certificates; without it all connections are plain TCP.
+    pub tls: Option<tls::Settings>,
     /// The admin port.
     pub admin: service::admin::Config,
 }
@@ -46,6 +49,9 @@ pub struct TradingPort {
     pub name: String,
     /// Where it listens; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// What goes over it: TLS when there is a `[tls]`, unless this says `tcp`.
+    #[serde(default)]
+    pub transport: Option<tls::Over>,
     /// PlatformID.
     pub platform_id: u16,
     /// PartitionNo of the first partition.
@@ -66,6 +72,9 @@ pub struct MarketDataPort {
     pub name: String,
     /// Where it listens; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// What goes over it: TLS when there is a `[tls]`, unless this says `tcp`.
+    #[serde(default)]
+    pub transport: Option<tls::Over>,
 }
 
 /// One security; what is left out is as on the main board.
@@ -228,14 +237,20 @@ impl Default for Config {
         let trading = |name: &str, port, partition_first, margin: bool| TradingPort {
             name: name.to_owned(),
             listen: loopback(port),
+            transport: None,
             platform_id: 1,
             partition_first,
             partitions: 2,
             cash: !margin,
             margin,
         };
-        let market_data = |name: &str, port| MarketDataPort { name: name.to_owned(), listen: loopback(port) };
+        let market_data = |name: &str, port| MarketDataPort {
+            name: name.to_owned(),
+            listen: loopback(port),
+            transport: None,
+        };
         Self {
+            tls: None,
             drain_timeout_ms: 5_000,
             trading: vec![trading("cash", 7101, 1, false), trading("margin", 7102, 11, true)],
             market_data: vec![market_data("primary", 7201), market_data("backup", 7202)],

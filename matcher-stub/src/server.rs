@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, put};
 use flow::{Limits as LogLimits, Writer};
 use service::config::{Config as _, Invalid};
+use service::tls::Tls;
 use service::{Host, Running};
 use shard::{Handle, Log, Port, Setup};
 use std::io;
@@ -36,6 +37,9 @@ pub enum BindError {
         /// What the system says.
         error: io::Error,
     },
+    /// What `[tls]` names cannot be used.
+    #[error(transparent)]
+    Tls(#[from] transport::tls::LoadError),
     /// The registry has metrics of these names.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
@@ -52,6 +56,7 @@ struct Named {
 /// A matcher that listens but does not run.
 pub struct Server {
     config: Config,
+    tls: Tls,
     listeners: Vec<Port>,
     ports: Arc<[Named]>,
     metrics: Metrics,
@@ -95,17 +100,20 @@ impl Server {
     /// [`BindError`]
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         config.validate().map_err(BindError::Config)?;
+        let tls = Tls::load(config.tls.as_ref(), false, host)?;
         let trading = config.trading.iter().enumerate();
-        let trading = trading.map(|(number, port)| (&port.name, port.listen, PortNo::Trading(number)));
+        let trading =
+            trading.map(|(number, port)| (&port.name, port.listen, port.transport, PortNo::Trading(number)));
         let market = config.market_data.iter().enumerate();
-        let market = market.map(|(number, port)| (&port.name, port.listen, PortNo::MarketData(number)));
+        let market = market
+            .map(|(number, port)| (&port.name, port.listen, port.transport, PortNo::MarketData(number)));
         let (mut listeners, mut ports) = (Vec::new(), Vec::new());
-        for (tag, (name, address, number)) in (0..).zip(trading.chain(market)) {
+        for (tag, (name, address, over, number)) in (0..).zip(trading.chain(market)) {
             let failed = |error| BindError::Listen { name: name.clone(), address, error };
             Listener::ensure_unused(address).map_err(failed)?;
             let listener = Listener::bind(address, SocketOptions::default()).map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
-            listeners.push(Port { listener, tag });
+            listeners.push(Port { listener: tls.listener(listener, over), tag });
             ports.push(Named { name: name.clone(), number, address });
         }
         Ok(Self {
@@ -114,6 +122,7 @@ impl Server {
             handle: Handle::new(&config.shard_limits()),
             ports: ports.into(),
             listeners,
+            tls,
             config,
         })
     }
@@ -121,6 +130,11 @@ impl Server {
     /// Where a port listens, by its name.
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
         self.ports.iter().find(|port| port.name == name).map(|port| port.address)
+    }
+
+    /// Its certificates, for [`Tls::reload`].
+    pub fn tls(&self) -> Tls {
+        self.tls.clone()
     }
 
     /// The hold on its ports.
@@ -179,7 +193,7 @@ impl Server {
 
     /// The shard and its application.
     fn assemble(self) -> (Setup, Matcher) {
-        let Self { config, listeners, ports, metrics, shutdown, handle } = self;
+        let Self { config, tls: _, listeners, ports, metrics, shutdown, handle } = self;
         let window =
             |window_bytes| Log::Own(Writer::new(LogLimits { segment_bytes: SEGMENT_BYTES, window_bytes }));
         let mut logs: Vec<Log> = Vec::new();

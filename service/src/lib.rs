@@ -39,7 +39,7 @@
 //!     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
 //!     let server = Server::bind(config, &host)?;
 //!     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
-//!     service::signals::install(&host.shutdown, || tracing::info!("nothing to reload"))?;
+//!     service::signals::install(&host.shutdown, move || tls.reload())?;  // server.tls() from before the start
 //!     let running = server.start()?;
 //!     running.wait(drain_timeout)?;                           // until SIGTERM, then drains
 //!     Ok(ExitCode::SUCCESS)
@@ -60,6 +60,7 @@ pub mod running;
 pub mod shutdown;
 pub mod signals;
 pub mod telemetry;
+pub mod tls;
 
 pub use host::Host;
 pub use prometheus;

@@ -10,7 +10,6 @@ use crate::view::View;
 use flow::Tag;
 use shard::{ConnId, Cx, Reason};
 use std::time::Duration;
-use transport::SocketOptions;
 use wire::szse::ext::{ChannelStart, MarketDataRequest, RequestHead, SlowReaderPolicy, SubscriptionMode};
 use wire::szse::market::ChannelHeartbeat;
 use wire::szse::{I64, U16, frame};
@@ -24,7 +23,7 @@ impl Ingest {
             if upstream.dial_is_due(now_ns) && !self.draining {
                 upstream.link = Link::Dialling;
                 let timeout = Duration::from_millis(upstream.config.connect_timeout_ms);
-                cx.dial(upstream.config.address, SocketOptions::default(), timeout, index as u32);
+                cx.dial(upstream.config.address, &upstream.connector, timeout, index as u32);
             }
             let Link::Open { id, session, .. } = &mut upstream.link else { continue };
             let id = *id;

@@ -14,10 +14,12 @@ use crate::securities::Securities;
 use crate::source::{Link, Upstream};
 use crate::view::View;
 use desk::Desk;
+use service::tls::Tls;
 use shard::{ConnId, Cx, LogId, Reason};
 use std::hash::{BuildHasher, RandomState};
 pub(crate) use tape::gap_notice;
 use tape::{Ask, Tape};
+use transport::SocketOptions;
 use wire::szse::code::{ResendStatus, ResendType};
 use wire::szse::market::Resend;
 use wire::szse::session::{self, SessionError};
@@ -65,14 +67,17 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn new(config: &Config, securities: Securities, metrics: Metrics) -> Self {
+    pub(crate) fn new(config: &Config, tls: &Tls, securities: Securities, metrics: Metrics) -> Self {
         let settings = config.arbitration.settings(&config.sources);
         let random = RandomState::new();
         let upstreams = config.sources.iter().enumerate();
         Self {
             arbiter: Arbiter::new(settings).expect("invariant: the configuration was validated"),
             upstreams: upstreams
-                .map(|(index, source)| Upstream::new(source.clone(), random.hash_one(index)))
+                .map(|(index, source)| {
+                    let connector = tls.connector(SocketOptions::default(), source.transport);
+                    Upstream::new(source.clone(), connector, random.hash_one(index))
+                })
                 .collect(),
             counters: Counters::default(),
             appended: 0,

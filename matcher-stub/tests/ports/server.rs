@@ -151,7 +151,7 @@ fn a_port_that_is_taken_is_named() {
     let matcher = Matcher::start();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let market_data = vec![MarketDataPort { name: "taken".to_owned(), listen: address }];
+    let market_data = vec![MarketDataPort { name: "taken".to_owned(), listen: address, transport: None }];
     let refused = Server::bind(Config { market_data, ..config() }, &Host::default());
     let error = refused.err().expect("the port is taken").to_string();
     assert!(error.contains("taken") && error.contains(&address.to_string()), "{error}");

@@ -1,0 +1,150 @@
+//! What a server's connections go over: TLS settings loaded, given to listeners and dials, reloaded, counted.
+
+use crate::Host;
+use crate::config::Invalid;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounterVec, IntGauge, Opts};
+use serde::Deserialize;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use transport::tls::{Client, LoadError, Server};
+pub use transport::tls::{Settings, local_settings};
+use transport::{Connector, Listener, SocketOptions};
+
+/// What one wire goes over; where a configuration does not say, TLS when it has a `[tls]`, and TCP else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// Plain TCP, whatever `[tls]` says.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// QUIC.
+    Quic,
+}
+
+/// Checks that a wire over TLS or QUIC has a `[tls]`; `key` is the one that says what the wire goes over.
+///
+/// # Errors
+/// [`Invalid`] when it has not.
+pub fn validate(settings: Option<&Settings>, over: Option<Over>, key: &str) -> Result<(), Invalid> {
+    match over {
+        Some(Over::Tls | Over::Quic) if settings.is_none() => {
+            Err(Invalid::new(key, "needs a [tls] with certificate, key and ca"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A server's TLS. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    server: Option<Arc<Server>>,
+    client: Option<Arc<Client>>,
+}
+
+impl Tls {
+    /// Loads what `[tls]` names, for a server that listens and, if `dials`, connects to others; registers its metrics.
+    /// Without settings all wires are plain.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    ///
+    /// # Panics
+    /// If a host is used for two servers.
+    pub fn load(settings: Option<&Settings>, dials: bool, host: &Host) -> Result<Self, LoadError> {
+        let Some(settings) = settings else { return Ok(Self::default()) };
+        let server = Server::load(settings)?;
+        let client = if dials { Some(Client::load(settings)?) } else { None };
+        let collector = Handshakes::new(server.clone());
+        host.registry.register(Box::new(collector)).expect("invariant: one server a host");
+        Ok(Self { server: Some(server), client })
+    }
+
+    /// A listener over TCP, with TLS or without it.
+    pub fn listener(&self, bound: Listener, over: Option<Over>) -> Listener {
+        bound.with_tls(self.server.clone().filter(|_| over != Some(Over::Tcp)))
+    }
+
+    /// A listener for QUIC.
+    ///
+    /// # Errors
+    /// What the system says; also without a `[tls]`.
+    pub fn quic(&self, address: SocketAddr) -> io::Result<Listener> {
+        let server = self.server.clone().ok_or_else(|| io::Error::other("QUIC needs a [tls]"))?;
+        Listener::bind_quic(address, server)
+    }
+
+    /// How connections are made.
+    ///
+    /// # Panics
+    /// When TLS or QUIC is asked for without a `[tls]`: see [`validate`].
+    pub fn connector(&self, options: SocketOptions, over: Option<Over>) -> Connector {
+        let client = || self.client.clone().expect("invariant: validated, see service::tls::validate");
+        match over {
+            Some(Over::Tcp) => Connector::tcp(options),
+            Some(Over::Quic) => Connector::quic(client()),
+            Some(Over::Tls) => Connector::tls(options, client()),
+            None if self.client.is_some() => Connector::tls(options, client()),
+            None => Connector::tcp(options),
+        }
+    }
+
+    /// Loads the files again, for connections to come. What cannot be loaded is logged, and what was there stays.
+    pub fn reload(&self) {
+        let server = self.server.as_ref().map_or(Ok(()), |server| server.reload());
+        let client = self.client.as_ref().map_or(Ok(()), |client| client.reload());
+        match (server.and(client), &self.server) {
+            (Ok(()), Some(_)) => tracing::info!("certificates loaded again"),
+            (Ok(()), None) => tracing::info!("nothing to reload"),
+            (Err(error), _) => tracing::error!(%error, "certificates not loaded again; the old ones stay"),
+        }
+    }
+}
+
+/// The handshakes' counts as metrics.
+struct Handshakes {
+    server: Arc<Server>,
+    total: IntCounterVec,
+    under_way: IntGauge,
+}
+
+impl Handshakes {
+    fn new(server: Arc<Server>) -> Self {
+        let help = "TLS and QUIC handshakes by their outcome.";
+        let total = IntCounterVec::new(Opts::new("tls_handshakes_total", help), &["outcome"]);
+        let under_way = IntGauge::new("tls_handshakes_under_way", "TLS and QUIC handshakes under way now.");
+        Self {
+            server,
+            total: total.expect("invariant: a good name"),
+            under_way: under_way.expect("invariant: a good name"),
+        }
+    }
+}
+
+impl Collector for Handshakes {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.total.desc(), self.under_way.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let counts = self.server.counts();
+        let outcomes = [
+            ("established", &counts.established),
+            ("resumed", &counts.resumed),
+            ("failed", &counts.failed),
+            ("timed_out", &counts.timed_out),
+            ("refused", &counts.refused),
+            ("accept_error", &counts.accept_errors),
+        ];
+        for (outcome, count) in outcomes {
+            let counter = self.total.with_label_values(&[outcome]);
+            counter.inc_by(count.load(Ordering::Relaxed).saturating_sub(counter.get()));
+        }
+        self.under_way.set(counts.under_way() as i64);
+        [self.total.collect(), self.under_way.collect()].concat()
+    }
+}
