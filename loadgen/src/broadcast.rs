@@ -7,6 +7,8 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use service::Host;
+use service::tls::Tls;
 use transport::Clock;
 use wire::szse::Text;
 
@@ -25,6 +27,7 @@ use crate::source::{self, Sources};
 use crate::stalled;
 use crate::subscriber;
 use crate::wait::wait;
+use crate::wires::Wires;
 
 const NS_PER_S: f64 = 1e9;
 /// How often the run is looked at.
@@ -81,7 +84,7 @@ pub struct Stage {
     collector: Collector,
     feed: Option<Feed>,
     /// Their connections stand until the end, and nobody reads from them.
-    _stalled: Vec<std::net::TcpStream>,
+    _stalled: stalled::Stalled,
 }
 
 impl Stage {
@@ -89,13 +92,20 @@ impl Stage {
     ///
     /// # Errors
     /// Somebody did not come.
-    pub fn raise(cast: &Cast, progress: &mut Progress<impl std::io::Write>) -> anyhow::Result<Self> {
+    pub fn raise(
+        cast: &Cast,
+        wires: &Wires,
+        progress: &mut Progress<impl std::io::Write>,
+    ) -> anyhow::Result<Self> {
         let clock = Clock::start();
         let listen = listen(cast)?;
-        let sources = source::start(clock, &listen).context("the sources")?;
+        // Without a certificate of ours, a feed outside this process comes to our sources over plain TCP.
+        let settings = wires.settings().filter(|settings| settings.certificate.is_some());
+        let tls = Tls::load(settings.as_ref(), false, &Host::default())?;
+        let sources = source::start(clock, &listen, &tls).context("the sources")?;
         let feed = match cast.feed {
             Some(_) => None,
-            None => Some(Feed::start(&named(&sources.addresses), source::COMP_ID)?),
+            None => Some(Feed::start(&named(&sources.addresses), source::COMP_ID, wires)?),
         };
         let address =
             cast.feed.or(feed.as_ref().map(|feed| feed.address)).expect("invariant: one or the other");
@@ -103,10 +113,11 @@ impl Stage {
         let at = format!("waiting for the feed to log on at {:?}", sources.addresses);
         wait(&clock, progress, &at, || sources.counters.sessions.load(Ordering::Relaxed), wanted, || 0)?;
         let target_comp_id = Text::literal("feed");
-        let stalled = stalled::start(address, cast.stalled, target_comp_id)
+        let stalled = stalled::start(address, &wires.connector(), cast.stalled, target_comp_id)
             .context("the subscribers that stop reading")?;
         let setup = subscriber::Setup {
             address,
+            connector: wires.connector(),
             count: cast.subscribers,
             threads: cast.threads,
             target_comp_id,

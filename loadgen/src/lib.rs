@@ -35,3 +35,4 @@ pub mod telemetry;
 pub mod ticks;
 pub mod trading;
 mod wait;
+pub mod wires;

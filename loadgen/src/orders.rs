@@ -19,6 +19,7 @@ use crate::trading::floor::{Floor, State};
 use crate::trading::plan::{ORDERS_MAX, Plan};
 use crate::trading::trader::Setup;
 use crate::wait::wait;
+use crate::wires::{WireArgs, Wires};
 
 const NS_PER_S: f64 = 1e9;
 /// Between the word to begin and the first order.
@@ -74,6 +75,9 @@ pub struct Args {
     /// The generator is behind when it sends later than this after the due time, milliseconds
     #[arg(long, default_value_t = 5, value_name = "MS")]
     pub tolerance_ms: u64,
+    /// What connections go over
+    #[command(flatten)]
+    pub wires: WireArgs,
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -130,10 +134,10 @@ struct Servers {
 }
 
 impl Servers {
-    fn start(plan: &Plan, planned: u64) -> anyhow::Result<Self> {
-        let cores = Kind::ALL.map(|kind| Core::start(kind, planned));
+    fn start(plan: &Plan, planned: u64, wires: &Wires) -> anyhow::Result<Self> {
+        let cores = Kind::ALL.map(|kind| Core::start(kind, planned, wires));
         let cores = cores.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-        let gateway = Gateway::start("gateway", plan, &cores)?;
+        let gateway = Gateway::start("gateway", plan, &cores, wires)?;
         Ok(Self { cores, gateway })
     }
 
@@ -152,9 +156,13 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     let wall_s = clock.wall_ns(0) as f64 / NS_PER_S;
     let plan = args.plan(wall_s as u64)?;
     let planned = args.rate * args.seconds;
-    let servers = match args.gateway {
-        Some(_) => None,
-        None => Some(Servers::start(&plan, planned)?),
+    let (wires, servers) = match args.gateway {
+        Some(_) => (Wires::outside(&args.wires)?, None),
+        None => {
+            let wires = Wires::local(&args.wires)?;
+            let servers = Servers::start(&plan, planned, &wires)?;
+            (wires, Some(servers))
+        }
     };
     if let Some(servers) = &servers {
         let lines = || servers.gateway.lines_up();
@@ -164,6 +172,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     let address = address.expect("invariant: one or the other");
     let setup = Setup {
         address,
+        connector: wires.connector(),
         plan,
         threads: args.threads,
         target_comp_id: Text::literal("gateway"),

@@ -11,6 +11,7 @@ use crate::padded::Padded;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::schedule::{Pacer, Schedule, Share};
+use crate::wires::{WireArgs, Wires};
 
 /// ChannelNo of the quotes.
 const CHANNEL: u16 = 2011;
@@ -69,6 +70,9 @@ pub struct CastArgs {
     /// The generator is behind when it sends later than this after the due time, milliseconds
     #[arg(long, default_value_t = 5, value_name = "MS")]
     pub tolerance_ms: u64,
+    /// What connections go over
+    #[command(flatten)]
+    pub wires: WireArgs,
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -94,6 +98,14 @@ impl CastArgs {
             stalled: self.stalled,
             channels,
         }
+    }
+
+    /// What the connections go over.
+    ///
+    /// # Errors
+    /// See [`Wires::local`] and [`Wires::outside`].
+    pub fn wires(&self) -> anyhow::Result<Wires> {
+        if self.feed.is_some() { Wires::outside(&self.wires) } else { Wires::local(&self.wires) }
     }
 
     /// After how many of `planned` messages the primary is killed.
@@ -122,7 +134,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     let quotes = Padded::new(CHANNEL, args.size, args.securities)?;
     let planned = args.rate.saturating_mul(args.seconds);
     let kill_after = args.cast.kill_after(planned)?;
-    let stage = Stage::raise(&args.cast.cast(vec![CHANNEL]), progress)?;
+    let stage = Stage::raise(&args.cast.cast(vec![CHANNEL]), &args.cast.wires()?, progress)?;
     let start_ns = stage.clock().now_ns() + LEAD_NS;
     let schedule = Schedule::new(start_ns, args.rate, planned);
     let pacer = Pacer::new(schedule, Share::ALL, args.cast.tolerance_ns());

@@ -98,7 +98,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     let planned: u64 = census.ends.iter().map(|(_, last)| last).sum();
     let kill_after = args.cast.kill_after(planned)?;
     let channels = census.ends.iter().map(|(channel, _)| *channel).collect();
-    let stage = Stage::raise(&args.cast.cast(channels), progress)?;
+    let stage = Stage::raise(&args.cast.cast(channels), &args.cast.wires()?, progress)?;
     let (speed, offered_per_s) = match args.speed {
         SpeedArg::Times(times) => {
             let seconds = f64::from(census.last.ms.saturating_sub(census.first.ms).max(1)) / 1e3 / times;

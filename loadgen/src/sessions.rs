@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use shard::{ConnId, Cx, Opened, Origin, Reason};
-use transport::SocketOptions;
+use transport::Connector;
 use wire::szse::session::{Event, Limits, Session};
 use wire::szse::{Frame, Logon};
 
@@ -45,6 +45,7 @@ pub(crate) enum Heard<'a> {
 /// All sessions of a thread.
 pub(crate) struct Sessions<S> {
     address: SocketAddr,
+    connector: Connector,
     pub(crate) slots: Vec<Slot<S>>,
     /// By [`ConnId::index`].
     places: Vec<usize>,
@@ -56,11 +57,20 @@ pub(crate) struct Sessions<S> {
 }
 
 impl<S> Sessions<S> {
-    pub(crate) fn new(address: SocketAddr, states: impl Iterator<Item = S>) -> Self {
+    pub(crate) fn new(address: SocketAddr, connector: Connector, states: impl Iterator<Item = S>) -> Self {
         let slot = |state| Slot { link: Link::Waiting, attempts: 0, closed: false, state };
         let slots: Vec<Slot<S>> = states.map(slot).collect();
         let waiting = slots.len();
-        Self { address, slots, places: Vec::new(), dialling: 0, waiting, out: Vec::new(), closed: 0 }
+        Self {
+            address,
+            connector,
+            slots,
+            places: Vec::new(),
+            dialling: 0,
+            waiting,
+            out: Vec::new(),
+            closed: 0,
+        }
     }
 
     /// Dials those that wait, as many as may be under way.
@@ -74,7 +84,7 @@ impl<S> Sessions<S> {
                 slot.attempts += 1;
                 self.waiting -= 1;
                 self.dialling += 1;
-                cx.dial(self.address, SocketOptions::default(), DIAL_TIMEOUT, place as u32);
+                cx.dial(self.address, &self.connector, DIAL_TIMEOUT, place as u32);
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::mpsc::SyncSender;
 use flow::Writer;
 use matcher_stub::publisher::{Publisher, ResendLimits};
 use matcher_stub::{Admission, PortState};
+use service::tls::Tls;
 use shard::{App, ConnId, Cx, Log, LogId, Opened, Origin, Port, Reason, Running};
 use transport::{Clock, Listener, SocketOptions};
 use wire::szse::code::VERSION_MARKET_DATA;
@@ -63,12 +64,12 @@ pub struct Sources {
 ///
 /// # Errors
 /// An address that cannot be listened on.
-pub fn start(clock: Clock, listen: &[SocketAddr]) -> io::Result<Sources> {
+pub fn start(clock: Clock, listen: &[SocketAddr], tls: &Tls) -> io::Result<Sources> {
     let (mut ports, mut addresses) = (Vec::new(), Vec::new());
     for (tag, address) in (0..).zip(listen) {
         let listener = Listener::bind(*address, SocketOptions::default())?;
         addresses.push(listener.local_addr()?);
-        ports.push(Port { listener, tag });
+        ports.push(Port { listener: tls.listener(listener, None), tag });
     }
     let limits = flow::Limits { segment_bytes: 1 << 20, window_bytes: WINDOW_BYTES };
     let setup = shard::Setup { ports, logs: vec![Log::Own(Writer::new(limits))], ..shard::Setup::default() };

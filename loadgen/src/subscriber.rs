@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use shard::{App, ConnId, Cx, Opened, Reason, Running};
-use transport::Clock;
+use transport::{Clock, Connector};
 use wire::szse::ext::{
     ChannelStart, ExtendedTickOrder, GapNotice, MarketDataRequest, MarketDataRequestAck, RequestHead,
     RequestStatus, SlowReaderPolicy, SubscriptionMode,
@@ -36,6 +36,8 @@ const HAND_OVER_NS: u64 = 250_000_000;
 pub struct Setup {
     /// Where the feed (or what stands before it) is.
     pub address: SocketAddr,
+    /// How it is connected to.
+    pub connector: Connector,
     /// How many there are, over all threads.
     pub count: usize,
     /// How many threads they are spread over.
@@ -174,7 +176,7 @@ impl Desk {
             last_ns: 0,
         };
         Self {
-            sessions: Sessions::new(setup.address, range.map(subscriber)),
+            sessions: Sessions::new(setup.address, setup.connector.clone(), range.map(subscriber)),
             setup,
             due: Due::Unknown,
             due_channel: None,

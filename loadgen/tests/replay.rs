@@ -17,6 +17,8 @@ use loadgen::house::{Feed, free_port};
 use loadgen::schedule::Lag;
 use loadgen::source::{self, Command, Sources};
 use loadgen::ticks::{Day, Row};
+use loadgen::wires::Wires;
+use service::tls::Tls;
 use transport::Clock;
 use wire::szse::frame;
 
@@ -60,9 +62,9 @@ fn script(folder: &Path) -> (Vec<Vec<u8>>, u16, u64) {
 fn through_a_feed(folder: &Path) {
     let (frames, channel, last) = script(folder);
     let clock = Clock::start();
-    let sources = source::start(clock, &[free_port(), free_port()]).unwrap();
+    let sources = source::start(clock, &[free_port(), free_port()], &Tls::default()).unwrap();
     let named = [("primary", sources.addresses[0]), ("backup", sources.addresses[1])];
-    let feed = Feed::start(&named, source::COMP_ID).unwrap();
+    let feed = Feed::start(&named, source::COMP_ID, &Wires::plain()).unwrap();
     wait_for("the feed", || sources.counters.sessions.load(Ordering::Relaxed) == 2);
     let closing = frames.last().unwrap();
     let heard: Vec<_> = thread::scope(|scope| {

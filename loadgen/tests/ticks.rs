@@ -111,8 +111,10 @@ fn a_bad_row_is_named_and_left_out() {
 fn a_folder_that_is_no_day_says_why() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Day::open(folder.path(), Some(20_240_105)), Err(DayError::NoFile(_))));
-    fs::write(folder.path().join("trade.csv"), "A,B\n1,2\n").unwrap();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sse/20240105/trade.csv");
+    fs::copy(sample, folder.path().join("trade.csv")).unwrap();
     assert!(matches!(Day::open(folder.path(), None), Err(DayError::NoDate(_))));
+    fs::write(folder.path().join("trade.csv"), "A,B\n1,2\n").unwrap();
     let error = Day::open(folder.path(), Some(20_240_105)).err().unwrap();
     assert!(matches!(error, DayError::File { error: TableError::MissingColumn("TradeChan"), .. }), "{error}");
 }

@@ -37,6 +37,7 @@ use crate::trading::floor::Floor;
 use crate::trading::plan::Plan;
 use crate::trading::trader;
 use crate::wait::wait;
+use crate::wires::{WireArgs, Wires};
 
 const NS_PER_S: f64 = 1e9;
 const LEAD_NS: u64 = 200_000_000;
@@ -73,6 +74,9 @@ pub struct Args {
     /// Subscribers of quotes
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub subscribers: usize,
+    /// What connections go over
+    #[command(flatten)]
+    pub wires: WireArgs,
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -133,13 +137,23 @@ impl Demo {
     fn start(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Self> {
         let clock = Clock::start();
         let plan = plan(args, clock.wall_ns(0));
-        let town = Town::start(&plan, args.rate * args.seconds, &clock, progress)?;
+        let wires = Wires::local(&args.wires)?;
+        let town = Town::start(&plan, args.rate * args.seconds, &wires, &clock, progress)?;
         let collector = Collector::new(1, 1);
         let group = |address, count, subscribe, target: &str| {
             let target_comp_id = Text::truncated(target);
             let channels = Vec::new();
-            let setup =
-                subscriber::Setup { address, count, threads: 1, target_comp_id, channels, subscribe, clock };
+            let connector = wires.connector();
+            let setup = subscriber::Setup {
+                address,
+                connector,
+                count,
+                threads: 1,
+                target_comp_id,
+                channels,
+                subscribe,
+                clock,
+            };
             Audience::start(&setup, || collector.recorder(0)).context("subscribers")
         };
         let taps: anyhow::Result<Vec<_>> =
@@ -147,6 +161,7 @@ impl Demo {
         let subscribers = group(town.feed.address, args.subscribers, true, "feed")?;
         let setup = trader::Setup {
             address: town.balancer.address,
+            connector: wires.connector(),
             plan,
             threads: 1,
             target_comp_id: Text::literal("gateway"),

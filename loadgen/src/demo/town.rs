@@ -9,6 +9,7 @@ use crate::house::{BACKUP, Balancer, Core, Feed, Gateway, Kind, PRIMARY};
 use crate::progress::Progress;
 use crate::trading::plan::Plan;
 use crate::wait::wait;
+use crate::wires::Wires;
 
 /// The gateways' names.
 const GATEWAYS: [&str; 2] = ["a", "b"];
@@ -34,12 +35,13 @@ impl Town {
     pub(super) fn start(
         plan: &Plan,
         orders: u64,
+        wires: &Wires,
         clock: &Clock,
         progress: &mut Progress<impl Write>,
     ) -> anyhow::Result<Self> {
-        let cores = Kind::ALL.map(|kind| Core::start(kind, orders));
+        let cores = Kind::ALL.map(|kind| Core::start(kind, orders, wires));
         let cores = cores.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-        let gateway = |name| Gateway::start(name, plan, &cores).map(|gateway| (name, gateway));
+        let gateway = |name| Gateway::start(name, plan, &cores, wires).map(|gateway| (name, gateway));
         let gateways = GATEWAYS.map(gateway).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         let lines = || gateways.iter().map(|(_, gateway)| gateway.lines_up()).sum();
         wait(clock, progress, "gateways find the cores", lines, 4, || 0)?;
@@ -48,7 +50,7 @@ impl Town {
         let up =
             || balancer.backends().iter().filter(|backend| backend.state == slb::State::Up).count() as u64;
         wait(clock, progress, "the balancer finds the gateways", up, 2, || 0)?;
-        let feed = Feed::start(&sources(&cores), crate::house::COMP_ID)?;
+        let feed = Feed::start(&sources(&cores), crate::house::COMP_ID, wires)?;
         let heard = || feed.meters.sum("feed_source_up") as u64;
         wait(clock, progress, "the feed finds its sources", heard, SOURCES.len() as u64, || 0)?;
         Ok(Self { cores, gateways, balancer, feed })

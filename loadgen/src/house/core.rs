@@ -10,6 +10,7 @@ use matcher_stub::{Config, Control, Server};
 use service::{Host, Running};
 
 use super::{Meters, free_port};
+use crate::wires::Wires;
 
 /// Which core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,10 +86,10 @@ impl Core {
     ///
     /// # Errors
     /// What the system or the core says.
-    pub fn start(kind: Kind, orders: u64) -> anyhow::Result<Self> {
+    pub fn start(kind: Kind, orders: u64, wires: &Wires) -> anyhow::Result<Self> {
         let context = || format!("the {} core", kind.name());
         let host = Host::default();
-        let server = Server::bind(config(kind, orders), &host).with_context(context)?;
+        let server = Server::bind(config(kind, orders, wires), &host).with_context(context)?;
         let address = |port| server.address(port).expect("invariant: the port is in the configuration");
         let core = Self {
             kind,
@@ -110,12 +111,14 @@ impl Core {
     }
 }
 
-fn config(kind: Kind, orders: u64) -> Config {
-    let market_data = |name: &str| MarketDataPort { name: name.to_string(), listen: free_port() };
+fn config(kind: Kind, orders: u64, wires: &Wires) -> Config {
+    let market_data =
+        |name: &str| MarketDataPort { name: name.to_string(), listen: free_port(), transport: None };
     Config {
         trading: vec![TradingPort {
             name: kind.name().to_string(),
             listen: free_port(),
+            transport: None,
             platform_id: 1,
             partition_first: kind.partition_first(),
             partitions: PARTITIONS,
@@ -139,6 +142,7 @@ fn config(kind: Kind, orders: u64) -> Config {
         },
         session: SessionConfig { comp_id: COMP_ID.to_string(), ..SessionConfig::default() },
         log: LogConfig::default(),
+        tls: wires.settings(),
         ..Config::default()
     }
 }

@@ -7,6 +7,7 @@ use service::{Host, Running};
 use wire::szse::Text;
 
 use super::{Meters, free_port};
+use crate::wires::Wires;
 
 /// A feed that runs.
 pub struct Feed {
@@ -22,19 +23,29 @@ impl Feed {
     ///
     /// # Errors
     /// What the system or the feed says.
-    pub fn start(sources: &[(&str, SocketAddr)], target_comp_id: &str) -> anyhow::Result<Self> {
+    pub fn start(
+        sources: &[(&str, SocketAddr)],
+        target_comp_id: &str,
+        wires: &Wires,
+    ) -> anyhow::Result<Self> {
         let source = |(name, address): &(&str, SocketAddr)| feed::config::Source {
             target_comp_id: Text::truncated(target_comp_id),
             ..feed::config::Source::new(name, *address)
         };
         let config = feed::Config {
-            listen: feed::config::Listen { address: free_port(), ..feed::config::Listen::default() },
+            listen: feed::config::Listen {
+                address: free_port(),
+                quic: wires.quic(free_port()),
+                ..feed::config::Listen::default()
+            },
+            tls: wires.settings(),
             sources: sources.iter().map(source).collect(),
             ..feed::Config::default()
         };
         let host = Host::default();
         let server = feed::Server::bind(config, &host).context("the feed")?;
-        let (address, meters) = (server.address(), Meters::of(&host));
+        let address = server.quic_address().unwrap_or(server.address());
+        let meters = Meters::of(&host);
         Ok(Self { address, meters, running: server.start().context("the feed")? })
     }
 

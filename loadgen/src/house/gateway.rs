@@ -11,6 +11,7 @@ use wire::szse::Text;
 use super::core::{COMP_ID, Core, Kind, PARTITIONS};
 use super::{Meters, free_port};
 use crate::trading::plan::Plan;
+use crate::wires::Wires;
 
 /// A gateway that runs.
 pub struct Gateway {
@@ -26,16 +27,22 @@ impl Gateway {
     ///
     /// # Errors
     /// What the system or the gateway says.
-    pub fn start(name: &str, plan: &Plan, cores: &[Core]) -> anyhow::Result<Self> {
+    pub fn start(name: &str, plan: &Plan, cores: &[Core], wires: &Wires) -> anyhow::Result<Self> {
         let config = Config {
-            listen: Listen { address: free_port(), ..Config::default().listen },
+            listen: Listen {
+                address: free_port(),
+                quic: wires.quic(free_port()),
+                ..Config::default().listen
+            },
+            tls: wires.settings(),
             clients: (0..plan.sessions).map(|session| client(plan, session)).collect(),
             cores: cores.iter().map(|core| line(name, core)).collect(),
             ..Config::default()
         };
         let host = Host::default();
         let server = Server::bind(config, &host).context("the gateway")?;
-        let (address, meters) = (server.address(), Meters::of(&host));
+        let address = server.quic_address().unwrap_or(server.address());
+        let meters = Meters::of(&host);
         Ok(Self { address, meters, running: server.start().context("the gateway")? })
     }
 
@@ -69,6 +76,7 @@ fn line(name: &str, core: &Core) -> CoreLine {
             Kind::Margin => CoreName::Margin,
         },
         address: core.trading,
+        transport: None,
         sender_comp_id: Text::truncated(name),
         target_comp_id: Text::literal(COMP_ID),
         password: Secret::default(),

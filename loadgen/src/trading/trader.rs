@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use shard::{App, ConnId, Cx, Opened, Reason, Running};
-use transport::Clock;
+use transport::{Clock, Connector};
 use wire::szse::code::ExecType;
 use wire::szse::trading::{
     BusinessReject, CancelReject, NewOrder, OrderReport, PartitionIndex, PlatformInfo, ReportBase,
@@ -36,6 +36,8 @@ const HAND_OVER_NS: u64 = 250_000_000;
 pub struct Setup {
     /// Where the gateway (or what stands before it) is.
     pub address: SocketAddr,
+    /// How it is connected to.
+    pub connector: Connector,
     /// Which orders, by how many sessions.
     pub plan: Plan,
     /// Threads that the sessions are spread over; the number of sessions is a multiple of it.
@@ -192,7 +194,7 @@ impl Desk {
             fills,
         };
         Self {
-            sessions: Sessions::new(setup.address, traders),
+            sessions: Sessions::new(setup.address, setup.connector.clone(), traders),
             setup,
             share,
             pacer: None,
