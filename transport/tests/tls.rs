@@ -267,3 +267,96 @@ fn before_reload(town: &Town) -> Connector {
     assert!(error.to_string().contains("tls.certificate"), "{error}");
     Connector::tls(SocketOptions::default(), Client::load(&settings).unwrap())
 }
+
+#[tokio::test]
+async fn a_client_that_comes_again_resumes() {
+    let town = town(false, |_| ()).await;
+    let connector = town.connector(false);
+    for resumed in 0..3 {
+        let (mut client, mut server) = town.pair(&connector).await;
+        // The tickets come before anything else that the server sends.
+        server.write_u8(1).await.unwrap();
+        server.flush().await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), 1);
+        counted(|| town.server.counts().resumed.load(Ordering::Relaxed) == resumed).await;
+    }
+}
+
+#[tokio::test]
+async fn plain_bytes_on_a_tls_port_are_refused_and_counted() {
+    let town = town(false, |_| ()).await;
+    let mut stream = TcpStream::connect(town.address).await.unwrap();
+    stream.write_all(b"8=FIX.4.4\x019=5\x0135=0\x0110=161\x01").await.unwrap();
+    let mut alert = Vec::new();
+    stream.read_to_end(&mut alert).await.unwrap();
+    assert_eq!(alert.first(), Some(&21), "an alert");
+    counted(|| town.server.counts().failed.load(Ordering::Relaxed) == 1).await;
+}
+
+#[tokio::test]
+async fn mixed_speaks_shangmi_with_who_offers_it_and_never_a_mixture() {
+    use transport::tls::Suites;
+    let folder = TempDir::new().unwrap();
+    let international = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("int.crt"), international.cert.pem()).unwrap();
+    std::fs::write(file("int.key"), international.signing_key.serialize_pem()).unwrap();
+    let town = town(false, |settings| {
+        settings.suites = Suites::Mixed;
+        settings.client_auth = ClientAuth::None;
+        settings.international_certificate = Some(file("int.crt"));
+        settings.international_key = Some(file("int.key"));
+    })
+    .await;
+    let nobody = Settings { certificate: None, key: None, ..town.settings.clone() };
+    let foreign = Settings {
+        suites: Suites::International,
+        ca: Some(file("int.crt")),
+        server_name: "localhost".into(),
+        ..nobody.clone()
+    };
+    for settings in [Settings { suites: Suites::ShangMi, ..nobody.clone() }, nobody, foreign] {
+        let connector = Connector::tls(SocketOptions::default(), Client::load(&settings).unwrap());
+        town.pair(&connector).await;
+    }
+}
+
+/// Whatever comes instead of a handshake, or in the middle of one, ends that connection and nothing else.
+#[tokio::test]
+async fn no_bytes_bring_the_handshakes_down() {
+    let town = town(false, |_| ()).await;
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    for round in 0..60 {
+        let place = random() as usize;
+        let bit = 1_u8 << (random() % 8);
+        let upwards = random() % 4 > 0;
+        let spoil = move |bytes: &mut [u8], up: bool| {
+            if up == upwards && !bytes.is_empty() {
+                let place = place % bytes.len();
+                bytes[place] ^= bit;
+            }
+        };
+        let (relay, address) = through(&town, spoil).await;
+        let connector = town.connector(false);
+        let outcome = async {
+            let mut client = connector.dial(address, DEADLINE).await?;
+            client.write_all(b"x").await?;
+            client.flush().await?;
+            client.read_u8().await
+        };
+        outcome.await.expect_err("nobody answers, and every flight was altered");
+        relay.abort();
+        let _pair = town.pair(&town.connector(false)).await;
+        // None of them has vanished without having been counted, as it would by a panic.
+        let counts = town.server.counts();
+        let outcomes = [&counts.established, &counts.failed, &counts.timed_out];
+        let ended = || outcomes.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+        counted(|| ended() == 2 * (round + 1)).await;
+    }
+}

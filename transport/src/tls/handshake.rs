@@ -18,7 +18,7 @@ const FLIGHT_BYTES_MAX: usize = 4 * RECORD_BYTES_MAX;
 const READ_BYTES: usize = 4 << 10;
 
 /// A side of the handshake, and what it becomes.
-trait Party: Sized {
+pub(super) trait Party: Sized {
     /// Takes `incoming` as far as it goes.
     fn advance(&mut self, incoming: &mut [u8], out: &mut Vec<u8>, plain: &mut Vec<u8>) -> Progress;
     fn resumed(&self) -> bool;
@@ -26,14 +26,14 @@ trait Party: Sized {
 }
 
 /// How far one look at the incoming bytes went.
-struct Progress {
-    consumed: usize,
-    next: Result<Next, Error>,
+pub(super) struct Progress {
+    pub(super) consumed: usize,
+    pub(super) next: Result<Next, Error>,
 }
 
 /// What a handshake wants next.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// Another look at what is there.
     Look,
     /// Bytes of the peer.
@@ -191,14 +191,9 @@ async fn read(tcp: &mut TcpStream, incoming: &mut Vec<u8>) -> io::Result<()> {
 
 /// Tells the peer why: rustls has the alert ready after an error. The peer may have gone; the error is told anyway.
 async fn alert(party: &mut impl Party, tcp: &mut TcpStream, flights: &mut Flights) {
-    // rustls remembers places in the buffer, so that it must be the same one.
-    loop {
-        let progress = party.advance(&mut flights.incoming, &mut flights.out, &mut flights.plain);
-        if !matches!(progress.next, Ok(Next::Look)) {
-            break;
-        }
-        flights.incoming.drain(..progress.consumed);
-    }
+    // Once, and with the same buffer: it gives out the alert; looked at again, the bytes would be an error again.
+    let said = party.advance(&mut flights.incoming, &mut flights.out, &mut flights.plain);
+    tracing::trace!(bytes = flights.out.len(), more = said.next.is_ok(), "an alert");
     if let Err(error) = send(tcp, &mut flights.out).await {
         tracing::trace!(%error, "the alert found no taker");
     }

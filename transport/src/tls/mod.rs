@@ -12,6 +12,8 @@ mod local;
 mod records;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use gm::tls::record::{KeyUsedUp, Sealer, seal_for_all};
 pub(crate) use handshakes::Arrived;
