@@ -3,6 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use super::invert::Modulus;
 use super::limbs::{self, Limbs, from_be_bytes, multiply, power_of_two, reduce_once, square, to_be_bytes};
 #[cfg(not(target_arch = "x86_64"))]
 use super::limbs::{add_mod, sub_mod};
@@ -13,6 +14,8 @@ pub(super) const P: Limbs =
     [0xffff_ffff_ffff_ffff, 0xffff_ffff_0000_0000, 0xffff_ffff_ffff_ffff, 0xffff_fffe_ffff_ffff];
 const R: Limbs = power_of_two(256, &P);
 const R_SQUARED: Limbs = power_of_two(512, &P);
+const R_CUBED: Limbs = power_of_two(768, &P);
+static MODULUS: Modulus = Modulus::new(P);
 
 /// An element of the field, always fully reduced.
 #[derive(Clone, Copy, PartialEq, Eq, Zeroize, Debug)]
@@ -72,27 +75,10 @@ impl Element {
         Self(square_reduced(&self.0))
     }
 
-    fn square_times(self, times: usize) -> Self {
-        (0..times).fold(self, |x, _| x.square())
-    }
-
-    /// The inverse, by Fermat; of zero: zero. `ones_k` below is the power 2^k - 1, and p - 2 is, from the top:
-    /// 31 ones, a zero, 128 ones, 32 zeros, 62 ones, and 01.
+    /// The inverse; of zero: zero.
     pub(super) fn invert(self) -> Self {
-        let ones_2 = self.square().multiply(self);
-        let ones_4 = ones_2.square_times(2).multiply(ones_2);
-        let ones_6 = ones_4.square_times(2).multiply(ones_2);
-        let ones_12 = ones_6.square_times(6).multiply(ones_6);
-        let ones_24 = ones_12.square_times(12).multiply(ones_12);
-        let ones_30 = ones_24.square_times(6).multiply(ones_6);
-        let ones_31 = ones_30.square().multiply(self);
-        let ones_32 = ones_31.square().multiply(self);
-        let mut x = ones_31.square_times(33).multiply(ones_32);
-        for _ in 0..3 {
-            x = x.square_times(32).multiply(ones_32);
-        }
-        x = x.square_times(64).multiply(ones_32);
-        x.square_times(30).multiply(ones_30).square_times(2).multiply(self)
+        // Of x·R comes (x·R)^-1; R^3 and the reduction's R^-1 make it x^-1·R.
+        Self(MODULUS.invert(&self.0)).multiply(Self(R_CUBED))
     }
 
     #[inline]
@@ -196,11 +182,22 @@ mod tests {
         assert_eq!(top.add(Element::ONE), Element::ZERO);
         assert_eq!(top.square(), Element::ONE);
         assert_eq!(Element::ZERO.invert(), Element::ZERO);
+        for i in 0..256 {
+            // Numbers with one bit, all lower bits, and the same below p.
+            let mut limbs = [0; 4];
+            limbs[i / 64] = 1 << (i % 64);
+            for limbs in [limbs, limbs::sub(&limbs, &[1, 0, 0, 0]).0, limbs::sub(&P, &limbs).0] {
+                let a = Element::from_raw(reduce_once(&limbs, 0, &P));
+                let product = if a == Element::ZERO { Element::ZERO } else { Element::ONE };
+                assert_eq!(a.multiply(a.invert()), product);
+            }
+        }
         assert!(Element::from_bytes(&to_be_bytes(&P)).is_none());
         proptest!(|(a: [u64; 4])| {
             let a = Element::new(&reduce_once(&a, 0, &P));
             prop_assume!(a != Element::ZERO);
             prop_assert_eq!(a.multiply(a.invert()), Element::ONE);
+            prop_assert_eq!(a.invert().invert(), a);
             prop_assert_eq!(Element::from_bytes(&a.to_bytes()), Some(a));
         });
     }

@@ -5,12 +5,14 @@
 
 mod encrypt;
 mod field;
+mod invert;
 mod key;
 mod limbs;
 mod multiply;
 mod pkcs8;
 mod point;
 mod scalar;
+mod select;
 mod sign;
 #[cfg(test)]
 mod tests;

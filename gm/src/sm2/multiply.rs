@@ -1,13 +1,14 @@
 //! Scalar multiplication: of the base point by a table, of any point in constant time, and the sum that verifying
 //! needs in variable time.
 //!
-//! A scalar is cut into windows of w bits with signed digits -2^(w-1)..=2^(w-1) (Booth), so that a table holds only
-//! the positive half.
+//! Where the scalar is secret it is cut into windows of w bits with signed digits -2^(w-1)..=2^(w-1) (Booth), so that
+//! a table holds only the positive half. Where it is public its digits are odd or zero, with w - 1 zeros behind each
+//! that is not (w-NAF).
 
-use super::field::Element;
 use super::limbs::Limbs;
 use super::point::{Affine, G, Jacobian, to_affine_all};
 use super::scalar::Scalar;
+use super::select::select;
 use std::sync::LazyLock;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
@@ -19,9 +20,15 @@ const BASE_POINTS: usize = 1 << (BASE_WINDOW - 1);
 const WINDOW: usize = 5;
 const WINDOWS: usize = 256usize.div_ceil(WINDOW);
 const POINTS: usize = 1 << (WINDOW - 1);
+/// Width for a public multiple of the base point: 256 odd multiples, 16 KiB.
+const BASE_WIDTH: usize = 10;
+/// Width for a public multiple of any other point: 8 odd multiples.
+const WIDTH: usize = 5;
+/// Digits of a public scalar: the last may begin at bit 255, and carry.
+const DIGITS: usize = 256 + BASE_WIDTH;
 
 /// (j + 1)·2^(6i)·G in element j of row i.
-static BASE: LazyLock<Vec<[Affine; BASE_POINTS]>> = LazyLock::new(|| {
+static BASE: LazyLock<Vec<[[u64; 8]; BASE_POINTS]>> = LazyLock::new(|| {
     let mut start = Jacobian::from(G);
     let mut points = Vec::with_capacity(BASE_WINDOWS * BASE_POINTS);
     for _ in 0..BASE_WINDOWS {
@@ -32,8 +39,13 @@ static BASE: LazyLock<Vec<[Affine; BASE_POINTS]>> = LazyLock::new(|| {
         }
         (0..BASE_WINDOW).for_each(|_| start = start.double());
     }
-    to_affine_all(&points).as_chunks().0.to_vec()
+    let rows: Vec<[u64; 8]> = to_affine_all(&points).iter().map(Affine::raw).collect();
+    rows.as_chunks().0.to_vec()
 });
+
+/// G, 3·G, 5·G, …
+static BASE_ODD: LazyLock<Vec<Affine>> =
+    LazyLock::new(|| to_affine_all(&odd_multiples::<{ 1 << (BASE_WIDTH - 2) }>(&G)));
 
 /// The digit of window `i`: its absolute value and whether it is negative.
 fn digit<const W: usize>(scalar: &Limbs, i: usize) -> (u64, Choice) {
@@ -57,38 +69,25 @@ fn choice(bit: u64) -> Choice {
     Choice::from(bit as u8)
 }
 
-/// The point of the row for a digit, by looking at all of them; anything for 0.
-fn select_affine(row: &[Affine; BASE_POINTS], absolute: u64) -> Affine {
-    let (mut x, mut y) = ([0; 4], [0; 4]);
-    for (point, number) in row.iter().zip(1u64..) {
-        let mask = 0u64.wrapping_sub(u64::from(number.ct_eq(&absolute).unwrap_u8()));
-        for k in 0..4 {
-            x[k] |= point.x.raw()[k] & mask;
-            y[k] |= point.y.raw()[k] & mask;
-        }
-    }
-    Affine { x: Element::from_raw(x), y: Element::from_raw(y) }
-}
-
 /// `scalar`·G, in constant time.
 pub(super) fn multiply_base(scalar: &Scalar) -> Jacobian {
     let mut sum = Jacobian::INFINITY;
     for (i, row) in BASE.iter().enumerate() {
         let (absolute, negative) = digit::<BASE_WINDOW>(scalar.limbs(), i);
-        let point = select_affine(row, absolute).negate_if(negative);
+        let point = Affine::from_raw(&select(row, absolute)).negate_if(negative);
         sum = sum.add_affine(&point, absolute.ct_eq(&0));
     }
     sum
 }
 
 /// 1 to 16 times the point.
-fn multiples(point: &Affine) -> [Jacobian; POINTS] {
+fn multiples(point: &Affine) -> [[u64; 12]; POINTS] {
     let mut table = [Jacobian::from(*point); POINTS];
     for i in 1..POINTS {
         table[i] =
             if i % 2 == 1 { table[i / 2].double() } else { table[i - 1].add_affine(point, Choice::from(0)) };
     }
-    table
+    table.map(|multiple| multiple.raw())
 }
 
 /// `scalar` times the point, in constant time.
@@ -100,32 +99,54 @@ pub(super) fn multiply(point: &Affine, scalar: &Scalar) -> Jacobian {
             (0..WINDOW).for_each(|_| sum = sum.double());
         }
         let (absolute, negative) = digit::<WINDOW>(scalar.limbs(), i);
-        let mut term = Jacobian::INFINITY;
-        for (multiple, number) in table.iter().zip(1u64..) {
-            term.conditional_assign(multiple, number.ct_eq(&absolute));
-        }
+        let term = Jacobian::from_raw(&select(&table, absolute));
         sum = sum.add(&term.negate_if(negative));
     }
     sum
 }
 
+/// The point, 3 times it, 5 times it, …
+fn odd_multiples<const N: usize>(point: &Affine) -> [Jacobian; N] {
+    let twice = Jacobian::from(*point).double();
+    let mut table = [Jacobian::from(*point); N];
+    for i in 1..N {
+        table[i] = table[i - 1].add(&twice);
+    }
+    table
+}
+
+/// The digits of a public scalar: zero, or odd and less than 2^(W-1) by absolute value.
+fn sparse_digits<const W: usize>(scalar: &Limbs) -> [i16; DIGITS] {
+    let bit = |at: usize| if at < 256 { (scalar[at / 64] >> (at % 64) & 1) as i16 } else { 0 };
+    let (mut digits, mut at, mut carry) = ([0; DIGITS], 0, 0);
+    while at <= 256 {
+        if bit(at) == carry {
+            at += 1;
+            continue;
+        }
+        let word = carry + (0..W).map(|i| bit(at + i) << i).sum::<i16>();
+        carry = word >> (W - 1) & 1;
+        digits[at] = word - (carry << W);
+        at += W;
+    }
+    digits
+}
+
 /// `a`·G + `b` times the point, in time that tells a and b: for public numbers.
 pub(super) fn multiply_sum_public(a: &Scalar, point: &Affine, b: &Scalar) -> Jacobian {
-    let table = multiples(point);
+    let table = odd_multiples::<{ 1 << (WIDTH - 2) }>(point);
+    let (a, b) = (sparse_digits::<BASE_WIDTH>(a.limbs()), sparse_digits::<WIDTH>(b.limbs()));
+    let sign = |digit: i16| Choice::from(u8::from(digit < 0));
+    let first = (0..DIGITS).rev().find(|&i| a[i] != 0 || b[i] != 0).unwrap_or(0);
     let mut sum = Jacobian::INFINITY;
-    for i in (0..WINDOWS).rev() {
-        if i != WINDOWS - 1 {
-            (0..WINDOW).for_each(|_| sum = sum.double());
+    for i in (0..=first).rev() {
+        sum = sum.double();
+        if b[i] != 0 {
+            sum = sum.add(&table[usize::from(b[i].unsigned_abs()) / 2].negate_if(sign(b[i])));
         }
-        let (absolute, negative) = digit::<WINDOW>(b.limbs(), i);
-        if absolute != 0 {
-            sum = sum.add(&table[absolute as usize - 1].negate_if(negative));
-        }
-    }
-    for (i, row) in BASE.iter().enumerate() {
-        let (absolute, negative) = digit::<BASE_WINDOW>(a.limbs(), i);
-        if absolute != 0 {
-            sum = sum.add_affine(&row[absolute as usize - 1].negate_if(negative), Choice::from(0));
+        if a[i] != 0 {
+            let term = BASE_ODD[usize::from(a[i].unsigned_abs()) / 2].negate_if(sign(a[i]));
+            sum = sum.add_affine(&term, Choice::from(0));
         }
     }
     sum

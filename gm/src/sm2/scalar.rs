@@ -1,5 +1,6 @@
 //! Integers modulo the order n of curveSM2.
 
+use super::invert::Modulus;
 use super::limbs::{
     self, Limbs, add_mod, from_be_bytes, montgomery_factor, montgomery_reduce, multiply, power_of_two,
     reduce_once, sub_mod, to_be_bytes,
@@ -10,6 +11,7 @@ pub(super) const N: Limbs =
     [0x53bb_f409_39d5_4123, 0x7203_df6b_21c6_052b, 0xffff_ffff_ffff_ffff, 0xffff_fffe_ffff_ffff];
 const FACTOR: u64 = montgomery_factor(&N);
 const R_SQUARED: Limbs = power_of_two(512, &N);
+static MODULUS: Modulus = Modulus::new(N);
 
 /// A number modulo n, always fully reduced, not in Montgomery form.
 #[derive(Clone, Copy, PartialEq, Eq, Zeroize)]
@@ -51,13 +53,9 @@ impl Scalar {
         Self(montgomery_reduce(multiply(&scaled, &other.0), &N, FACTOR))
     }
 
-    /// The inverse, by Fermat; the exponent n - 2 is public. Of zero: zero.
+    /// The inverse; of zero: zero.
     pub(super) fn invert(self) -> Self {
-        let exponent = limbs::sub(&N, &[2, 0, 0, 0]).0;
-        (0..256).rev().fold(Self::ONE, |x, bit| {
-            let squared = x.multiply(x);
-            if exponent[bit / 64] >> (bit % 64) & 1 == 1 { squared.multiply(self) } else { squared }
-        })
+        Self(MODULUS.invert(&self.0))
     }
 
     pub(super) fn is_zero(self) -> bool {

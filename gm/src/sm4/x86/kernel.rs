@@ -258,11 +258,14 @@ macro_rules! kernel {
                     add_stream(x, chunk);
                     number = number.wrapping_add((CHUNK / 16) as u32);
                 }
-                let mut last = [0; CHUNK];
-                let mut x = counters.sets::<SETS>(number);
-                rounds(&mut x, round_keys);
-                add_stream(x, &mut last);
-                rest.iter_mut().zip(last).for_each(|(byte, key)| *byte ^= key);
+                for piece in rest.chunks_mut(16 * LANES) {
+                    let mut last = [0; 16 * LANES];
+                    let mut x = counters.sets::<1>(number);
+                    rounds(&mut x, round_keys);
+                    add_set(x[0], &mut last);
+                    piece.iter_mut().zip(last).for_each(|(byte, key)| *byte ^= key);
+                    number = number.wrapping_add(LANES as u32);
+                }
             }
 
             /// The rounds of counters, and between them the hash of a chunk of ciphertext, going on from `y`.
