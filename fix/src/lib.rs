@@ -14,12 +14,13 @@
 //! ```
 //! use fix::Now;
 //! use fix::message::{BusinessMessageReject, BusinessRejectReason};
-//! use fix::session::{Event, Session, SessionError};
+//! use fix::session::{Credentials, Event, Session, SessionError};
 //! use fix::store::Store;
 //!
 //! /// What was read of a connection: returns how much of it is done with, as a shard's application does.
 //! fn on_data<S: Store>(
 //!     session: &mut Session<S>,
+//!     client: &Credentials,
 //!     buf: &[u8],
 //!     now: Now,
 //!     out: &mut Vec<u8>,
@@ -28,7 +29,7 @@
 //!     while let Some(received) = session.receive(&buf[done..], now, out)? {
 //!         done += received.consumed;
 //!         match received.event {
-//!             Event::LogonRequest(request) if request.password == b"secret" => session.accept_logon(now, out)?,
+//!             Event::LogonRequest(request) if request.is_by(client) => session.accept_logon(now, out)?,
 //!             Event::LogonRequest(_) => session.refuse_logon("Username or Password is wrong", now, out)?,
 //!             Event::Application { message, number, .. } => {
 //!                 // An order: NewOrderSingle::parse(&message), then check(), then the core. Here: nobody is behind.

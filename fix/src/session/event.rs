@@ -1,5 +1,6 @@
 //! What comes out of a session.
 
+use super::Credentials;
 use crate::codec::{Garble, Message};
 use crate::dictionary::{Fault, RejectReason};
 use crate::store::StoreError;
@@ -9,10 +10,29 @@ use crate::store::StoreError;
 pub struct LogonRequest<'a> {
     /// Username, empty where there is none.
     pub username: &'a [u8],
-    /// Password, empty where there is none. Compare it in constant time.
+    /// Password, empty where there is none; [`LogonRequest::is_by`] compares it.
     pub password: &'a [u8],
     /// It wants both numbers to begin at 1.
     pub reset: bool,
+}
+
+impl LogonRequest<'_> {
+    /// Whether Username and Password are these. How long that takes does not tell how much of them is right.
+    #[must_use]
+    pub fn is_by(&self, credentials: &Credentials) -> bool {
+        let password = same(self.password, credentials.password.as_bytes());
+        same(self.username, credentials.username.as_bytes()) & password
+    }
+}
+
+/// Compares all of what was sent, whatever is found on the way.
+fn same(sent: &[u8], kept: &[u8]) -> bool {
+    let mut differ = usize::from(sent.len() != kept.len());
+    for (at, byte) in sent.iter().enumerate() {
+        let other = kept.get(at).copied().unwrap_or(!byte);
+        differ |= usize::from(std::hint::black_box(byte ^ other));
+    }
+    std::hint::black_box(differ) == 0
 }
 
 /// What a received message means.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fix::message::{
     Body, BusinessMessageReject, ExecType, ExecutionReport, NewOrderSingle, OrdStatus, Refusal,
 };
-use fix::session::{Config, Event, Session};
+use fix::session::{Config, Credentials, Event, Session};
 use fix::store::{FileLimits, FileStore, Store};
 use fix::{Now, tag};
 
@@ -19,11 +19,16 @@ const TURN: Duration = Duration::from_millis(5);
 /// A failure, not a measure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the peer logs on with, and we.
+pub(crate) fn credentials() -> Credentials {
+    Credentials { username: "user".to_owned(), password: "secret".to_owned() }
+}
+
 pub(crate) struct End {
     pub(crate) session: Session<FileStore>,
     /// What happened since the last [`End::forget`].
     pub(crate) events: Vec<String>,
-    pub(crate) password: &'static [u8],
+    pub(crate) client: Credentials,
     stream: Option<TcpStream>,
     came: Vec<u8>,
     reports: u64,
@@ -37,7 +42,7 @@ impl End {
         Self {
             session: Session::new(config, store),
             events: Vec::new(),
-            password: b"secret",
+            client: credentials(),
             stream: None,
             came: Vec::new(),
             reports: 0,
@@ -143,8 +148,7 @@ impl End {
             done += received.consumed;
             match received.event {
                 Event::LogonRequest(request) => {
-                    assert_eq!(request.username, b"user");
-                    if request.password == self.password {
+                    if request.is_by(&self.client) {
                         self.session.accept_logon(now, out).map_err(|error| error.to_string())?;
                         self.events.push("logged on".to_owned());
                     } else {

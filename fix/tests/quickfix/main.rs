@@ -6,9 +6,9 @@ mod peer;
 
 use std::net::{TcpListener, TcpStream};
 
-use end::{End, until};
+use end::{End, credentials, until};
 use fix::message::{Exchange, NewOrderSingle, OrdType, Side};
-use fix::session::{Config, Credentials, Takes};
+use fix::session::{Config, Takes};
 use fix::{Price, Qty, UtcTimestamp};
 use peer::{Peer, settings};
 
@@ -106,12 +106,12 @@ fn quickfix_initiates() {
     let mut peer = Peer::start("initiator", &settings("initiator", port, folder.path(), ""), folder.path());
 
     // A wrong password; then the right one, with the next numbers.
-    end.password = b"another";
+    end.client.password = "another".to_owned();
     accept(&mut end);
     until("a refusal", &mut end, &mut peer, |end, peer| {
         end.has("refused") && peer.has_said("in ", &["35=5|", "|58=Password is wrong|"])
     });
-    end.password = b"secret";
+    end.client = credentials();
     accept(&mut end);
     until("a logon", &mut end, &mut peer, |end, peer| end.has("logged on") && peer.has_said("logon", &[]));
     trade("c1", &mut end, &mut peer);
@@ -199,8 +199,7 @@ fn quickfix_accepts() {
     let config = || {
         let mut config = Config::new("TONGDAO", "PEER", Takes::Reports);
         config.heart_bt_s = 1;
-        let (username, password) = ("user".to_owned(), "secret".to_owned());
-        config.credentials = Some(Credentials { username, password });
+        config.credentials = Some(credentials());
         config
     };
     let connect = |end: &mut End| end.connect(TcpStream::connect(("127.0.0.1", port)).expect("a connection"));

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::Play;
 use super::harness::Play as AnyPlay;
-use crate::session::{Config, SessionError, Takes};
+use crate::session::{Config, Credentials, LogonRequest, SessionError, Takes};
 use crate::store::{FileLimits, FileStore, MemoryStore, Store, StoreError};
 use crate::time::Now;
 
@@ -177,6 +177,28 @@ fn a_session_goes_on_after_a_restart() {
         < 35=8|34=2|43=Y|122=*|17=e2
         < 35=4|34=3|43=Y|122=*|123=Y|36=4",
     );
+}
+
+#[test]
+fn credentials_are_compared_whole() {
+    let kept = Credentials { username: "user".to_owned(), password: "secret".to_owned() };
+    let is_by = |username: &str, password: &str| {
+        let (username, password) = (username.as_bytes(), password.as_bytes());
+        LogonRequest { username, password, reset: false }.is_by(&kept)
+    };
+    assert!(is_by("user", "secret"));
+    for (username, password) in [
+        ("", ""),
+        ("user", ""),
+        ("user", "secre"),
+        ("user", "secret "),
+        ("user", "Secret"),
+        ("usee", "secret"),
+        ("", "secret"),
+    ] {
+        assert!(!is_by(username, password), "{username} {password}");
+    }
+    assert!(!format!("{kept:?}").contains("secret"));
 }
 
 /// Refuses to keep anything.
