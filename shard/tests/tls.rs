@@ -8,7 +8,7 @@ use shard::{App, ConnId, Cx, Limits, Log, LogId, Opened, Port, Reason, Running, 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 use transport::tls::{Server, Settings, local_settings};
@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Whoever sends a byte follows the log from its end; the others' endings are told.
 struct Broadcast {
-    events: SyncSender<Reason>,
+    events: Sender<Reason>,
 }
 
 impl App for Broadcast {
@@ -57,6 +57,12 @@ struct Town {
     running: Running<Vec<u8>>,
 }
 
+impl Town {
+    fn way(&self) -> (&Settings, SocketAddr) {
+        (&self.settings, self.tls)
+    }
+}
+
 fn town() -> Town {
     let folder = TempDir::new().unwrap();
     let settings = local_settings(folder.path(), false).unwrap();
@@ -68,24 +74,24 @@ fn town() -> Town {
     let writer = Writer::new(LogLimits { segment_bytes: 64 << 10, window_bytes: 256 << 10 });
     let ports = listeners.into_iter().map(|listener| Port { listener, tag: 0 }).collect();
     let setup = Setup { ports, logs: vec![Log::Own(writer)], limits: Limits::default(), core: None };
-    let (sender, events) = sync_channel(64);
+    let (sender, events) = channel();
     let running = spawn("broadcast", setup, move || Broadcast { events: sender }).unwrap();
     Town { _folder: folder, settings, tls, plain, events, running }
 }
 
 /// A client that is rustls' from head to foot.
-fn client(town: &Town) -> StreamOwned<ClientConnection, TcpStream> {
+fn client((settings, address): (&Settings, SocketAddr)) -> StreamOwned<ClientConnection, TcpStream> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(town.settings.ca.as_ref().unwrap()).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(settings.ca.as_ref().unwrap()).unwrap()).unwrap();
     let config =
         rustls::ClientConfig::builder_with_provider(Arc::new(gm::tls::provider(gm::tls::Mode::Strict)))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-    let tcp = TcpStream::connect(town.tls).unwrap();
+    let tcp = TcpStream::connect(address).unwrap();
     tcp.set_read_timeout(Some(DEADLINE)).unwrap();
     let name = ServerName::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp)
@@ -108,7 +114,7 @@ fn frame(number: usize, len: usize) -> Vec<u8> {
 fn every_follower_gets_the_same_bytes_however_long_they_are() {
     let town = town();
     // More than one pass takes, and not a multiple of it; and some in between that are not over TLS.
-    let mut over_tls: Vec<_> = (0..21).map(|_| follow(client(&town))).collect();
+    let mut over_tls: Vec<_> = (0..21).map(|_| follow(client(town.way()))).collect();
     let mut plain: Vec<_> = (0..3)
         .map(|_| {
             let stream = TcpStream::connect(town.plain).unwrap();
@@ -141,7 +147,7 @@ fn every_follower_gets_the_same_bytes_however_long_they_are() {
 #[test]
 fn keys_change_under_way() {
     let town = town();
-    let mut streams: Vec<_> = (0..9).map(|_| follow(client(&town))).collect();
+    let mut streams: Vec<_> = (0..9).map(|_| follow(client(town.way()))).collect();
     for number in 0..20 {
         // One of them asks for new keys in both directions, at the same time as it is sent to.
         let asks = &mut streams[number % 9];
@@ -162,7 +168,7 @@ fn keys_change_under_way() {
 #[test]
 fn one_that_reads_nothing_costs_the_others_nothing() {
     let town = town();
-    let mut streams: Vec<_> = (0..9).map(|_| follow(client(&town))).collect();
+    let mut streams: Vec<_> = (0..9).map(|_| follow(client(town.way()))).collect();
     let stalled = streams.pop().unwrap();
     for number in 0..4_000 {
         let frame = frame(number, 700);
@@ -175,6 +181,62 @@ fn one_that_reads_nothing_costs_the_others_nothing() {
     }
     assert_eq!(town.events.recv_timeout(DEADLINE).unwrap(), Reason::Overrun);
     drop(stalled);
+    town.running.handle().stop();
+    town.running.join().unwrap();
+}
+
+/// Round trips of one established connection, sorted, nanoseconds.
+fn round_trips(stream: &mut (impl Read + Write), count: usize) -> Vec<u64> {
+    let clock = transport::Clock::start();
+    let mut taken_ns = Vec::with_capacity(count);
+    for _ in 0..count {
+        let begun_ns = clock.now_ns();
+        stream.write_all(b"?").unwrap();
+        stream.flush().unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        taken_ns.push(clock.now_ns() - begun_ns);
+    }
+    taken_ns.sort_unstable();
+    taken_ns
+}
+
+/// Says how much an established connection suffers; `--nocapture` shows it. What is asserted is that it goes on, and
+/// that the flood was one.
+#[test]
+fn a_flood_of_handshakes_holds_up_nobody_who_is_connected() {
+    let town = town();
+    let mut stream = follow(client(town.way()));
+    let quiet = round_trips(&mut stream, 3_000);
+    // Some say nothing, some stop within their hello, and some do it all, over and over.
+    let silent: Vec<_> = (0..1_000).map(|_| TcpStream::connect(town.tls).unwrap()).collect();
+    let halves: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = TcpStream::connect(town.tls).unwrap();
+            stream.write_all(&[22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3]).unwrap();
+            stream
+        })
+        .collect();
+    let way = town.way();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let flooded = std::thread::scope(|scope| {
+        let flooding = scope.spawn(|| {
+            let mut done = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                follow(client(way));
+                done += 1;
+            }
+            done
+        });
+        let flooded = round_trips(&mut stream, 3_000);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(flooding.join().unwrap() > 0, "handshakes were done meanwhile");
+        flooded
+    });
+    for (name, taken_ns) in [("quiet", &quiet), ("flooded", &flooded)] {
+        let us = |share: usize| taken_ns[taken_ns.len() * share / 1000 - 1] / 1000;
+        println!("{name}: p50 {} us, p99 {} us, p99.9 {} us", us(500), us(990), us(999));
+    }
+    drop((silent, halves));
     town.running.handle().stop();
     town.running.join().unwrap();
 }
