@@ -63,10 +63,12 @@ impl<S: Store> Session<S> {
         let end = if end == 0 { last } else { end.min(last) };
         // What an earlier request has not got yet is sent in the course of this one.
         let earlier = self.resend.unwrap_or(Resend { next: begin, again_until: end, held_from: last + 1 });
+        // Of what waited some has left meanwhile.
+        let held_from = earlier.held_from.max(earlier.next);
         self.resend = Some(Resend {
             next: earlier.next.min(begin),
-            again_until: earlier.again_until.max(end.min(earlier.held_from - 1)),
-            held_from: earlier.held_from,
+            again_until: earlier.again_until.max(end.min(held_from - 1)),
+            held_from,
         });
         self.pump(now, out)?;
         Ok(Handled::Admin)
@@ -89,12 +91,8 @@ impl<S: Store> Session<S> {
             let (current, first_time) = (resend.next, resend.next >= resend.held_from);
             if self.is_worth_sending(current, first_time)? {
                 self.close_run(run.take(), current, now, out);
-                if first_time {
-                    out.extend_from_slice(&self.scratch);
-                } else {
-                    repeat(&self.scratch, &self.parties, now.utc(), out);
-                    self.counters.resent += 1;
-                }
+                send_from_store(&self.scratch, &self.parties, first_time, now.utc(), out);
+                self.counters.resent += u64::from(!first_time);
             } else if run.is_none() {
                 run = Some(current);
             }
@@ -130,16 +128,23 @@ impl<S: Store> Session<S> {
     }
 }
 
-/// Writes one of our messages as a repetition: the same number and body, sent now, first sent then.
-fn repeat(bytes: &[u8], parties: &[u8], now: UtcTimestamp, out: &mut Vec<u8>) {
+/// Writes a message from the store: the same number and body, sent now. A repetition says so, and when it was first sent;
+/// one that waited must not look old either, for the peer looks at SendingTime.
+fn send_from_store(bytes: &[u8], parties: &[u8], first_time: bool, now: UtcTimestamp, out: &mut Vec<u8>) {
     let Decoded::Message(message) = decode(bytes, &OURS) else { return };
     let mut fields = message.fields();
     // The order in which Session::write has them.
     let mut next = || fields.next().and_then(Result::ok).map(|field| field.value).unwrap_or_default();
     let (_sender, _target, number, first_sent) = (next(), next(), next(), next());
     let mut again = Encoder::begin(out, BEGIN_STRING, message.msg_type);
-    again.fields(parties).text(tag::MSG_SEQ_NUM, number).flag(tag::POSS_DUP_FLAG, true);
-    again.time(tag::SENDING_TIME, now).text(tag::ORIG_SENDING_TIME, first_sent);
+    again.fields(parties).text(tag::MSG_SEQ_NUM, number);
+    if !first_time {
+        again.flag(tag::POSS_DUP_FLAG, true);
+    }
+    again.time(tag::SENDING_TIME, now);
+    if !first_time {
+        again.text(tag::ORIG_SENDING_TIME, first_sent);
+    }
     again.fields(fields.rest());
     again.finish();
 }

@@ -33,6 +33,8 @@ fn sending_again_comes_in_bursts_and_new_messages_wait_behind() {
         < 35=8|34=2|43=Y|122=*|17=e2
         # this one leaves for the first time, when its turn has come
         send e5
+        # and says that it left when it did
+        wait 5
         # so does an answer of the session's
         > 35=1|34=3|112=HELLO",
     );

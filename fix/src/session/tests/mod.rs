@@ -11,6 +11,7 @@
 
 mod harness;
 mod limits;
+mod pair;
 mod scenarios;
 
 use harness::Play;
