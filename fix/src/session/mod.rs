@@ -17,6 +17,8 @@
 //! - While messages are sent again, new ones wait behind them in the store: the peer sees numbers ascend.
 //! - What is sent while there is no connection is kept and numbered; the peer asks for it after its logon.
 //! - Of the session messages a Reject is sent again; the others, and what the store no longer holds, are gap-filled.
+//! - What was handed on and not committed before a crash is asked for and handed on once more, marked as a possible
+//!   repetition: the application tells by its own identifier whether it is new.
 //! - An unknown party gets no answer; a known one that is refused gets a Logout with the reason.
 
 mod config;

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::Play;
 use super::harness::Play as AnyPlay;
-use crate::session::{Config, Credentials, LogonRequest, SessionError, Takes};
+use crate::codec::{Encoder, Limits};
+use crate::session::{Config, Credentials, Identity, LogonRequest, SessionError, Takes, identify};
 use crate::store::{FileLimits, FileStore, MemoryStore, Store, StoreError};
 use crate::time::Now;
 
@@ -181,6 +182,43 @@ fn a_session_goes_on_after_a_restart() {
     );
 }
 
+fn logon(msg_type: &[u8], version: &[u8], parties: &[(u32, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut message = Encoder::begin(&mut out, version, msg_type);
+    for (tag, name) in parties {
+        message.text(*tag, name);
+    }
+    message.number(34, 1).number(98, 0).number(108, 30);
+    message.finish();
+    out
+}
+
+#[test]
+fn a_connection_is_known_by_its_logon() {
+    let limits = Limits::default();
+    let both: &[(u32, &[u8])] = &[(49, b"C"), (56, b"S")];
+    let whole = logon(b"A", b"FIX.4.4", both);
+    for len in 0..whole.len() {
+        assert_eq!(identify(&whole[..len], &limits), Ok(None));
+    }
+    assert_eq!(identify(&whole, &limits), Ok(Some(Identity { peer: b"C", us: b"S" })));
+    for (bytes, error) in [
+        (logon(b"0", b"FIX.4.4", both), SessionError::NotLogon),
+        (logon(b"A", b"FIX.4.2", both), SessionError::WrongSession),
+        (logon(b"A", b"FIX.4.4", &both[..1]), SessionError::WrongSession),
+        (logon(b"A", b"FIX.4.4", &both[1..]), SessionError::WrongSession),
+        (b"GET / HTTP/1.1".to_vec(), SessionError::NotLogon),
+    ] {
+        assert_eq!(identify(&bytes, &limits), Err(error));
+    }
+}
+
+#[test]
+#[should_panic(expected = "a second connection of a session")]
+fn a_session_has_one_connection() {
+    Play::acceptor().run("accept\n accept");
+}
+
 #[test]
 fn credentials_are_compared_whole() {
     let kept = Credentials { username: "user".to_owned(), password: "secret".to_owned() };
@@ -246,7 +284,7 @@ fn an_order_and_its_report_allocate_nothing() {
     play.run(LOGON);
     let order = |number: u64| {
         let mut bytes = Vec::new();
-        let mut message = crate::codec::Encoder::begin(&mut bytes, b"FIX.4.4", b"D");
+        let mut message = Encoder::begin(&mut bytes, b"FIX.4.4", b"D");
         message.text(49, b"C").text(56, b"S").number(34, number).time(52, play.now.utc());
         message.text(11, b"id").text(55, b"000001").text(54, b"1").time(60, play.now.utc());
         message.text(38, b"100").text(40, b"1");
@@ -282,7 +320,7 @@ proptest! {
             let types: [&[u8]; 14] =
                 [b"0", b"1", b"2", b"3", b"4", b"5", b"A", b"D", b"F", b"8", b"j", b"*", b"AE", b"H"];
             let mut bytes = Vec::new();
-            let mut message = crate::codec::Encoder::begin(&mut bytes, b"FIX.4.4", types[kind]);
+            let mut message = Encoder::begin(&mut bytes, b"FIX.4.4", types[kind]);
             message.text(49, b"C").text(56, b"S").number(34, number + 1).time(52, play.now.utc());
             message.flag(43, other % 3 == 0).time(122, play.now.utc()).number(7, other).number(16, number);
             message.number(36, other).flag(123, number % 2 == 0).fields(&noise);
