@@ -6,6 +6,7 @@
 //! the inverse.
 
 use super::limbs::{Limbs, sub};
+use std::hint::black_box;
 
 /// Steps on one word, and how often: 590 in all.
 const STEPS: usize = 59;
@@ -85,9 +86,11 @@ impl Modulus {
 
     /// From -2m..m to 0..m, negated if `sign` is negative.
     fn normalize(&self, mut number: Signed, sign: i64) -> Limbs {
-        let negate = sign >> 63;
+        // Opaque, or the compiler makes a branch of it (`examples/constant_time.rs` tells).
+        let mask = |number: i64| black_box(number >> 63);
+        let negate = mask(sign);
         let lift = |number: &mut Signed| {
-            let add = number[4] >> 63;
+            let add = mask(number[4]);
             number.iter_mut().zip(self.digits).for_each(|(digit, m)| *digit += m & add);
         };
         lift(&mut number);
@@ -98,7 +101,7 @@ impl Modulus {
         let limbs = from_digits(&number);
         // Not the modulus itself: 0 is the inverse of 0.
         let (reduced, borrow) = sub(&limbs, &self.limbs);
-        let keep = 0u64.wrapping_sub(borrow);
+        let keep = black_box(0u64.wrapping_sub(borrow));
         std::array::from_fn(|i| limbs[i] & keep | reduced[i] & !keep)
     }
 }

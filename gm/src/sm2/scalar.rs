@@ -20,7 +20,9 @@ pub(super) struct Scalar(Limbs);
 impl Scalar {
     pub(super) const ONE: Self = Self([1, 0, 0, 0]);
 
-    /// From 32 bytes; nothing if they are zero or not below n. Says only that much about them.
+    /// From 32 bytes; nothing if they are zero or not below n. Says only that much about them. (Never inlined, so that
+    /// the check of `examples/constant_time.rs` can tell it from others.)
+    #[inline(never)]
     pub(super) fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
         let number = from_be_bytes(bytes);
         let below = limbs::sub(&number, &N).1 == 1;
