@@ -1,13 +1,18 @@
 //! The program `gm`: certificates from the command line, with keys in the clear and encrypted.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-fn gm(folder: &Path, arguments: &str) -> Output {
+fn command(folder: &Path, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gm"));
     command.args(arguments.split_whitespace()).current_dir(folder).env("GM_TEST_PASSWORD", "口令 secret");
-    command.output().unwrap()
+    command
+}
+
+fn gm(folder: &Path, arguments: &str) -> Output {
+    command(folder, arguments).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
@@ -39,6 +44,50 @@ fn an_authority_and_its_certificates() {
     assert!(done(folder, "inspect other.crt").contains("TLS server, TLS client"));
     // Nothing is written over.
     assert!(refused(folder, "ca --name Root").contains("creating ca.key"));
+}
+
+#[test]
+fn one_end_talks_to_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    done(folder, "ca --name Root");
+    done(folder, "cert --name server --dns localhost --out server");
+    done(folder, "cert --name client --for client --out client");
+    let serve =
+        "serve --listen 127.0.0.1:0 --cert server.crt --key server.key --client-ca ca.crt --connections 3";
+    let mut server = command(folder, serve).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+    let line = said.next().unwrap().unwrap();
+    let address = line.strip_prefix("listening on ").unwrap();
+    let connect = |arguments: &str| {
+        let arguments = format!("connect {address} --ca ca.crt {arguments}");
+        let mut client =
+            command(folder, &arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Who was refused may be gone before it is told anything.
+        if let Err(error) = client.stdin.take().unwrap().write_all("一行\nanother\n".as_bytes()) {
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        }
+        client.wait_with_output().unwrap()
+    };
+    for (arguments, group) in [("", "curveSM2"), ("--hybrid", "curveSM2MLKEM768")] {
+        let output = connect(&format!("--cert client.crt --key client.key {arguments}"));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}");
+        assert!(
+            text.contains("suite: TLS_SM4_GCM_SM3") && text.contains(&format!("group: {group}\n")),
+            "{text}"
+        );
+        assert!(
+            text.contains("peer: subject: C=CN, CN=server") && text.ends_with("一行\nanother\n"),
+            "{text}"
+        );
+    }
+    // Without a certificate it is let in to nothing.
+    assert!(!connect("").status.success());
+    assert!(server.wait().unwrap().success());
+    let said: Vec<String> = said.map(Result::unwrap).collect();
+    assert!(said.iter().any(|line| line == "peer: subject: C=CN, CN=client"), "{said:?}");
+    assert!(said.last().unwrap().contains("peer sent no certificates"), "{said:?}");
 }
 
 #[test]

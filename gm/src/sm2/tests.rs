@@ -116,6 +116,26 @@ fn ciphertexts_open_in_both_formats_and_not_when_altered() {
     assert_eq!(key.public_key().encrypt(b"", CiphertextFormat::Der), Err(EncryptError::Length));
 }
 
+#[test]
+fn signatures_are_understood_by_a_third_implementation_and_the_other_way_round() {
+    let text = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for i in 0..6u8 {
+        let key = SecretKey::generate().unwrap();
+        // It wants the public key without its leading 04.
+        let (secret, public) = (text(&key.to_bytes()[..]), text(&key.public_key().to_sec1()[1..]));
+        let message = vec![i; 1 + usize::from(i) * 31];
+        let ours = key.sign(b"identity", &message).unwrap();
+        assert!(sm_crypto::sm2::Verify::new_with_id(b"identity", &public).verify_der(
+            &message,
+            &ours.to_der(),
+            true
+        ));
+        let theirs = sm_crypto::sm2::Sign::new_with_id(b"identity", &secret).sign_der(&message, true);
+        let theirs = Signature::from_der(&theirs).unwrap();
+        key.public_key().verify(b"identity", &message, &theirs).unwrap();
+    }
+}
+
 /// The other implementation writes C1 without its leading 04.
 #[test]
 fn ciphertexts_are_understood_by_another_implementation() {

@@ -51,6 +51,23 @@ fn every_backend_agrees_with_another_implementation_on_blocks() {
     }
 }
 
+/// That one fills up to whole blocks behind the message, so all but its last block is to be compared.
+#[test]
+fn every_backend_agrees_with_a_third_implementation_on_blocks() {
+    for n in 1..40usize {
+        let key: [u8; 16] = std::array::from_fn(|i| (i * 11 + n * 29) as u8);
+        let mut blocks: Vec<[u8; 16]> =
+            (0..n).map(|b| std::array::from_fn(|i| (b * 7 + i * 41 + n) as u8)).collect();
+        let plain = blocks.clone();
+        let wanted = sm_crypto::sm4::CryptSM4ECB::new(&key).encrypt_ecb(plain.as_flattened());
+        for backend in backends() {
+            blocks.clone_from(&plain);
+            Key::with_backend(&key, backend).unwrap().encrypt_blocks(&mut blocks);
+            assert_eq!(blocks.as_flattened(), &wanted[..16 * n], "{backend}, {n} blocks");
+        }
+    }
+}
+
 #[test]
 fn every_backend_agrees_on_ctr_across_the_wrap_of_the_counter() {
     let reference = Key::with_backend(&KEY, Backend::Portable).unwrap();
