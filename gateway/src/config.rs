@@ -383,6 +383,9 @@ impl service::config::Config for Config {
         self.validate_clients()?;
         self.validate_cores()?;
         tls::validate(self.tls.as_ref(), self.listen.transport, "listen.transport")?;
+        for (index, core) in self.cores.iter().enumerate() {
+            tls::validate(self.tls.as_ref(), core.transport, &format!("cores[{index}].transport"))?;
+        }
         if self.listen.quic.is_some() && self.tls.is_none() {
             return Err(Invalid::new("listen.quic", "needs a [tls]"));
         }

@@ -275,6 +275,7 @@ impl service::config::Config for Config {
 
     fn validate(&self) -> Result<(), Invalid> {
         self.check_ports()?;
+        self.check_transports()?;
         self.check_partitions()?;
         self.check_core()?;
         self.listings()?;
@@ -312,6 +313,20 @@ pub(crate) enum Version {
 }
 
 impl Config {
+    fn check_transports(&self) -> Result<(), Invalid> {
+        let trading = self.trading.iter().map(|port| port.transport).enumerate();
+        let trading = trading.map(|(index, over)| (format!("trading[{index}].transport"), over));
+        let market_data = self.market_data.iter().map(|port| port.transport).enumerate();
+        let market_data = market_data.map(|(index, over)| (format!("market_data[{index}].transport"), over));
+        for (key, over) in trading.chain(market_data) {
+            tls::validate(self.tls.as_ref(), over, &key)?;
+            if over == Some(tls::Over::Quic) {
+                return Err(Invalid::new(&key, "expected tls or tcp"));
+            }
+        }
+        Ok(())
+    }
+
     fn check_ports(&self) -> Result<(), Invalid> {
         let trading =
             self.trading.iter().enumerate().map(|(at, port)| (format!("trading[{at}].name"), &port.name));

@@ -65,7 +65,12 @@ impl Tls {
     }
 
     /// A listener over TCP, with TLS or without it.
+    ///
+    /// # Panics
+    /// When TLS is asked for without a `[tls]`: see [`validate`].
     pub fn listener(&self, bound: Listener, over: Option<Over>) -> Listener {
+        let wanted = matches!(over, Some(Over::Tls | Over::Quic));
+        assert!(!wanted || self.server.is_some(), "invariant: validated, see service::tls::validate");
         bound.with_tls(self.server.clone().filter(|_| over != Some(Over::Tcp)))
     }
 
@@ -95,12 +100,18 @@ impl Tls {
 
     /// Loads the files again, for connections to come. What cannot be loaded is logged, and what was there stays.
     pub fn reload(&self) {
-        let server = self.server.as_ref().map_or(Ok(()), |server| server.reload());
-        let client = self.client.as_ref().map_or(Ok(()), |client| client.reload());
-        match (server.and(client), &self.server) {
-            (Ok(()), Some(_)) => tracing::info!("certificates loaded again"),
-            (Ok(()), None) => tracing::info!("nothing to reload"),
-            (Err(error), _) => tracing::error!(%error, "certificates not loaded again; the old ones stay"),
+        let sides = [
+            ("accepting", self.server.as_ref().map(|server| server.reload())),
+            ("dialling", self.client.as_ref().map(|client| client.reload())),
+        ];
+        for (side, outcome) in sides {
+            match outcome {
+                Some(Ok(())) => tracing::info!(side, "certificates loaded again"),
+                Some(Err(error)) => {
+                    tracing::error!(side, %error, "certificates not loaded again; the old ones stay");
+                }
+                None => {}
+            }
         }
     }
 }
@@ -114,14 +125,16 @@ struct Handshakes {
 
 impl Handshakes {
     fn new(server: Arc<Server>) -> Self {
+        let under_way = IntGauge::new("tls_handshakes_under_way", "TLS and QUIC handshakes under way now.");
+        Self { server, total: Self::total(), under_way: under_way.expect("invariant: a good name") }
+    }
+}
+
+impl Handshakes {
+    fn total() -> IntCounterVec {
         let help = "TLS and QUIC handshakes by their outcome.";
         let total = IntCounterVec::new(Opts::new("tls_handshakes_total", help), &["outcome"]);
-        let under_way = IntGauge::new("tls_handshakes_under_way", "TLS and QUIC handshakes under way now.");
-        Self {
-            server,
-            total: total.expect("invariant: a good name"),
-            under_way: under_way.expect("invariant: a good name"),
-        }
+        total.expect("invariant: a good name")
     }
 }
 
@@ -132,6 +145,8 @@ impl Collector for Handshakes {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let counts = self.server.counts();
+        // A new one each time: two scrapes at once would else add the same growth twice.
+        let total = Self::total();
         let outcomes = [
             ("established", &counts.established),
             ("resumed", &counts.resumed),
@@ -141,10 +156,9 @@ impl Collector for Handshakes {
             ("accept_error", &counts.accept_errors),
         ];
         for (outcome, count) in outcomes {
-            let counter = self.total.with_label_values(&[outcome]);
-            counter.inc_by(count.load(Ordering::Relaxed).saturating_sub(counter.get()));
+            total.with_label_values(&[outcome]).inc_by(count.load(Ordering::Relaxed));
         }
         self.under_way.set(counts.under_way() as i64);
-        [self.total.collect(), self.under_way.collect()].concat()
+        [total.collect(), self.under_way.collect()].concat()
     }
 }

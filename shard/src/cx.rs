@@ -29,6 +29,8 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Writes that the socket did not take whole: the reader, or the way to it, is slower than the writer.
     pub writes_blocked: u64,
+    /// TLS records that were sealed in a pass with those of other connections.
+    pub sealed_together: u64,
     /// Readers whose place in a log was let go.
     pub overruns: u64,
     /// Turns of the loop.
@@ -43,6 +45,8 @@ pub(crate) struct LogState {
     pub(crate) followers: Vec<u32>,
     /// Where the log began when its followers were last looked at for those that it has left behind.
     pub(crate) start_seen: Seq,
+    /// Publications for which sealing together is not tried.
+    pub(crate) together_pause: u32,
 }
 
 /// A shard, as its application sees it.
@@ -80,7 +84,7 @@ impl Cx {
                 Log::Follow(reader) => (None, reader),
             };
             readers.push(reader);
-            states.push(LogState { writer, followers: Vec::new(), start_seen: 0 });
+            states.push(LogState { writer, followers: Vec::new(), start_seen: 0, together_pause: 0 });
         }
         Self {
             clock: Clock::start(),

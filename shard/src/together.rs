@@ -13,16 +13,21 @@ use transport::tls::seal_for_all;
 
 /// Connections sealed for at once.
 const LANES: usize = 8;
+/// Publications that are let pass after one for which no two connections stood together: where all of them filter, or are
+/// plain, looking for such is in vain.
+const PAUSE: u32 = 64;
 /// Longest payload worth it: a longer one fills the registers by itself.
 const PAYLOAD_BYTES_MAX: usize = 766;
 
 /// Seals what the log has behind `seen` for the connections that stand there. They are written to as any others: what
 /// was sealed goes out first.
 pub(crate) fn seal(cx: &mut Cx, log: LogId, seen: Seq) {
-    if !cx.tls {
+    let pause = &mut cx.logs[log.0].together_pause;
+    if !cx.tls || *pause > 0 {
+        *pause = pause.saturating_sub(1);
         return;
     }
-    let Cx { conns, readers, stats, now_ns, .. } = cx;
+    let Cx { conns, readers, stats, now_ns, logs, .. } = cx;
     let mut to = Cursor::at(seen);
     let reader = &readers[log.0];
     let Ok(payload) = reader.slice(to, PAYLOAD_BYTES_MAX + 1) else { return };
@@ -30,19 +35,28 @@ pub(crate) fn seal(cx: &mut Cx, log: LogId, seen: Seq) {
     if payload.is_empty() || payload.len() > PAYLOAD_BYTES_MAX || !whole {
         return;
     }
-    let mut lanes = ArrayVec::<Lane<'_>, LANES>::new();
+    let before = stats.sealed_together;
+    let mut seal = |lanes: &mut ArrayVec<Lane<'_>, LANES>| {
+        let records = seal_group(lanes, payload, to, *now_ns);
+        stats.sealed_together += records;
+        stats.bytes_out += records * payload.len() as u64;
+    };
+    let mut lanes = ArrayVec::new();
     for (_, conn) in conns {
         lanes.extend(conn.lane(log, seen));
         if lanes.is_full() {
-            stats.bytes_out += seal_group(&mut lanes, payload, to, *now_ns);
+            seal(&mut lanes);
         }
     }
     if lanes.len() > 1 {
-        stats.bytes_out += seal_group(&mut lanes, payload, to, *now_ns);
+        seal(&mut lanes);
+    }
+    if stats.sealed_together == before {
+        logs[log.0].together_pause = PAUSE;
     }
 }
 
-/// Says how many bytes of payload were sealed.
+/// Says how many records were sealed.
 fn seal_group(lanes: &mut ArrayVec<Lane<'_>, LANES>, payload: &[u8], to: Cursor, now_ns: u64) -> u64 {
     let mut ends = ArrayVec::<_, LANES>::new();
     let mut places = ArrayVec::<_, LANES>::new();
@@ -57,5 +71,5 @@ fn seal_group(lanes: &mut ArrayVec<Lane<'_>, LANES>, payload: &[u8], to: Cursor,
         **cursor = to;
         **sent_ns = now_ns;
     }
-    (places.len() * payload.len()) as u64
+    places.len() as u64
 }

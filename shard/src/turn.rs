@@ -270,7 +270,8 @@ fn close_doomed<A: App>(cx: &mut Cx, app: &mut A) {
         let Some(reason) = cx.conns[index as usize].closing.take() else { continue };
         cx.unfollow(index);
         let conn = &mut cx.conns[index as usize];
-        let alive = !matches!(reason, Reason::PeerClosed | Reason::Io(_)) && !conn.held;
+        // A peer that will send no more may still read.
+        let alive = !matches!(reason, Reason::Io(_)) && !conn.held;
         let flushed = alive && matches!(conn.pump(&mut []), Ok((Pumped::Idle, _)));
         conn.kept = Vec::new();
         conn.reading_paused = false; // Else the peer's end would not be seen.

@@ -8,7 +8,8 @@ use shard::{App, ConnId, Cx, Limits, Log, LogId, Opened, Port, Reason, Running, 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use tempfile::TempDir;
 use transport::tls::{Server, Settings, local_settings};
@@ -19,7 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Whoever sends a byte follows the log from its end; the others' endings are told.
 struct Broadcast {
-    events: Sender<Reason>,
+    events: SyncSender<Reason>,
+    together: Arc<AtomicU64>,
 }
 
 impl App for Broadcast {
@@ -41,7 +43,9 @@ impl App for Broadcast {
         self.events.send(reason).unwrap();
     }
 
-    fn on_tick(&mut self, _cx: &mut Cx) {}
+    fn on_tick(&mut self, cx: &mut Cx) {
+        self.together.store(cx.stats().sealed_together, Ordering::Relaxed);
+    }
 
     fn on_command(&mut self, cx: &mut Cx, frame: Vec<u8>) {
         cx.writer(LOG).append(Tag { lane: 0, number: 0, key: 1 }, &frame).unwrap();
@@ -54,6 +58,8 @@ struct Town {
     tls: SocketAddr,
     plain: SocketAddr,
     events: Receiver<Reason>,
+    /// Records sealed in a pass with others.
+    together: Arc<AtomicU64>,
     running: Running<Vec<u8>>,
 }
 
@@ -74,9 +80,12 @@ fn town() -> Town {
     let writer = Writer::new(LogLimits { segment_bytes: 64 << 10, window_bytes: 256 << 10 });
     let ports = listeners.into_iter().map(|listener| Port { listener, tag: 0 }).collect();
     let setup = Setup { ports, logs: vec![Log::Own(writer)], limits: Limits::default(), core: None };
-    let (sender, events) = channel();
-    let running = spawn("broadcast", setup, move || Broadcast { events: sender }).unwrap();
-    Town { _folder: folder, settings, tls, plain, events, running }
+    let together = Arc::new(AtomicU64::new(0));
+    let of_thread = together.clone();
+    let (sender, events) = sync_channel(1 << 20);
+    let running =
+        spawn("broadcast", setup, move || Broadcast { events: sender, together: of_thread }).unwrap();
+    Town { _folder: folder, settings, tls, plain, events, together, running }
 }
 
 /// A client that is rustls' from head to foot.
@@ -136,6 +145,12 @@ fn every_follower_gets_the_same_bytes_however_long_they_are() {
             assert!(got == frame, "{len} bytes");
         }
     }
+    // Eight frames are short enough; of 21, two groups are whole and one is of five.
+    let begun = std::time::Instant::now();
+    while town.together.load(Ordering::Relaxed) < 8 * 21 && begun.elapsed() < DEADLINE {
+        std::thread::yield_now();
+    }
+    assert_eq!(town.together.load(Ordering::Relaxed), 8 * 21);
     town.running.handle().stop();
     for mut stream in over_tls {
         // An end that TLS has said, not a cut.
@@ -217,18 +232,18 @@ fn a_flood_of_handshakes_holds_up_nobody_who_is_connected() {
         })
         .collect();
     let way = town.way();
-    let over = std::sync::atomic::AtomicBool::new(false);
+    let over = AtomicBool::new(false);
     let flooded = std::thread::scope(|scope| {
         let flooding = scope.spawn(|| {
             let mut done = 0;
-            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            while !over.load(Ordering::Relaxed) {
                 follow(client(way));
                 done += 1;
             }
             done
         });
         let flooded = round_trips(&mut stream, 3_000);
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
         assert!(flooding.join().unwrap() > 0, "handshakes were done meanwhile");
         flooded
     });

@@ -56,11 +56,16 @@ impl Listener {
         Ok(Self { bound: Bound::Os(bound), options, tls: None })
     }
 
-    /// Binds for QUIC, as [`Listener::bind`] does for TCP.
+    /// Binds for QUIC, as [`Listener::bind`] does for TCP. A connection arrives with its client's first bytes: with a
+    /// protocol in which the server speaks first, none would ever.
     ///
     /// # Errors
     /// What the system says, with the address.
     pub fn bind_quic(address: SocketAddr, server: Arc<tls::Server>) -> io::Result<Self> {
+        if server.chooses_by_hello() {
+            let text = "QUIC speaks ShangMi or the international algorithms: tls.suites is mixed";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
         let bound = quic::bind(address).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {address} (QUIC): {error}"))
         })?;
@@ -133,7 +138,7 @@ impl Acceptor {
             }
             Accepting::Handed(arrived) => match arrived.lock().await.recv().await {
                 Some(arrived) => arrived.into_stream(),
-                None => std::future::pending().await,
+                None => Err(io::Error::other("the thread that accepts has ended")),
             },
             #[cfg(feature = "sim")]
             Accepting::Sim(listener) => {

@@ -51,13 +51,12 @@ impl QuicStream {
     }
 }
 
-/// What was written before an orderly end still reaches the peer, as with TCP.
+/// What was written still reaches the peer, as with TCP.
 impl Drop for QuicStream {
     fn drop(&mut self) {
         let Some(life) = self.life.take() else { return };
-        // An error says that the stream had been finished (or that the connection is gone).
-        if self.send.finish().is_ok() {
-            return;
+        if let Err(error) = self.send.finish() {
+            tracing::trace!(%error, "finished before");
         }
         let acknowledged = self.send.stopped();
         self.runtime.spawn(async move {
@@ -89,17 +88,24 @@ fn transport_config() -> Arc<TransportConfig> {
     Arc::new(config)
 }
 
-/// An endpoint that accepts.
-pub(crate) fn endpoint(socket: UdpSocket, config: Arc<ServerConfig>) -> io::Result<Endpoint> {
+fn server_config(config: Arc<ServerConfig>) -> io::Result<quinn::ServerConfig> {
     let crypto = QuicServerConfig::with_initial(config, quic_initial_suite()).map_err(io::Error::other)?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     server.transport_config(transport_config());
+    // Each thread has an endpoint of its own on the port: a client's new address could lead to another's.
+    server.migration(false);
+    Ok(server)
+}
+
+/// An endpoint that accepts.
+pub(crate) fn endpoint(socket: UdpSocket, config: Arc<ServerConfig>) -> io::Result<Endpoint> {
+    let server = server_config(config)?;
     Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))
 }
 
 /// The server's part of a handshake, until the client has opened its stream.
-pub(crate) async fn accept(incoming: Incoming) -> io::Result<QuicStream> {
-    let connection = incoming.await?;
+pub(crate) async fn accept(incoming: Incoming, config: Arc<ServerConfig>) -> io::Result<QuicStream> {
+    let connection = incoming.accept_with(Arc::new(server_config(config)?))?.await?;
     let stream = connection.accept_bi().await?;
     Ok(QuicStream::new(stream, Life { connection, _endpoint: None }))
 }
@@ -152,14 +158,28 @@ impl AsyncWrite for QuicStream {
         AsyncWrite::poll_write(Pin::new(&mut self.get_mut().send), context, bytes)
     }
 
-    /// The first slice that has something: the stream copies, so that joining them would be a second copy.
+    /// One after the other: the stream copies, so that joining them would be a second copy.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
-        self.poll_write(context, first)
+        let this = self.get_mut();
+        let mut total = 0;
+        for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+            match AsyncWrite::poll_write(Pin::new(&mut this.send), context, slice) {
+                Poll::Ready(Ok(bytes)) => {
+                    total += bytes;
+                    if bytes < slice.len() {
+                        break;
+                    }
+                }
+                // What was taken is told; the error comes again, and a pending stream has noted who waits.
+                _ if total > 0 => break,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(total))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -242,14 +242,20 @@ async fn a_cut_is_told_from_an_end() {
 
 #[tokio::test]
 async fn certificates_are_reloaded_and_open_connections_go_on() {
-    let town = town(false, |settings| settings.client_auth = ClientAuth::None).await;
-    let (mut client, mut server) = town.pair(&town.connector(false)).await;
+    for quic in [false, true] {
+        reload(quic).await;
+    }
+}
+
+async fn reload(quic: bool) {
+    let town = town(quic, |settings| settings.client_auth = ClientAuth::None).await;
+    let (mut client, mut server) = town.pair(&town.connector(quic)).await;
     let folder = town.settings.ca.as_ref().unwrap().parent().unwrap();
-    let before = town.connector(false);
+    let before = town.connector(quic);
     local_settings(folder, true).unwrap();
     town.server.reload().unwrap();
     before.dial(town.address, DEADLINE).await.unwrap_err();
-    town.pair(&town.connector(false)).await;
+    town.pair(&town.connector(quic)).await;
     client.write_all(b"still").await.unwrap();
     client.flush().await.unwrap();
     let mut still = [0; 5];
@@ -257,15 +263,16 @@ async fn certificates_are_reloaded_and_open_connections_go_on() {
     std::fs::write(folder.join("local.crt"), "not a certificate").unwrap();
     let error = town.server.reload().unwrap_err().to_string();
     assert!(error.contains("tls.certificate") && error.contains("local.crt"), "{error}");
-    town.pair(&before_reload(&town)).await;
+    town.pair(&before_reload(&town, quic)).await;
 }
 
 /// A client whose own certificate the test has not spoilt.
-fn before_reload(town: &Town) -> Connector {
+fn before_reload(town: &Town, quic: bool) -> Connector {
     let settings = Settings { certificate: None, key: None, ..town.settings.clone() };
     let error = Client::load(&town.settings).map(drop).unwrap_err();
     assert!(error.to_string().contains("tls.certificate"), "{error}");
-    Connector::tls(SocketOptions::default(), Client::load(&settings).unwrap())
+    let client = Client::load(&settings).unwrap();
+    if quic { Connector::quic(client) } else { Connector::tls(SocketOptions::default(), client) }
 }
 
 #[tokio::test]
@@ -359,4 +366,107 @@ async fn no_bytes_bring_the_handshakes_down() {
         let ended = || outcomes.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
         counted(|| ended() == 2 * (round + 1)).await;
     }
+}
+
+/// A client that is rustls' from head to foot, after its handshake.
+fn rustls_client(town: &Town) -> (rustls::ClientConnection, std::net::TcpStream) {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    let file = |path: &Option<std::path::PathBuf>| path.clone().unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file(&town.settings.ca)).unwrap()).unwrap();
+    let provider = Arc::new(gm::tls::provider(gm::tls::Mode::Strict));
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(
+            vec![CertificateDer::from_pem_file(file(&town.settings.certificate)).unwrap()],
+            PrivateKeyDer::from_pem_file(file(&town.settings.key)).unwrap(),
+        )
+        .unwrap();
+    let mut tcp = std::net::TcpStream::connect(town.address).unwrap();
+    tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut client =
+        rustls::ClientConnection::new(Arc::new(config), ServerName::from(town.address.ip())).unwrap();
+    while client.is_handshaking() {
+        client.complete_io(&mut tcp).unwrap();
+    }
+    (client, tcp)
+}
+
+/// Writes what the client has to say, and reads until something comes.
+fn say_and_hear(client: &mut rustls::ClientConnection, tcp: &mut std::net::TcpStream) -> usize {
+    while client.wants_write() {
+        client.write_tls(tcp).unwrap();
+    }
+    let bytes = client.read_tls(tcp).unwrap();
+    client.process_new_packets().unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn who_asks_for_a_new_key_gets_it_though_there_is_nothing_to_send() {
+    let town = town(false, |_| ()).await;
+    let (mut client, mut tcp) = rustls_client(&town);
+    let (mut server, _) = town.acceptor.accept().await.unwrap();
+    let reading = tokio::spawn(async move { server.read_u8().await });
+    let heard = tokio::task::spawn_blocking(move || {
+        // The tickets of the handshake are there already.
+        say_and_hear(&mut client, &mut tcp);
+        client.refresh_traffic_keys().unwrap();
+        let heard = say_and_hear(&mut client, &mut tcp);
+        (heard, client, tcp)
+    });
+    let (heard, _client, _tcp) = tokio::time::timeout(DEADLINE, heard).await.unwrap().unwrap();
+    assert!(heard > 0);
+    reading.abort();
+}
+
+#[tokio::test]
+async fn last_words_that_come_with_the_handshake_are_heard() {
+    use std::io::Write;
+    let town = town(false, |_| ()).await;
+    let (client, tcp) = rustls_client(&town);
+    let (mut client, mut tcp) = (client, tcp);
+    client.writer().write_all(b"last words").unwrap();
+    client.send_close_notify();
+    while client.wants_write() {
+        client.write_tls(&mut tcp).unwrap();
+    }
+    let (mut server, _) = tokio::time::timeout(DEADLINE, town.acceptor.accept()).await.unwrap().unwrap();
+    let mut words = String::new();
+    server.read_to_string(&mut words).await.unwrap();
+    assert_eq!(words, "last words");
+}
+
+#[tokio::test]
+async fn what_was_written_before_a_drop_arrives_over_quic_as_over_tls() {
+    for quic in [false, true] {
+        let town = town(quic, |_| ()).await;
+        let (mut client, mut server) = town.pair(&town.connector(quic)).await;
+        let writing = tokio::spawn(async move {
+            server.write_all(&pattern(200_000)).await.unwrap();
+            server.flush().await.unwrap();
+        });
+        let mut got = vec![0; 200_000];
+        client.read_exact(&mut got).await.unwrap();
+        assert!(got == pattern(200_000));
+        writing.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn records_that_carry_nothing_end_the_connection() {
+    let town = town(false, |_| ()).await;
+    let (mut client, mut tcp) = rustls_client(&town);
+    let (mut server, _) = town.acceptor.accept().await.unwrap();
+    for _ in 0..40 {
+        client.refresh_traffic_keys().unwrap();
+        while client.wants_write() {
+            client.write_tls(&mut tcp).unwrap();
+        }
+    }
+    let ended = tokio::time::timeout(DEADLINE, server.read_u8()).await.unwrap();
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
 }

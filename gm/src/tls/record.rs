@@ -9,6 +9,7 @@ use rustls::crypto::cipher::make_tls13_aad;
 use rustls::{ConnectionTrafficSecrets, ContentType};
 use std::io::IoSlice;
 use thiserror::Error;
+use zeroize::Zeroize;
 
 /// Longest plaintext of a record (RFC 8446, section 5.1).
 pub const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
@@ -25,12 +26,23 @@ const TOGETHER_BYTES_MAX: usize = 767;
 pub struct KeyUsedUp;
 
 /// The writing half of a connection's record protection.
-#[derive(Debug)]
 pub struct Sealer {
     key: gcm::Key,
     iv: [u8; NONCE_BYTES],
     sequence: u64,
     sequence_end: u64,
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealer").field("sequence", &self.sequence).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Sealer {
+    fn drop(&mut self) {
+        self.iv.zeroize();
+    }
 }
 
 impl Sealer {

@@ -2,18 +2,21 @@
 
 use super::records::{RECORD_BYTES_MAX, Records, Schedule, invalid};
 use super::stream::Established;
-use gm::tls::is_coherent;
+use gm::tls::{CURVE_SM2, is_coherent};
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
-use rustls::{ClientConfig, Error, HandshakeKind, ServerConfig, pki_types::ServerName};
+use rustls::{
+    ClientConfig, CommonState, Error, HandshakeKind, ServerConfig,
+    pki_types::{CertificateDer, ServerName},
+};
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Bytes kept of a peer's flight: a client's certificate chain with room.
-const FLIGHT_BYTES_MAX: usize = 4 * RECORD_BYTES_MAX;
+const FLIGHT_BYTES_MAX: usize = 2 * RECORD_BYTES_MAX;
 /// Bytes read at once.
 const READ_BYTES: usize = 4 << 10;
 
@@ -21,6 +24,7 @@ const READ_BYTES: usize = 4 << 10;
 pub(super) trait Party: Sized {
     /// Takes `incoming` as far as it goes.
     fn advance(&mut self, incoming: &mut [u8], out: &mut Vec<u8>, plain: &mut Vec<u8>) -> Progress;
+    fn is_handshaking(&self) -> bool;
     fn resumed(&self) -> bool;
     fn finish(self) -> Result<Records, Error>;
 }
@@ -40,6 +44,8 @@ pub(super) enum Next {
     Read,
     /// Nothing: the connection is established.
     Established,
+    /// Nothing: the peer has said that it will send nothing more.
+    Ended,
 }
 
 fn progress<Data>(
@@ -77,9 +83,7 @@ fn progress<Data>(
             Ok(Next::Look)
         }
         ConnectionState::WriteTraffic(_) => Ok(Next::Established),
-        ConnectionState::PeerClosed | ConnectionState::Closed => {
-            Err(Error::General("the peer closed the connection within the handshake".into()))
-        }
+        ConnectionState::PeerClosed | ConnectionState::Closed => Ok(Next::Ended),
         _ => Err(Error::General("a state of the handshake that is not known here".into())),
     });
     Progress { consumed, next }
@@ -88,10 +92,14 @@ fn progress<Data>(
 impl Party for UnbufferedServerConnection {
     fn advance(&mut self, incoming: &mut [u8], out: &mut Vec<u8>, plain: &mut Vec<u8>) -> Progress {
         let mut progress = progress(self.process_tls_records(incoming), out, plain);
-        if matches!(progress.next, Ok(Next::Established)) && self.is_handshaking() {
+        if matches!(progress.next, Ok(Next::Established)) && Party::is_handshaking(self) {
             progress.next = Ok(Next::Read);
         }
         progress
+    }
+
+    fn is_handshaking(&self) -> bool {
+        CommonState::is_handshaking(self)
     }
 
     fn resumed(&self) -> bool {
@@ -108,10 +116,14 @@ impl Party for UnbufferedServerConnection {
 impl Party for UnbufferedClientConnection {
     fn advance(&mut self, incoming: &mut [u8], out: &mut Vec<u8>, plain: &mut Vec<u8>) -> Progress {
         let mut progress = progress(self.process_tls_records(incoming), out, plain);
-        if matches!(progress.next, Ok(Next::Established)) && self.is_handshaking() {
+        if matches!(progress.next, Ok(Next::Established)) && Party::is_handshaking(self) {
             progress.next = Ok(Next::Read);
         }
         progress
+    }
+
+    fn is_handshaking(&self) -> bool {
+        CommonState::is_handshaking(self)
     }
 
     fn resumed(&self) -> bool {
@@ -120,13 +132,14 @@ impl Party for UnbufferedClientConnection {
 
     fn finish(self) -> Result<Records, Error> {
         coherent(self.negotiated_cipher_suite(), self.negotiated_key_exchange_group())?;
+        certificate_belongs(self.negotiated_cipher_suite(), self.peer_certificates())?;
         let (secrets, kernel) = self.dangerous_into_kernel_connection()?;
         Records::new(Schedule::Client(kernel), secrets)
     }
 }
 
 /// A connection is ShangMi whole or not at all (RFC 8998, section 3).
-fn coherent(
+pub(super) fn coherent(
     suite: Option<rustls::SupportedCipherSuite>,
     group: Option<&'static dyn rustls::crypto::SupportedKxGroup>,
 ) -> Result<(), Error> {
@@ -136,6 +149,22 @@ fn coherent(
         }
         _ => Ok(()),
     }
+}
+
+/// A server that speaks an SM4 suite has shown an SM2 certificate (RFC 8998, section 3.3).
+fn certificate_belongs(
+    suite: Option<rustls::SupportedCipherSuite>,
+    chain: Option<&[CertificateDer<'_>]>,
+) -> Result<(), Error> {
+    let shangmi = suite.is_some_and(|suite| is_coherent(suite.suite(), CURVE_SM2));
+    let sm2 = chain.and_then(|chain| chain.first()).is_some_and(|certificate| {
+        let read = gm::x509::Certificate::from_der(certificate);
+        read.is_ok_and(|certificate| certificate.public_key().is_some())
+    });
+    if shangmi && !sm2 {
+        return Err(Error::General("an SM4 suite without an SM2 certificate".into()));
+    }
+    Ok(())
 }
 
 /// Bytes of a handshake in both directions.
@@ -148,13 +177,18 @@ struct Flights {
 
 /// Does one side's part of a handshake.
 async fn run(mut party: impl Party, mut tcp: TcpStream, mut flights: Flights) -> io::Result<Established> {
-    loop {
+    let ended = loop {
         let progress = party.advance(&mut flights.incoming, &mut flights.out, &mut flights.plain);
         flights.incoming.drain(..progress.consumed);
         match progress.next {
             Ok(Next::Look) => continue,
             Ok(Next::Read) => {}
-            Ok(Next::Established) => break,
+            Ok(Next::Established) => break false,
+            Ok(Next::Ended) if !party.is_handshaking() => break true,
+            Ok(Next::Ended) => {
+                let text = "the peer closed the connection within the handshake";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            }
             Err(error) => {
                 alert(&mut party, &mut tcp, &mut flights).await;
                 return Err(invalid(error));
@@ -162,10 +196,11 @@ async fn run(mut party: impl Party, mut tcp: TcpStream, mut flights: Flights) ->
         }
         send(&mut tcp, &mut flights.out).await?;
         read(&mut tcp, &mut flights.incoming).await?;
-    }
+    };
     send(&mut tcp, &mut flights.out).await?;
     let resumed = party.resumed();
-    let records = party.finish().map_err(invalid)?;
+    let mut records = party.finish().map_err(invalid)?;
+    records.ended = ended;
     Ok(Established { tcp, records, plain: flights.plain, partial: flights.incoming, resumed })
 }
 

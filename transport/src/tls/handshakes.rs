@@ -1,4 +1,5 @@
-//! The thread on which a server's handshakes are done.
+//! Where a server's handshakes are done: those of TLS on a thread of their own that yields to all others; those of QUIC
+//! on the thread that also seals and opens the packets of its connections.
 
 use super::stream::Established;
 use super::{Choice, LoadError, Settings, TlsStream, handshake};
@@ -52,13 +53,43 @@ pub struct Server {
     settings: Settings,
     choice: ArcSwap<Choice>,
     counts: Counts,
-    thread: Mutex<Option<Thread>>,
+    handshakes: Mutex<Option<Thread>>,
+    quic: Mutex<Option<Thread>>,
 }
 
-/// The running thread; it ends when this is dropped.
+/// A running thread; it ends when this is dropped.
 struct Thread {
     handle: Handle,
     _end: watch::Sender<()>,
+}
+
+impl Thread {
+    /// The runtime of a thread that starts when it is first asked for.
+    fn of(place: &Mutex<Option<Self>>, name: &'static str, niceness: i32) -> io::Result<Handle> {
+        let mut place = place.lock().expect("no holder of this lock panics");
+        if let Some(thread) = &*place {
+            return Ok(thread.handle.clone());
+        }
+        let thread = Self::start(name, niceness)?;
+        Ok(place.insert(thread).handle.clone())
+    }
+
+    fn start(name: &'static str, niceness: i32) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (end, mut ended) = watch::channel(());
+        let handle = runtime.handle().clone();
+        std::thread::Builder::new().name(name.into()).spawn(move || {
+            if niceness > 0
+                && let Err(error) = rustix::process::setpriority_process(None, niceness)
+            {
+                tracing::debug!(%error, name, "the thread keeps its priority");
+            }
+            // Ends with an error, which is what it waits for.
+            runtime.block_on(async move { while ended.changed().await.is_ok() {} });
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { handle, _end: end })
+    }
 }
 
 /// A connection on its way to the thread that will serve it.
@@ -88,7 +119,8 @@ impl Server {
             choice: ArcSwap::from_pointee(settings.server_choice()?),
             settings: settings.clone(),
             counts: Counts::default(),
-            thread: Mutex::new(None),
+            handshakes: Mutex::new(None),
+            quic: Mutex::new(None),
         }))
     }
 
@@ -107,6 +139,10 @@ impl Server {
         &self.counts
     }
 
+    pub(crate) fn chooses_by_hello(&self) -> bool {
+        matches!(*self.choice(), Choice::ByHello { .. })
+    }
+
     pub(crate) fn choice(&self) -> Arc<Choice> {
         self.choice.load_full()
     }
@@ -115,34 +151,13 @@ impl Server {
         Duration::from_millis(u64::from(self.settings.handshake_timeout_ms))
     }
 
-    /// The runtime of the handshakes' thread, which starts with the first listener.
-    fn handle(&self) -> io::Result<Handle> {
-        let mut thread = self.thread.lock().expect("no holder of this lock panics");
-        if let Some(thread) = &*thread {
-            return Ok(thread.handle.clone());
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (end, mut ended) = watch::channel(());
-        let handle = runtime.handle().clone();
-        std::thread::Builder::new().name("handshakes".into()).spawn(move || {
-            if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-                tracing::debug!(%error, "the handshakes' thread keeps its priority");
-            }
-            // Ends with an error, which is what it waits for.
-            runtime.block_on(async move { while ended.changed().await.is_ok() {} });
-            runtime.shutdown_background();
-        })?;
-        *thread = Some(Thread { handle: handle.clone(), _end: end });
-        Ok(handle)
-    }
-
     /// Accepts on a TCP listener until what it returns is dropped.
     pub(crate) fn accept_tls(
         self: &Arc<Self>,
         listener: std::net::TcpListener,
         options: SocketOptions,
     ) -> io::Result<mpsc::Receiver<Arrived>> {
-        let handle = self.handle()?;
+        let handle = Thread::of(&self.handshakes, "handshakes", NICENESS)?;
         let (to, from) = mpsc::channel(ESTABLISHED_MAX);
         let _entered = handle.enter();
         let listener = TcpListener::from_std(listener)?;
@@ -155,7 +170,7 @@ impl Server {
         self: &Arc<Self>,
         socket: std::net::UdpSocket,
     ) -> io::Result<mpsc::Receiver<Arrived>> {
-        let handle = self.handle()?;
+        let handle = Thread::of(&self.quic, "quic", 0)?;
         let (to, from) = mpsc::channel(ESTABLISHED_MAX);
         let _entered = handle.enter();
         let endpoint = quic::endpoint(socket, self.choice().first().clone())?;
@@ -258,6 +273,7 @@ async fn tls(
     let outcome = tokio::time::timeout(server.timeout(), established).await;
     let Some(established) = server.end(outcome, peer) else { return };
     server.counts.resumed.fetch_add(u64::from(established.resumed), Ordering::Relaxed);
+    drop(under_way);
     if to.send(Arrived::Tls(Box::new(established), peer)).await.is_err() {
         tracing::debug!(%peer, "the listener has closed meanwhile");
     }
@@ -270,10 +286,7 @@ async fn quic_loop(server: Arc<Server>, endpoint: quinn::Endpoint, to: mpsc::Sen
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
-        let Some(under_way) = server.begin() else {
-            incoming.refuse();
-            continue;
-        };
+        // Before much is spent on it, an address must prove that it is one.
         let busy = server.counts.under_way() > server.settings.handshakes_max / 2;
         if busy && incoming.may_retry() {
             if let Err(error) = incoming.retry() {
@@ -281,6 +294,10 @@ async fn quic_loop(server: Arc<Server>, endpoint: quinn::Endpoint, to: mpsc::Sen
             }
             continue;
         }
+        let Some(under_way) = server.begin() else {
+            incoming.ignore();
+            continue;
+        };
         tokio::spawn(quic_one(under_way, incoming, to.clone()));
     }
     // The connections that were handed over go on; new ones find nobody.
@@ -291,10 +308,11 @@ async fn quic_loop(server: Arc<Server>, endpoint: quinn::Endpoint, to: mpsc::Sen
 async fn quic_one(under_way: UnderWay, incoming: quinn::Incoming, to: mpsc::Sender<Arrived>) {
     let server = &under_way.server;
     let peer = incoming.remote_address();
-    let outcome = tokio::time::timeout(server.timeout(), quic::accept(incoming)).await;
-    if let Some(stream) = server.end(outcome, peer)
-        && to.send(Arrived::Quic(stream, peer)).await.is_err()
-    {
+    let outcome =
+        tokio::time::timeout(server.timeout(), quic::accept(incoming, server.choice().first().clone())).await;
+    let Some(stream) = server.end(outcome, peer) else { return };
+    drop(under_way);
+    if to.send(Arrived::Quic(stream, peer)).await.is_err() {
         tracing::debug!(%peer, "the listener has closed meanwhile");
     }
 }

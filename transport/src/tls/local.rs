@@ -45,8 +45,13 @@ pub fn local_settings(folder: &Path, mutual: bool) -> io::Result<Settings> {
     fs::create_dir_all(folder)?;
     fs::write(file("ca.crt"), encode_pem("CERTIFICATE", authority.certificate()).as_bytes())?;
     fs::write(file("local.crt"), encode_pem("CERTIFICATE", &certificate).as_bytes())?;
+    if let Err(error) = fs::remove_file(file("local.key"))
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
     let mut secret = fs::OpenOptions::new();
-    secret.write(true).create(true).truncate(true).mode(0o600);
+    secret.write(true).create_new(true).mode(0o600);
     secret.open(file("local.key"))?.write_all(encode_pem("PRIVATE KEY", &key.to_pkcs8_der()).as_bytes())?;
     Ok(Settings {
         certificate: Some(file("local.crt")),

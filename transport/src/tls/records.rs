@@ -25,6 +25,9 @@ pub(crate) const RECORD_BYTES_MAX: usize = HEADER_BYTES + PLAINTEXT_BYTES_MAX + 
 /// Longest handshake message taken after the handshake: session tickets, which carry what the server likes.
 const MESSAGE_BYTES_MAX: usize = 32 << 10;
 
+/// Records in a row that may carry no data (empty ones, tickets, changes of keys): more are an attack on the reader's time.
+const IDLE_RECORDS_MAX: u32 = 32;
+
 /// close_notify (RFC 8446, section 6.1).
 const CLOSE_NOTIFY: [u8; 2] = [1, 0];
 /// bad_record_mac, fatal (RFC 8446, section 6.2).
@@ -153,6 +156,8 @@ pub(crate) struct Records {
     message: Vec<u8>,
     /// The peer has asked for a change of our key.
     rekey_asked: bool,
+    /// Records in a row that carried no data.
+    idle: u32,
     /// The peer has said that it will send nothing more.
     pub(crate) ended: bool,
 }
@@ -177,6 +182,7 @@ impl Records {
             schedule,
             message: Vec::new(),
             rekey_asked: false,
+            idle: 0,
             ended: false,
         })
     }
@@ -206,6 +212,12 @@ impl Records {
             total += bytes;
         }
         Ok(total)
+    }
+
+    /// Appends one record, which may be empty.
+    #[cfg(test)]
+    pub(crate) fn seal_one(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+        self.seal.seal(ContentType::ApplicationData, &[IoSlice::new(payload)], out).unwrap();
     }
 
     /// The key of SM4-GCM when a record may be sealed at once, together with other connections'.
@@ -260,7 +272,12 @@ impl Records {
                 break;
             }
             match self.open_record(&mut rest[HEADER_BYTES..whole]) {
+                Ok(0) if self.idle == IDLE_RECORDS_MAX => {
+                    opened.failed = Some(text("too many records in a row that carry nothing"));
+                    break;
+                }
                 Ok(plain) => {
+                    self.idle = if plain == 0 { self.idle + 1 } else { 0 };
                     let from = opened.consumed + HEADER_BYTES;
                     buffer.copy_within(from..from + plain, opened.plain);
                     opened.plain += plain;
@@ -287,7 +304,8 @@ impl Records {
                 let payload = message.payload.to_vec();
                 self.handshake(&payload).map(|()| 0)
             }
-            ContentType::Alert if message.payload == CLOSE_NOTIFY => {
+            // What stands before the description, the level, means nothing any more (RFC 8446, section 6).
+            ContentType::Alert if matches!(message.payload, [_, 0]) => {
                 self.ended = true;
                 Ok(0)
             }
@@ -302,6 +320,10 @@ impl Records {
 
     /// Handshake messages that come after the handshake, whole or in parts.
     fn handshake(&mut self, payload: &[u8]) -> io::Result<()> {
+        let kind = self.message.first().or(payload.first());
+        if !matches!(kind, Some(&(NEW_SESSION_TICKET | KEY_UPDATE))) {
+            return Err(text("a handshake message that has no place here"));
+        }
         self.message.extend_from_slice(payload);
         if self.message.len() > MESSAGE_BYTES_MAX {
             return Err(text("a handshake message longer than any that is taken"));

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 /// Plaintext sealed at once.
 const SEAL_BYTES: usize = 64 << 10;
 /// Capacity that an empty buffer may keep: a few short records.
-const KEPT_CAPACITY: usize = 1 << 10;
+const KEPT_CAPACITY: usize = 4 << 10;
 
 /// What a handshake leaves. It is not yet a stream, so that it can go to the thread where it will be one.
 pub(crate) struct Established<T = TcpStream> {
@@ -121,6 +121,9 @@ impl TlsStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.shut {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         ready!(self.poll_sealed(context))?;
         let bytes = self.records.seal(slices, SEAL_BYTES, &mut self.sealed)?;
         self.push_sealed(context)?;
@@ -149,7 +152,7 @@ impl TlsStream {
                 self.failed = Some(error);
             }
         }
-        if self.records.rekey_asked() && self.sealed.is_empty() {
+        if self.records.rekey_asked() && self.sealed.is_empty() && !self.shut {
             self.records.rekey_if_due(&mut self.sealed)?;
             self.push_sealed(context)?;
         }
@@ -171,6 +174,13 @@ impl TlsStream {
         }
         true
     }
+}
+
+/// One read of the socket brought nothing for the reader: others have their turn before the next. A peer whose records
+/// carry nothing would else hold up everybody on its thread.
+fn later<T>(context: &Context<'_>) -> Poll<T> {
+    context.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Empties a buffer; one that has grown gives its memory back.
@@ -202,17 +212,22 @@ impl AsyncRead for TlsStream {
             }
             let unfilled = buffer.initialize_unfilled();
             if unfilled.len() > RECORD_BYTES_MAX {
-                if let Some(plain) = ready!(this.poll_open(context, unfilled))?
-                    && plain > 0
-                {
-                    buffer.advance(plain);
-                    return Poll::Ready(Ok(()));
+                match ready!(this.poll_open(context, unfilled))? {
+                    Some(0) => {}
+                    Some(plain) => {
+                        buffer.advance(plain);
+                        return Poll::Ready(Ok(()));
+                    }
+                    None => return later(context),
                 }
             } else {
                 let mut own = vec![0; 2 * RECORD_BYTES_MAX];
-                if let Some(plain) = ready!(this.poll_open(context, &mut own))? {
-                    own.truncate(plain);
-                    this.plain = own;
+                match ready!(this.poll_open(context, &mut own))? {
+                    Some(plain) => {
+                        own.truncate(plain);
+                        this.plain = own;
+                    }
+                    None => return later(context),
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Records by themselves: keys that are used up, bytes that are no records.
 
-use super::handshake::{Next, Party};
+use super::handshake::{Next, Party, coherent};
 use super::local_settings;
 use super::records::{Records, Schedule};
 use rustls::client::UnbufferedClientConnection;
@@ -41,7 +41,7 @@ fn step(party: &mut impl Party, incoming: &mut Vec<u8>, out: &mut Vec<u8>) -> bo
         match progress.next.unwrap() {
             Next::Look => {}
             Next::Read => return false,
-            Next::Established => return true,
+            Next::Established | Next::Ended => return true,
         }
     }
 }
@@ -113,4 +113,34 @@ fn what_is_no_record_is_refused_without_waiting_for_more() {
     let mut forged = vec![0; 5 + 40];
     forged[..5].copy_from_slice(&[23, 3, 3, 0, 40]);
     assert!(server.open(&mut forged).failed.is_some());
+}
+
+#[test]
+fn shangmi_is_whole_or_not_at_all() {
+    let sm4 = Some(rustls::SupportedCipherSuite::Tls13(&gm::tls::SM4_GCM_SM3));
+    let groups = gm::tls::provider(gm::tls::Mode::Mixed).kx_groups;
+    let (mut good, mut bad) = (0, 0);
+    for group in groups {
+        match coherent(sm4, Some(group)) {
+            Ok(()) => good += 1,
+            Err(_) => bad += 1,
+        }
+    }
+    assert_eq!(good, 2, "curveSM2 and the hybrid");
+    assert!(bad > 0);
+}
+
+#[test]
+fn records_that_carry_nothing_do_not_go_on_for_ever() {
+    let (mut client, mut server) = pair(0);
+    let mut outcomes = Vec::new();
+    for round in 0..100 {
+        let mut sealed = Vec::new();
+        // In between comes data, which makes up for what carried none.
+        let payload: &[u8] = if round == 30 { b"data" } else { b"" };
+        client.seal_one(payload, &mut sealed);
+        outcomes.push(server.open(&mut sealed).failed.is_some());
+    }
+    let first = outcomes.iter().position(|failed| *failed);
+    assert_eq!(first, Some(31 + 32));
 }
