@@ -53,7 +53,7 @@ fn seal_in_turn(lanes: &mut Lanes<'_>, aad: &[u8], plain: &[u8]) {
     }
 }
 
-#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 fn seal_together(backend: Backend, first: &Key, lanes: &mut Lanes<'_>, aad: &[u8], plain: &[u8]) {
     let mut keys = [first.cipher.round_keys(); LANES];
     let mut nonces = [[0; 16]; LANES];

@@ -3,6 +3,8 @@
 //! Computed as POLYVAL of the byte-reversed blocks (RFC 8452, appendix A), whose product needs no bit reversal:
 //! `dot(a, b) = a·b·x^-128` modulo x^128 + x^127 + x^126 + x^121 + 1, and the key is multiplied by x once.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;

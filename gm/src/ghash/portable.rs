@@ -29,6 +29,11 @@ pub(super) fn dot(a: Element, b: Element) -> Element {
     let low = multiply(a[0], b[0]);
     let high = multiply(a[1], b[1]);
     let middle = multiply(a[0] ^ a[1], b[0] ^ b[1]);
+    reduce(low, middle, high)
+}
+
+/// The reduction of a product, or of a sum of products, of which the middle one is Karatsuba's.
+pub(super) fn reduce(low: Element, middle: Element, high: Element) -> Element {
     let middle = [middle[0] ^ low[0] ^ high[0], middle[1] ^ low[1] ^ high[1]];
     let mut v = [low[0], low[1] ^ middle[0], high[0] ^ middle[1], high[1]];
     for i in 0..2 {
@@ -59,6 +64,12 @@ impl<'a> Hasher<'a> {
 
     /// Absorbs `data`, the last block filled with zeros.
     pub(crate) fn absorb_padded(&mut self, data: &[u8]) {
+        #[cfg(target_arch = "aarch64")]
+        if super::arm::is_available() {
+            // SAFETY: the CPU has the instruction.
+            self.y = unsafe { super::arm::absorb(self.key, self.y, data) };
+            return;
+        }
         for piece in data.chunks(16) {
             let mut block = [0; 16];
             block[..piece.len()].copy_from_slice(piece);

@@ -17,6 +17,8 @@ pub enum Backend {
     Vaes,
     /// x86-64 with GFNI, AVX2 and PCLMULQDQ.
     Gfni,
+    /// aarch64 with the SM4 instructions of the crypto extension.
+    Sm4e,
 }
 
 /// The CPU lacks the instructions of the backend that was asked for.
@@ -31,6 +33,7 @@ impl fmt::Display for Backend {
             Self::Aes => "aes-avx2",
             Self::Vaes => "vaes-avx2",
             Self::Gfni => "gfni-avx2",
+            Self::Sm4e => "sm4e",
         })
     }
 }
@@ -49,13 +52,15 @@ macro_rules! dispatch {
             $crate::sm4::Backend::Vaes => unsafe { $crate::sm4::x86::vaes::$function($($argument),*) },
             // SAFETY: as above.
             $crate::sm4::Backend::Gfni => unsafe { $crate::sm4::x86::gfni::$function($($argument),*) },
+            $crate::sm4::Backend::Sm4e => unreachable!("invariant: no such backend is available"),
         }
     };
 }
 #[cfg(not(target_arch = "x86_64"))]
 macro_rules! dispatch {
     ($backend:expr, $function:ident($($argument:expr),*), $portable:expr) => {{
-        assert!($backend == $crate::sm4::Backend::Portable, "invariant: no other backend is available");
+        let backend = $backend;
+        debug_assert!(backend.is_available(), "invariant: {backend} is not available");
         $portable
     }};
 }
@@ -63,7 +68,7 @@ pub(crate) use dispatch;
 
 impl Backend {
     /// All backends, slowest first.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Aes, Self::Vaes, Self::Gfni];
+    pub const ALL: [Self; 5] = [Self::Portable, Self::Aes, Self::Vaes, Self::Gfni, Self::Sm4e];
 
     /// The fastest this CPU has.
     #[must_use]
@@ -86,8 +91,11 @@ impl Backend {
                         Self::Portable | Self::Aes => true,
                         Self::Vaes => is_x86_feature_detected!("vaes"),
                         Self::Gfni => is_x86_feature_detected!("gfni"),
+                        Self::Sm4e => false,
                     }
             }
+            #[cfg(target_arch = "aarch64")]
+            Self::Sm4e => super::arm::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -96,20 +104,32 @@ impl Backend {
 
 impl Backend {
     /// Brings plain round keys into the form the backend adds.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(clippy::unused_self, unused_variables, reason = "plain ones")
+    )]
     pub(super) fn map_round_keys(self, round_keys: &mut [u32; 32]) {
         #[cfg(target_arch = "x86_64")]
         if self != Self::Portable {
             round_keys.iter_mut().for_each(|key| *key = x86::round_key(*key));
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        assert_eq!(self, Self::Portable, "invariant: no other backend is available");
     }
 
     pub(super) fn crypt(self, round_keys: &[u32; 32], blocks: &mut [[u8; 16]]) {
+        #[cfg(target_arch = "aarch64")]
+        if self == Self::Sm4e {
+            // SAFETY: the CPU has this backend, see `dispatch`.
+            return unsafe { super::arm::crypt(round_keys, blocks) };
+        }
         dispatch!(self, crypt(round_keys, blocks), portable::crypt(round_keys, blocks));
     }
 
     pub(super) fn apply_ctr(self, round_keys: &[u32; 32], nonce: &[u8; 12], counter: u32, data: &mut [u8]) {
+        #[cfg(target_arch = "aarch64")]
+        if self == Self::Sm4e {
+            // SAFETY: the CPU has this backend, see `dispatch`.
+            return unsafe { super::arm::apply_ctr(round_keys, nonce, counter, data) };
+        }
         dispatch!(
             self,
             apply_ctr(round_keys, nonce, counter, data),

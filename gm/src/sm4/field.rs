@@ -191,6 +191,7 @@ pub(super) const ENTER_TOWER_CONSTANT: u8 = apply(&TO_TOWER, SM4_CONSTANT);
 pub(super) const LEAVE_TOWER: Map = compose(&A, &invert(&TO_TOWER));
 
 /// A linear map as two tables of 16, by low and by high nibble, `constant` in the first.
+#[cfg(target_arch = "x86_64")]
 pub(super) const fn nibble_tables(map: &Map, constant: u8) -> [[u8; 16]; 2] {
     let (mut tables, mut i) = ([[0; 16]; 2], 0);
     while i < 16 {

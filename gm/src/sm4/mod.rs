@@ -3,6 +3,8 @@
 //! [`Key`] encrypts single blocks and short runs of them; the modes for messages are [`crate::gcm`] and
 //! [`crate::ccm`]. Every path is constant time: no table is indexed by secret data.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 pub(crate) mod backend;
 mod field;
 mod portable;

@@ -20,15 +20,25 @@ pub(super) fn crypt(round_keys: &[u32; 32], blocks: &mut [[u8; 16]]) {
 
 /// CTR mode; see [`super::Key::apply_ctr`].
 pub(super) fn apply_ctr(round_keys: &[u32; 32], nonce: &[u8; 12], counter: u32, data: &mut [u8]) {
-    for (n, piece) in data.chunks_mut(16 * BLOCKS).enumerate() {
-        let first = counter.wrapping_add((n * BLOCKS) as u32);
-        let mut stream: [[u8; 16]; BLOCKS] = std::array::from_fn(|i| {
+    add_stream::<BLOCKS>(nonce, counter, data, |blocks| pass(round_keys, blocks));
+}
+
+/// CTR mode with `N` blocks at a time, which `encrypt` encrypts.
+pub(super) fn add_stream<const N: usize>(
+    nonce: &[u8; 12],
+    counter: u32,
+    data: &mut [u8],
+    mut encrypt: impl FnMut(&mut [[u8; 16]]),
+) {
+    for (n, piece) in data.chunks_mut(16 * N).enumerate() {
+        let first = counter.wrapping_add((n * N) as u32);
+        let mut stream: [[u8; 16]; N] = std::array::from_fn(|i| {
             let mut block = [0; 16];
             block[..12].copy_from_slice(nonce);
             block[12..].copy_from_slice(&first.wrapping_add(i as u32).to_be_bytes());
             block
         });
-        pass(round_keys, &mut stream[..piece.len().div_ceil(16)]);
+        encrypt(&mut stream[..piece.len().div_ceil(16)]);
         for (byte, key) in piece.iter_mut().zip(stream.as_flattened()) {
             *byte ^= key;
         }
