@@ -3,11 +3,11 @@
 use crate::options::SocketOptions;
 use crate::quic;
 use crate::stream::Stream;
-use crate::tls::{self, Arrived};
+use crate::tls::{self, Handed};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 
 /// A bound address, not yet accepting: it can be sent to the thread that will.
 #[derive(Debug)]
@@ -99,9 +99,13 @@ impl Listener {
         let listener = match self.bound {
             Bound::Os(listener) => match self.tls {
                 None => Accepting::Os(tokio::net::TcpListener::from_std(listener)?),
-                Some(tls) => Accepting::Handed(Mutex::new(tls.accept_tls(listener, self.options)?)),
+                Some(tls) => {
+                    Accepting::Handed(Mutex::new(Handed::new(tls.accept_tls(listener, self.options)?)))
+                }
             },
-            Bound::Quic(socket, server) => Accepting::Handed(Mutex::new(server.accept_quic(socket)?)),
+            Bound::Quic(socket, server) => {
+                Accepting::Handed(Mutex::new(Handed::new(server.accept_quic(socket)?)))
+            }
             #[cfg(feature = "sim")]
             Bound::Sim(address) => Accepting::Sim(turmoil::net::TcpListener::bind(address).await?),
         };
@@ -118,7 +122,7 @@ pub struct Acceptor {
 enum Accepting {
     Os(tokio::net::TcpListener),
     /// Accepted elsewhere, and handed over after the handshake.
-    Handed(Mutex<mpsc::Receiver<Arrived>>),
+    Handed(Mutex<Handed>),
     #[cfg(feature = "sim")]
     Sim(turmoil::net::TcpListener),
 }
@@ -136,10 +140,7 @@ impl Acceptor {
                 self.options.apply((&stream).into())?;
                 Ok((Stream::Tcp(stream), peer))
             }
-            Accepting::Handed(arrived) => match arrived.lock().await.recv().await {
-                Some(arrived) => arrived.into_stream(),
-                None => Err(io::Error::other("the thread that accepts has ended")),
-            },
+            Accepting::Handed(handed) => handed.lock().await.next().await,
             #[cfg(feature = "sim")]
             Accepting::Sim(listener) => {
                 let (stream, peer) = listener.accept().await?;

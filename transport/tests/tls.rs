@@ -470,3 +470,28 @@ async fn records_that_carry_nothing_end_the_connection() {
     let ended = tokio::time::timeout(DEADLINE, server.read_u8()).await.unwrap();
     assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
 }
+
+#[tokio::test]
+async fn who_leaves_without_a_word_is_no_failed_handshake() {
+    let town = town(false, |_| ()).await;
+    drop(TcpStream::connect(town.address).await.unwrap());
+    let counts = town.server.counts();
+    counted(|| counts.left.load(Ordering::Relaxed) == 1).await;
+    town.pair(&town.connector(false)).await;
+    assert_eq!(counts.failed.load(Ordering::Relaxed), 0);
+}
+
+/// An answer to what came with the end of the handshake must not find a socket that its runtime does not know yet: who
+/// answers and closes at once would close without the answer.
+#[tokio::test]
+async fn what_came_with_the_handshake_can_be_answered_at_once() {
+    use std::task::{Context, Poll, Waker};
+    let town = town(false, |_| ()).await;
+    let _client = town.connector(false).dial(town.address, DEADLINE).await.unwrap();
+    let (mut server, _) = town.acceptor.accept().await.unwrap();
+    let now = &mut Context::from_waker(Waker::noop());
+    let written = tokio::io::AsyncWrite::poll_write(std::pin::Pin::new(&mut server), now, b"refused");
+    assert!(matches!(written, Poll::Ready(Ok(7))));
+    let flushed = tokio::io::AsyncWrite::poll_flush(std::pin::Pin::new(&mut server), now);
+    assert!(matches!(flushed, Poll::Ready(Ok(()))));
+}

@@ -32,6 +32,8 @@ pub struct Counts {
     pub resumed: AtomicU64,
     /// Failed: the peer's certificate, its offer, or what it sent.
     pub failed: AtomicU64,
+    /// Left without a word: a balancer's health check, or whoever looks which ports are open.
+    pub left: AtomicU64,
     /// Not done by the deadline.
     pub timed_out: AtomicU64,
     /// Closed at once: as many as are allowed were under way.
@@ -106,6 +108,34 @@ impl Arrived {
             }
             Self::Quic(stream, peer) => (Stream::Quic(Box::new(stream)), peer),
         })
+    }
+}
+
+/// The end at which connections arrive.
+pub(crate) struct Handed {
+    arrived: mpsc::Receiver<Arrived>,
+    /// Being made known to this thread's runtime.
+    next: Option<(Stream, SocketAddr)>,
+}
+
+impl Handed {
+    pub(crate) fn new(arrived: mpsc::Receiver<Arrived>) -> Self {
+        Self { arrived, next: None }
+    }
+
+    /// The next connection. Its socket is known to take bytes: what came with the end of the handshake can be answered, and
+    /// the connection closed, at once. Cancelling it loses no connection.
+    pub(crate) async fn next(&mut self) -> io::Result<(Stream, SocketAddr)> {
+        if self.next.is_none() {
+            let ended = || io::Error::other("the thread that accepts has ended");
+            self.next = Some(self.arrived.recv().await.ok_or_else(ended)?.into_stream()?);
+        }
+        if let Some((Stream::Tls(stream), peer)) = &self.next
+            && let Err(error) = stream.writable().await
+        {
+            tracing::debug!(%peer, %error, "a connection that is over already");
+        }
+        Ok(self.next.take().expect("invariant: put there above"))
     }
 }
 
@@ -267,10 +297,19 @@ async fn tls(
     let server = &under_way.server;
     let choice = server.choice();
     let established = async {
+        if !matches!(tcp.peek(&mut [0]).await, Ok(1)) {
+            server.counts.left.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
+        }
         options.apply((&tcp).into())?;
-        handshake::accept(tcp, &choice).await?.detach()
+        handshake::accept(tcp, &choice).await?.detach().map(Some)
     };
-    let outcome = tokio::time::timeout(server.timeout(), established).await;
+    let outcome = match tokio::time::timeout(server.timeout(), established).await {
+        Ok(Ok(None)) => return,
+        Ok(Ok(Some(established))) => Ok(Ok(established)),
+        Ok(Err(error)) => Ok(Err(error)),
+        Err(late) => Err(late),
+    };
     let Some(established) = server.end(outcome, peer) else { return };
     server.counts.resumed.fetch_add(u64::from(established.resumed), Ordering::Relaxed);
     drop(under_way);

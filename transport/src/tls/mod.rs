@@ -16,7 +16,7 @@ mod stream;
 mod tests;
 
 pub use gm::tls::record::{KeyUsedUp, Sealer, seal_for_all};
-pub(crate) use handshakes::Arrived;
+pub(crate) use handshakes::Handed;
 pub use handshakes::{Counts, Server};
 pub use local::local_settings;
 pub use settings::{ClientAuth, LoadError, Settings, Suites};

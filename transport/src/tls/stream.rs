@@ -94,6 +94,11 @@ impl TlsStream {
         Some((self.records.sealer()?, &mut self.sealed))
     }
 
+    /// Once the socket takes bytes.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.tcp.writable().await
+    }
+
     /// Gives the socket the records that wait.
     fn poll_sealed(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sealed_written < self.sealed.len() {
