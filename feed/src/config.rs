@@ -423,6 +423,10 @@ impl Default for Subscribers {
 impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
+    fn check_files(&self) -> anyhow::Result<()> {
+        Ok(tls::check_files(self.tls.as_ref(), self.dials_tls())?)
+    }
+
     fn validate(&self) -> Result<(), Invalid> {
         self.validate_sources()?;
         let settings = self.arbitration.settings(&self.sources);
@@ -434,13 +438,8 @@ impl service::config::Config for Config {
         if !cores.is_empty() && cores.len() != *shards {
             return Err(Invalid::new("listen.cores", "expected one core for each shard, or none"));
         }
-        tls::validate(self.tls.as_ref(), self.listen.transport, "listen.transport")?;
-        if self.listen.quic.is_some() && self.tls.is_none() {
-            return Err(Invalid::new("listen.quic", "needs a [tls]"));
-        }
-        if self.listen.transport == Some(tls::Over::Quic) {
-            return Err(Invalid::new("listen.transport", "expected tls or tcp; QUIC has listen.quic"));
-        }
+        tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;
+        tls::validate_limits(self.tls.as_ref())?;
         let Log { window_bytes, segment_bytes, body_bytes_max, .. } = self.log;
         if segment_bytes < body_bytes_max as usize + frame::OVERHEAD || segment_bytes > 1 << 30 {
             return Err(Invalid::new("log.segment_bytes", "expected at least one frame, at most 1 GiB"));
@@ -454,6 +453,11 @@ impl service::config::Config for Config {
 }
 
 impl Config {
+    /// Whether a source is spoken to over TLS or QUIC, when there is a `[tls]`.
+    pub(crate) fn dials_tls(&self) -> bool {
+        self.sources.iter().any(|source| source.transport != Some(tls::Over::Tcp))
+    }
+
     fn validate_sources(&self) -> Result<(), Invalid> {
         if self.sources.is_empty() || self.sources.len() > SOURCES_MAX {
             return Err(Invalid::new("sources", format!("expected 1 to {SOURCES_MAX}")));
@@ -574,6 +578,41 @@ mod tests {
     #[test]
     fn the_default_text_is_the_default() {
         check_default::<Config>().unwrap();
+    }
+
+    #[test]
+    fn the_default_text_has_what_tls_needs() {
+        let config: Config =
+            tls::check_default(&["transport", "quic"], |config: &Config| config.tls.as_ref()).unwrap();
+        assert_eq!(config.listen.transport, Some(tls::Over::Tls));
+        assert_eq!(config.listen.quic, Some(config.listen.address), "the same number, in UDP");
+        assert_eq!(config.sources[0].transport, Some(tls::Over::Tls));
+    }
+
+    #[test]
+    fn tls_that_cannot_be_is_refused_where_it_stands() {
+        let error = |text: &str| error(text).lines().next().unwrap().to_owned();
+        let listen = |value: &str| error(&format!("[listen]\n{value}\n"));
+        assert_eq!(
+            listen("transport = \"tls\""),
+            "feed.toml:2:13: `listen.transport`: needs a [tls] with certificate, key and ca"
+        );
+        assert_eq!(
+            listen("quic = \"127.0.0.1:1\""),
+            "feed.toml:2:8: `listen.quic`: needs a [tls] with certificate, key and ca"
+        );
+        let mixed = error("[listen]\nquic = \"127.0.0.1:1\"\n[tls]\nsuites = \"mixed\"\n");
+        assert!(mixed.contains("`listen.quic`: cannot choose by the client"), "{mixed}");
+        assert!(listen("transport = \"quic\"").contains("`listen.quic` says"));
+        assert!(listen("transport = \"ssl\"").contains("unknown variant `ssl`, expected one of `tcp`"));
+        let upstream = "[[sources]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\ntransport = \"quic\"\n";
+        assert!(error(upstream).contains("`sources[0].transport`: needs a [tls]"), "{}", error(upstream));
+        assert!(error("[tls]\nsuites = \"gm\"").contains("unknown variant `gm`, expected one of `shangmi`"));
+        assert!(error("[tls]\nhandshakes_max = 0").contains("`tls.handshakes_max`: expected more than 0"));
+        assert!(
+            error("[tls]\ncert = \"a\"")
+                .contains("unknown field `cert`, expected one of `suites`, `certificate`")
+        );
     }
 
     #[test]

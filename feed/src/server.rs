@@ -57,7 +57,7 @@ impl Server {
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
         let metrics = Metrics::register(&host.registry)?;
-        let tls = Tls::load(config.tls.as_ref(), true, host)?;
+        let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
         let listen = &config.listen;
         Listener::ensure_unused(listen.address)?;
         let (mut address, mut quic_address) = (listen.address, listen.quic);

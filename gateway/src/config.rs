@@ -379,19 +379,15 @@ impl Default for Log {
 impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
+    fn check_files(&self) -> anyhow::Result<()> {
+        Ok(tls::check_files(self.tls.as_ref(), self.dials_tls())?)
+    }
+
     fn validate(&self) -> Result<(), Invalid> {
         self.validate_clients()?;
         self.validate_cores()?;
-        tls::validate(self.tls.as_ref(), self.listen.transport, "listen.transport")?;
-        for (index, core) in self.cores.iter().enumerate() {
-            tls::validate(self.tls.as_ref(), core.transport, &format!("cores[{index}].transport"))?;
-        }
-        if self.listen.quic.is_some() && self.tls.is_none() {
-            return Err(Invalid::new("listen.quic", "needs a [tls]"));
-        }
-        if self.listen.transport == Some(tls::Over::Quic) {
-            return Err(Invalid::new("listen.transport", "expected tls or tcp; QUIC has listen.quic"));
-        }
+        tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;
+        tls::validate_limits(self.tls.as_ref())?;
         let Sessions { connections_max, logon_timeout_ms, heartbeat_s_min, heartbeat_s_max, .. } =
             self.sessions;
         if connections_max == 0 {
@@ -425,6 +421,11 @@ impl service::config::Config for Config {
 }
 
 impl Config {
+    /// Whether a core is spoken to over TLS or QUIC, when there is a `[tls]`.
+    pub(crate) fn dials_tls(&self) -> bool {
+        self.cores.iter().any(|core| core.transport != Some(tls::Over::Tcp))
+    }
+
     fn validate_clients(&self) -> Result<(), Invalid> {
         let mut names = HashSet::new();
         for (index, client) in self.clients.iter().enumerate() {
@@ -457,6 +458,7 @@ impl Config {
                     &format!("there is a {name} core already, expected one of each at most"),
                 );
             }
+            tls::validate(self.tls.as_ref(), core.transport, &format!("cores[{index}].transport"))?;
             if let Err((name, problem)) = core.validate() {
                 return invalid(name, problem);
             }
@@ -504,6 +506,41 @@ mod tests {
     #[test]
     fn the_default_text_is_the_default() {
         check_default::<Config>().unwrap();
+    }
+
+    #[test]
+    fn the_default_text_has_what_tls_needs() {
+        let config: Config =
+            tls::check_default(&["transport", "quic"], |config: &Config| config.tls.as_ref()).unwrap();
+        assert_eq!(config.listen.transport, Some(tls::Over::Tls));
+        assert_eq!(config.listen.quic, Some(config.listen.address), "the same number, in UDP");
+        assert_eq!(config.cores[0].transport, Some(tls::Over::Tls));
+    }
+
+    #[test]
+    fn tls_that_cannot_be_is_refused_where_it_stands() {
+        let error = |text: &str| error(text).lines().next().unwrap().to_owned();
+        let listen = |value: &str| error(&format!("[listen]\n{value}\n"));
+        assert_eq!(
+            listen("transport = \"tls\""),
+            "gateway.toml:2:13: `listen.transport`: needs a [tls] with certificate, key and ca"
+        );
+        assert_eq!(
+            listen("quic = \"127.0.0.1:1\""),
+            "gateway.toml:2:8: `listen.quic`: needs a [tls] with certificate, key and ca"
+        );
+        let mixed = error("[listen]\nquic = \"127.0.0.1:1\"\n[tls]\nsuites = \"mixed\"\n");
+        assert!(mixed.contains("`listen.quic`: cannot choose by the client"), "{mixed}");
+        assert!(listen("transport = \"quic\"").contains("`listen.quic` says"));
+        assert!(listen("transport = \"ssl\"").contains("unknown variant `ssl`, expected one of `tcp`"));
+        let upstream = "[[cores]]\ncore = \"cash\"\npartition_first = 1\npartitions = 1\naddress = \"127.0.0.1:1\"\ntransport = \"quic\"\n";
+        assert!(error(upstream).contains("`cores[0].transport`: needs a [tls]"), "{}", error(upstream));
+        assert!(error("[tls]\nsuites = \"gm\"").contains("unknown variant `gm`, expected one of `shangmi`"));
+        assert!(error("[tls]\nhandshakes_max = 0").contains("`tls.handshakes_max`: expected more than 0"));
+        assert!(
+            error("[tls]\ncert = \"a\"")
+                .contains("unknown field `cert`, expected one of `suites`, `certificate`")
+        );
     }
 
     #[test]

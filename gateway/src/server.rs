@@ -59,7 +59,7 @@ impl Server {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
         let metrics = Metrics::register(&host.registry)?;
         Listener::ensure_unused(config.listen.address)?;
-        let tls = Tls::load(config.tls.as_ref(), true, host)?;
+        let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
         let listener = Listener::bind(config.listen.address, config.listen.socket)?;
         let address = listener.local_addr()?;
         let quic = config.listen.quic.map(|address| tls.quic(address)).transpose()?;

@@ -273,9 +273,13 @@ impl Default for Config {
 impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
+    fn check_files(&self) -> anyhow::Result<()> {
+        Ok(tls::check_files(self.tls.as_ref(), false)?)
+    }
+
     fn validate(&self) -> Result<(), Invalid> {
         self.check_ports()?;
-        self.check_transports()?;
+        self.check_tls()?;
         self.check_partitions()?;
         self.check_core()?;
         self.listings()?;
@@ -313,20 +317,6 @@ pub(crate) enum Version {
 }
 
 impl Config {
-    fn check_transports(&self) -> Result<(), Invalid> {
-        let trading = self.trading.iter().map(|port| port.transport).enumerate();
-        let trading = trading.map(|(index, over)| (format!("trading[{index}].transport"), over));
-        let market_data = self.market_data.iter().map(|port| port.transport).enumerate();
-        let market_data = market_data.map(|(index, over)| (format!("market_data[{index}].transport"), over));
-        for (key, over) in trading.chain(market_data) {
-            tls::validate(self.tls.as_ref(), over, &key)?;
-            if over == Some(tls::Over::Quic) {
-                return Err(Invalid::new(&key, "expected tls or tcp"));
-            }
-        }
-        Ok(())
-    }
-
     fn check_ports(&self) -> Result<(), Invalid> {
         let trading =
             self.trading.iter().enumerate().map(|(at, port)| (format!("trading[{at}].name"), &port.name));
@@ -356,6 +346,17 @@ impl Config {
             .enumerate()
             .map(|(at, port)| (format!("market_data[{at}].listen"), port.name.as_str(), port.listen));
         addresses_differ(trading.chain(market))
+    }
+
+    fn check_tls(&self) -> Result<(), Invalid> {
+        let trading = self.trading.iter().map(|port| port.transport).enumerate();
+        let market = self.market_data.iter().map(|port| port.transport).enumerate();
+        let trading = trading.map(|(at, over)| (format!("trading[{at}].transport"), over));
+        let market = market.map(|(at, over)| (format!("market_data[{at}].transport"), over));
+        for (key, over) in trading.chain(market) {
+            tls::validate_listener(self.tls.as_ref(), over, &key)?;
+        }
+        tls::validate_limits(self.tls.as_ref())
     }
 
     fn check_partitions(&self) -> Result<(), Invalid> {
@@ -553,6 +554,14 @@ mod tests {
     }
 
     #[test]
+    fn the_default_text_has_what_tls_needs() {
+        let config: Config =
+            tls::check_default(&["transport"], |config: &Config| config.tls.as_ref()).unwrap();
+        assert_eq!(config.trading[0].transport, Some(tls::Over::Tls));
+        assert_eq!(config.market_data[0].transport, Some(tls::Over::Tls));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_where_it_stands() {
         let port = |name: &str, first: u16, cash: bool| {
             format!(
@@ -585,6 +594,15 @@ mod tests {
                 "`market_data[0].listen`: \"a\" and \"primary\" have the same address 127.0.0.1:7201",
             ),
             ("[core]\nchannels = 0\n".to_owned(), "`core.channels`"),
+            (
+                port("a", 1, true) + "transport = \"tls\"\n",
+                "matcher.toml:9:13: `trading[0].transport`: needs a [tls] with certificate, key and ca",
+            ),
+            (
+                port("a", 1, true) + "transport = \"quic\"\n",
+                "`trading[0].transport`: expected \"tls\" or \"tcp\"",
+            ),
+            ("[tls]\nhandshake_timeout_ms = 0\n".to_owned(), "`tls.handshake_timeout_ms`"),
             ("[core]\ncore_no = 10000\n".to_owned(), "`core.core_no`"),
             ("[session]\ncomp_id = \"longer than twenty characters\"\n".to_owned(), "`session.comp_id`"),
             ("[session]\nheart_bt_s_min = 61\n".to_owned(), "`session.heart_bt_s_min`"),

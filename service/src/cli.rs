@@ -12,7 +12,7 @@ pub struct ServiceArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Check the configuration, say what is wrong with it and where, and exit
+    /// Check the configuration and the files that it names, say what is wrong with it and where, and exit
     #[arg(long)]
     pub check_config: bool,
 
@@ -42,6 +42,7 @@ impl ServiceArgs {
             None => config::parse::<T>(T::DEFAULT_TOML, "default configuration")?,
         };
         if self.check_config {
+            config.check_files()?;
             match &self.config {
                 Some(path) => println!("{} is good", path.display()),
                 None => println!("the default configuration is good; --config FILE checks a file"),

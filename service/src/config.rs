@@ -23,6 +23,14 @@ pub trait Config: DeserializeOwned + Default {
     /// # Errors
     /// The first key that is wrong, and why.
     fn validate(&self) -> Result<(), Invalid>;
+
+    /// Checks the files that it names, for `--check-config`.
+    ///
+    /// # Errors
+    /// The first that cannot be used, and why.
+    fn check_files(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 /// A value that parses but makes no sense.

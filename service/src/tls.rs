@@ -1,13 +1,14 @@
 //! What a server's connections go over: TLS settings loaded, given to listeners and dials, reloaded, counted.
 
 use crate::Host;
-use crate::config::Invalid;
+use crate::config::{Config, Invalid, parse};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, Opts};
 use serde::Deserialize;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use transport::tls::{Client, LoadError, Server};
@@ -37,6 +38,110 @@ pub fn validate(settings: Option<&Settings>, over: Option<Over>, key: &str) -> R
         }
         _ => Ok(()),
     }
+}
+
+/// [`validate`] for what is listened on over TCP: QUIC has a key of its own where it is spoken at all.
+///
+/// # Errors
+/// [`Invalid`] without a `[tls]` that is needed, and for QUIC.
+pub fn validate_listener(settings: Option<&Settings>, over: Option<Over>, key: &str) -> Result<(), Invalid> {
+    match over {
+        Some(Over::Quic) => Err(Invalid::new(key, "expected \"tls\" or \"tcp\": this port is not for QUIC")),
+        _ => validate(settings, over, key),
+    }
+}
+
+/// [`validate_listener`] for a server that also listens on QUIC, at `listen.quic`.
+///
+/// # Errors
+/// [`Invalid`] without a `[tls]` that is needed, and for QUIC in the wrong place.
+pub fn validate_listen(
+    settings: Option<&Settings>,
+    over: Option<Over>,
+    quic: Option<SocketAddr>,
+) -> Result<(), Invalid> {
+    if over == Some(Over::Quic) {
+        let problem = "expected \"tls\" or \"tcp\"; where QUIC is listened on, `listen.quic` says";
+        return Err(Invalid::new("listen.transport", problem));
+    }
+    if quic.is_some() && settings.is_some_and(|settings| settings.suites == transport::tls::Suites::Mixed) {
+        let problem = "cannot choose by the client: needs other suites than \"mixed\"";
+        return Err(Invalid::new("listen.quic", problem));
+    }
+    validate(settings, quic.map(|_| Over::Quic), "listen.quic")?;
+    validate(settings, over, "listen.transport")
+}
+
+/// Checks the numbers of a `[tls]`.
+///
+/// # Errors
+/// [`Invalid`] for the first that makes no sense.
+pub fn validate_limits(settings: Option<&Settings>) -> Result<(), Invalid> {
+    let limits = settings.map(|tls| {
+        [("handshake_timeout_ms", tls.handshake_timeout_ms != 0), ("handshakes_max", tls.handshakes_max != 0)]
+    });
+    match limits.into_iter().flatten().find(|(_, good)| !good) {
+        Some((key, _)) => Err(Invalid::new(format!("tls.{key}"), "expected more than 0")),
+        None => Ok(()),
+    }
+}
+
+/// Loads what `[tls]` names, to see whether it can be used, and drops it: for `--check-config`.
+///
+/// # Errors
+/// [`LoadError`].
+pub fn check_files(settings: Option<&Settings>, dials: bool) -> Result<(), LoadError> {
+    let Some(settings) = settings else { return Ok(()) };
+    Server::load(settings)?;
+    if dials { Client::load(settings).map(drop) } else { Ok(()) }
+}
+
+/// Checks that the `[tls]` which stands as a comment in [`Config::DEFAULT_TOML`] has every key, each with its default, and
+/// parses; and so do these other `keys` that stand there as comments. Returns what it parses to. For each server's tests.
+///
+/// # Errors
+/// What is missing or wrong.
+pub fn check_default<T: Config>(keys: &[&str], tls: impl Fn(&T) -> Option<&Settings>) -> Result<T, String> {
+    let path = |name: &str| Some(PathBuf::from(name));
+    let whole = Settings {
+        certificate: path("certificate"),
+        key: path("key"),
+        ca: path("ca"),
+        international_certificate: path("international_certificate"),
+        international_key: path("international_key"),
+        ..Settings::default()
+    };
+    let table = toml::Table::try_from(&whole).map_err(|error| error.to_string())?;
+    let mut lines: Vec<&str> = table.keys().map(String::as_str).collect();
+    lines.extend_from_slice(keys);
+    let parsed: T = parse(&uncommented(T::DEFAULT_TOML, "[tls]", &lines)?, "default")
+        .map_err(|error| error.to_string())?;
+    let said = tls(&parsed).ok_or("no [tls]")?;
+    let Settings { certificate, key, ca, international_certificate, international_key, .. } = said.clone();
+    let expected = Settings {
+        certificate,
+        key,
+        ca,
+        international_certificate,
+        international_key,
+        ..Settings::default()
+    };
+    if *said == expected { Ok(parsed) } else { Err(format!("text says {said:#?}, code says {expected:#?}")) }
+}
+
+/// The text with its comments `# KEY = value` of these keys, and `# section`, made to count.
+fn uncommented(text: &str, section: &str, keys: &[&str]) -> Result<String, String> {
+    let of = |line: &str, key: &str| {
+        line.strip_prefix("# ")
+            .and_then(|line| line.strip_prefix(key))
+            .is_some_and(|rest| rest.starts_with(" = "))
+    };
+    if let Some(key) = keys.iter().find(|key| !text.lines().any(|line| of(line, key))) {
+        return Err(format!("no line `# {key} = …`"));
+    }
+    let counts =
+        |line: &str| line.strip_prefix("# ") == Some(section) || keys.iter().any(|key| of(line, key));
+    Ok(text.lines().map(|line| if counts(line) { &line[2..] } else { line }.to_owned() + "\n").collect())
 }
 
 /// A server's TLS. Clones are the same.
@@ -151,6 +256,7 @@ impl Collector for Handshakes {
             ("established", &counts.established),
             ("resumed", &counts.resumed),
             ("failed", &counts.failed),
+            ("left", &counts.left),
             ("timed_out", &counts.timed_out),
             ("refused", &counts.refused),
             ("accept_error", &counts.accept_errors),
