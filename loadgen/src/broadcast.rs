@@ -46,6 +46,8 @@ pub struct Cast {
     pub feed: Option<SocketAddr>,
     /// Where the sources listen; for a feed in this process anywhere.
     pub listen: Vec<SocketAddr>,
+    /// What the feed calls the sources.
+    pub comp_id: Text<20>,
     /// How many sources there are, 1 or 2.
     pub sources: usize,
     /// How many subscribers.
@@ -102,10 +104,10 @@ impl Stage {
         // Without a certificate of ours, a feed outside this process comes to our sources over plain TCP.
         let settings = wires.settings().filter(|settings| settings.certificate.is_some());
         let tls = Tls::load(settings.as_ref(), false, &Host::default())?;
-        let sources = source::start(clock, &listen, &tls).context("the sources")?;
+        let sources = source::start(clock, &listen, cast.comp_id, &tls).context("the sources")?;
         let feed = match cast.feed {
             Some(_) => None,
-            None => Some(Feed::start(&named(&sources.addresses), source::COMP_ID, wires)?),
+            None => Some(Feed::start(&named(&sources.addresses), cast.comp_id, wires)?),
         };
         let address =
             cast.feed.or(feed.as_ref().map(|feed| feed.address)).expect("invariant: one or the other");

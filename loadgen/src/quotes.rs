@@ -4,6 +4,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use wire::szse::Text;
+
 use crate::broadcast::{Cast, Play, Stage};
 use crate::due::Due;
 use crate::feeder::Feeder;
@@ -52,6 +54,9 @@ pub struct CastArgs {
         default_value = "127.0.0.1:7201,127.0.0.1:7202"
     )]
     pub listen: Vec<SocketAddr>,
+    /// What that feed calls our sources: `target_comp_id` in its configuration
+    #[arg(long, value_name = "NAME", default_value_t = crate::source::COMP_ID)]
+    pub comp_id: Text<20>,
     /// Sources: 1, or 2 for a primary and a backup
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub sources: usize,
@@ -92,6 +97,7 @@ impl CastArgs {
         Cast {
             feed: self.feed,
             listen: self.listen.clone(),
+            comp_id: self.comp_id,
             sources: self.sources,
             subscribers: self.subscribers,
             threads: self.threads.clamp(1, self.subscribers.max(1)),

@@ -22,7 +22,7 @@ const LOG: LogId = LogId(0);
 /// What the sources hold for a feed that is behind or asks again.
 const WINDOW_BYTES: usize = 256 << 20;
 /// CompID of the sources: what a feed calls its upstream by default.
-pub const COMP_ID: &str = "MATCHER";
+pub const COMP_ID: Text<20> = Text::literal("MATCHER");
 
 /// What others see of the sources while they run.
 #[derive(Debug, Default)]
@@ -64,9 +64,10 @@ pub struct Sources {
 ///
 /// # Errors
 /// An address that cannot be listened on.
-pub fn start(clock: Clock, listen: &[SocketAddr], tls: &Tls) -> io::Result<Sources> {
+pub fn start(clock: Clock, listen: &[SocketAddr], comp_id: Text<20>, tls: &Tls) -> io::Result<Sources> {
     let (mut ports, mut addresses) = (Vec::new(), Vec::new());
     for (tag, address) in (0..).zip(listen) {
+        Listener::ensure_unused(*address)?;
         let listener = Listener::bind(*address, SocketOptions::default())?;
         addresses.push(listener.local_addr()?);
         ports.push(Port { listener: tls.listener(listener, None), tag });
@@ -76,7 +77,8 @@ pub fn start(clock: Clock, listen: &[SocketAddr], tls: &Tls) -> io::Result<Sourc
     let counters = Arc::new(Counters::default());
     let of_thread = counters.clone();
     let names = ["primary", "backup"].iter().map(|name| (*name).to_owned()).take(listen.len()).collect();
-    let running = shard::spawn("loadgen-source", setup, move || Exchange::new(clock, names, of_thread))?;
+    let running =
+        shard::spawn("loadgen-source", setup, move || Exchange::new(clock, names, comp_id, of_thread))?;
     Ok(Sources { addresses, counters, running })
 }
 
@@ -90,9 +92,9 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(clock: Clock, names: Vec<String>, counters: Arc<Counters>) -> Self {
+    fn new(clock: Clock, names: Vec<String>, comp_id: Text<20>, counters: Arc<Counters>) -> Self {
         let admission = Admission {
-            comp_id: Text::literal(COMP_ID),
+            comp_id,
             clients: Vec::new(),
             version: VERSION_MARKET_DATA,
             limits: session::Limits::default(),

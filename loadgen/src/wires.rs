@@ -17,14 +17,14 @@ pub enum Transport {
     Tcp,
     /// TLS 1.3 over TCP, with ShangMi (SM2, SM3, SM4-GCM).
     Tls,
-    /// QUIC, with ShangMi; servers talk to each other over TLS.
+    /// QUIC, with ShangMi; servers in this process talk to each other over TLS.
     Quic,
 }
 
 /// What connections go over.
 #[derive(clap::Args, Clone, Debug)]
 pub struct WireArgs {
-    /// What connections go over. Servers in this process get certificates made for the run
+    /// What connections go over; servers in this process get certificates made for the run
     #[arg(long, value_enum, default_value_t = Transport::Tls, value_name = "KIND")]
     pub transport: Transport,
     /// Prefer the hybrid key exchange curveSM2MLKEM768
@@ -33,7 +33,7 @@ pub struct WireArgs {
     /// Authorities that the certificate of a server outside this process is checked by, PEM
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Our certificate for such a server, PEM
+    /// Our certificate for such a server, PEM; sources that we play listen over TLS with it, over plain TCP else
     #[arg(long, value_name = "FILE", requires = "key")]
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM
@@ -63,7 +63,7 @@ impl Wires {
             return Ok(Self::plain());
         }
         if args.ca.is_some() || args.certificate.is_some() {
-            bail!("--ca and --certificate are for a server outside this process");
+            bail!("--ca and --certificate are for a server outside this process: give its address, too");
         }
         let folder = TempDir::new().context("a folder for the run's certificates")?;
         let made = local_settings(folder.path(), true).context("the run's certificates")?;
@@ -80,7 +80,9 @@ impl Wires {
             return Ok(Self::plain());
         }
         if args.ca.is_none() {
-            bail!("--ca FILE says by whom the server's certificate is checked; or is it --transport tcp?");
+            bail!(
+                "give --ca FILE, by which the server's certificate is checked, or --transport tcp if it has none"
+            );
         }
         let settings = Settings {
             suites: Suites::ShangMi,

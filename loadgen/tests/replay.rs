@@ -62,7 +62,8 @@ fn script(folder: &Path) -> (Vec<Vec<u8>>, u16, u64) {
 fn through_a_feed(folder: &Path) {
     let (frames, channel, last) = script(folder);
     let clock = Clock::start();
-    let sources = source::start(clock, &[free_port(), free_port()], &Tls::default()).unwrap();
+    let sources =
+        source::start(clock, &[free_port(), free_port()], source::COMP_ID, &Tls::default()).unwrap();
     let named = [("primary", sources.addresses[0]), ("backup", sources.addresses[1])];
     let feed = Feed::start(&named, source::COMP_ID, &Wires::plain()).unwrap();
     wait_for("the feed", || sources.counters.sessions.load(Ordering::Relaxed) == 2);

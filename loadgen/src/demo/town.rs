@@ -50,7 +50,7 @@ impl Town {
         let up =
             || balancer.backends().iter().filter(|backend| backend.state == slb::State::Up).count() as u64;
         wait(clock, progress, "the balancer finds the gateways", up, 2, || 0)?;
-        let feed = Feed::start(&sources(&cores), crate::house::COMP_ID, wires)?;
+        let feed = Feed::start(&sources(&cores), wire::szse::Text::literal(crate::house::COMP_ID), wires)?;
         let heard = || feed.meters.sum("feed_source_up") as u64;
         wait(clock, progress, "the feed finds its sources", heard, SOURCES.len() as u64, || 0)?;
         Ok(Self { cores, gateways, balancer, feed })

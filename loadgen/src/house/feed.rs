@@ -25,11 +25,11 @@ impl Feed {
     /// What the system or the feed says.
     pub fn start(
         sources: &[(&str, SocketAddr)],
-        target_comp_id: &str,
+        target_comp_id: Text<20>,
         wires: &Wires,
     ) -> anyhow::Result<Self> {
         let source = |(name, address): &(&str, SocketAddr)| feed::config::Source {
-            target_comp_id: Text::truncated(target_comp_id),
+            target_comp_id,
             ..feed::config::Source::new(name, *address)
         };
         let config = feed::Config {
