@@ -1,9 +1,11 @@
 //! A client that keeps every report it is sent, and asks for the next ones when it comes back.
 
-use super::{DEADLINE, Market, PASSWORD, SECURITY};
+use crate::line::Line;
+use crate::town::{Market, PASSWORD, SECURITY};
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
+use transport::Connector;
 use wire::szse::code::{
     APPL_CASH_AUCTION, CashMargin, OrdType, SOURCE_SHENZHEN, Side, TimeInForce, VERSION_TRADING,
 };
@@ -18,24 +20,37 @@ use wire::szse::{
 /// Reports as they came, whole, by partition.
 pub(crate) type Reports = BTreeMap<i32, Vec<Vec<u8>>>;
 
-struct Peer {
-    stream: TcpStream,
+/// One end of a session.
+pub(crate) struct Peer {
+    line: Line,
     buffer: Vec<u8>,
 }
 
 impl Peer {
-    fn logged_on(address: SocketAddr, sender: &str, target: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(DEADLINE)).expect("set");
-        stream.set_nodelay(true).expect("set");
-        let mut peer = Self { stream, buffer: Vec::new() };
-        peer.send(&Logon {
+    /// Connects and asks to be logged on.
+    pub(crate) fn logging_on(
+        connector: &Connector,
+        address: SocketAddr,
+        (sender, target): (&str, &str),
+        version: Text<32>,
+    ) -> io::Result<Self> {
+        let mut peer = Self { line: Line::open(connector, address)?, buffer: Vec::new() };
+        let logon = Logon {
             sender_comp_id: sender.parse().expect("fits"),
             target_comp_id: target.parse().expect("fits"),
             heart_bt_int_s: I32::new(60),
             password: Password::new(PASSWORD).expect("fits"),
-            default_appl_ver_id: VERSION_TRADING,
-        });
+            default_appl_ver_id: version,
+        };
+        let mut bytes = Vec::new();
+        frame::encode(&logon, &mut bytes);
+        peer.line.write(&bytes)?;
+        Ok(peer)
+    }
+
+    fn logged_on(connector: &Connector, address: SocketAddr, sender: &str, target: &str) -> Self {
+        let peer = Self::logging_on(connector, address, (sender, target), VERSION_TRADING);
+        let mut peer = peer.expect("it listens");
         let expected = [Logon::MSG_TYPE, PlatformInfo::MSG_TYPE, PlatformStateInfo::MSG_TYPE];
         for msg_type in expected {
             assert_eq!(decoded(&peer.next().expect("an answer")).msg_type, msg_type);
@@ -46,7 +61,17 @@ impl Peer {
     fn send<M: Message>(&mut self, message: &M) {
         let mut bytes = Vec::new();
         frame::encode(message, &mut bytes);
-        self.stream.write_all(&bytes).expect("written");
+        self.send_bytes(&bytes);
+    }
+
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.line.write(bytes).expect("written");
+    }
+
+    /// It is not let in: the connection ends, by an alert or at once.
+    pub(crate) fn expect_refusal(&mut self) {
+        let mut bytes = [0; 16];
+        assert!(matches!(self.line.read(&mut bytes), Ok(0) | Err(_)));
     }
 
     fn synchronize(&mut self, wanted: impl Iterator<Item = (i32, i64)>) {
@@ -57,11 +82,11 @@ impl Peer {
         let partitions: Vec<_> = wanted.map(index).collect();
         let mut bytes = Vec::new();
         ReportSynchronization { partitions: &partitions }.encode(&mut bytes).expect("few");
-        self.stream.write_all(&bytes).expect("written");
+        self.send_bytes(&bytes);
     }
 
     /// The next frame that is not a heartbeat; `None` at the end of the stream.
-    fn next(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn next(&mut self) -> Option<Vec<u8>> {
         loop {
             let whole = frame::decode(&self.buffer, frame::BODY_LEN_MAX).expect("a good frame");
             if let Some((msg_type, len)) = whole.map(|frame| (frame.msg_type, frame.bytes.len())) {
@@ -72,17 +97,17 @@ impl Peer {
                 continue;
             }
             let mut chunk = [0; 16 << 10];
-            match self.stream.read(&mut chunk) {
+            match self.line.read(&mut chunk) {
                 Ok(0) => return None,
                 Ok(read) => self.buffer.extend_from_slice(&chunk[..read]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("nothing came: {error}"),
             }
         }
     }
 }
 
-fn decoded(bytes: &[u8]) -> Frame<'_> {
+pub(crate) fn decoded(bytes: &[u8]) -> Frame<'_> {
     frame::decode(bytes, frame::BODY_LEN_MAX).expect("good").expect("whole")
 }
 
@@ -105,15 +130,16 @@ fn index(bytes: &[u8]) -> i64 {
 
 pub(crate) struct Client {
     name: String,
+    connector: Connector,
     pub(crate) account: Text<12>,
     peer: Option<Peer>,
     reports: Reports,
 }
 
 impl Client {
-    pub(crate) fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize, connector: Connector) -> Self {
         let account = Text::truncated(&format!("a{number}"));
-        Self { name: format!("c{number}"), account, peer: None, reports: Reports::new() }
+        Self { name: format!("c{number}"), connector, account, peer: None, reports: Reports::new() }
     }
 
     /// The same client, with only so many of its reports of each partition.
@@ -121,12 +147,18 @@ impl Client {
         let some =
             |&(partition, count): &(i32, usize)| (partition, self.reports[&partition][..count].to_vec());
         let reports = counts.iter().map(some).collect();
-        Self { name: self.name.clone(), account: self.account, peer: None, reports }
+        Self {
+            name: self.name.clone(),
+            connector: self.connector.clone(),
+            account: self.account,
+            peer: None,
+            reports,
+        }
     }
 
     /// Logs on and asks for the reports after those that it has.
     pub(crate) fn connect(&mut self, address: SocketAddr) {
-        let mut peer = Peer::logged_on(address, &self.name, "gateway");
+        let mut peer = Peer::logged_on(&self.connector, address, &self.name, "gateway");
         let next = |reports: &Vec<Vec<u8>>| reports.last().map_or(1, |last| index(last) + 1);
         peer.synchronize(self.reports.iter().map(|(partition, reports)| (*partition, next(reports))));
         self.peer = Some(peer);
@@ -235,7 +267,7 @@ impl Auditor {
     pub(crate) fn reports_of(account: Text<12>, market: &Market) -> Reports {
         let mut reports = Reports::new();
         for (desk, first) in market.desks.into_iter().zip([1, 11]) {
-            let mut peer = Peer::logged_on(desk, "AUDITOR", "MATCHER");
+            let mut peer = Peer::logged_on(&market.connector(), desk, "AUDITOR", "MATCHER");
             let partitions = [first, first + 1];
             let count: i64 = partitions.map(|partition| next_index(&mut peer, partition) - 1).iter().sum();
             peer.synchronize(partitions.map(|partition| (partition, 1)).into_iter());

@@ -1,9 +1,8 @@
 //! The whole way of an order: client, balancer, one of two gateways, a core's two desks, and the reports back; with a
 //! gateway that ends in the middle. What a core has said to an auditor on its own line is what must have arrived.
 
-mod market;
-
-use market::{Auditor, Client, Market, SECURITY};
+use crate::client::{Auditor, Client};
+use crate::town::{Market, SECURITY};
 use wire::szse::SecurityId;
 use wire::szse::code::{CashMargin, OrdRejReason, OrdStatus, Side};
 use wire::szse::trading::{BusinessReject, NewOrder, OrderReport, TradeReport};
@@ -26,11 +25,20 @@ fn traded(client: &mut Client) -> (String, i64) {
 
 #[test]
 fn every_report_arrives_once_and_in_order_though_a_gateway_ends() {
-    let mut market = Market::start();
-    let mut one = Client::new(1);
+    a_day_on_which_a_gateway_ends(Market::start());
+}
+
+/// Client to gateway and gateway to core, certificates on both sides; the balancer passes it through.
+#[test]
+fn it_does_so_over_tls_with_certificates_on_both_sides() {
+    a_day_on_which_a_gateway_ends(Market::start_with_certificates());
+}
+
+fn a_day_on_which_a_gateway_ends(mut market: Market) {
+    let mut one = market.client(1);
     one.connect(market.address());
     let first = market.gateway_in_use();
-    let mut two = Client::new(2);
+    let mut two = market.client(2);
     two.connect(market.address());
 
     // Cash and margin meet in one book.
