@@ -495,3 +495,37 @@ async fn what_came_with_the_handshake_can_be_answered_at_once() {
     let flushed = tokio::io::AsyncWrite::poll_flush(std::pin::Pin::new(&mut server), now);
     assert!(matches!(flushed, Poll::Ready(Ok(()))));
 }
+
+#[test]
+fn settings_that_cannot_be_used_say_which_and_why() {
+    let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let good = local_settings(folder.path(), true).unwrap();
+    let other = local_settings(elsewhere.path(), true).unwrap();
+    let error = |settings: Settings| Server::load(&settings).map(drop).unwrap_err().to_string();
+    let absent = Some(folder.path().join("absent"));
+    let cases = [
+        (
+            Settings { certificate: absent.clone(), ..good.clone() },
+            "tls.certificate: ",
+            "absent: I/O error: No such file",
+        ),
+        (Settings { key: absent, ..good.clone() }, "tls.key: ", "absent: I/O error: No such file"),
+        (
+            Settings { certificate: good.key.clone(), ..good.clone() },
+            "tls.certificate: ",
+            "local.key: no certificate",
+        ),
+        (
+            Settings { key: good.certificate.clone(), ..good.clone() },
+            "tls.key: ",
+            "local.crt: no private key",
+        ),
+        (Settings { key: other.key, ..good.clone() }, "tls.key: ", "is not the key of the certificate in"),
+        (Settings { ca: None, ..good.clone() }, "tls.ca is not set: ", "authorities"),
+        (Settings { certificate: None, ..good }, "tls.certificate is not set: ", "shown to peers"),
+    ];
+    for (settings, start, text) in cases {
+        let error = error(settings);
+        assert!(error.starts_with(start) && error.contains(text), "{error}");
+    }
+}

@@ -102,30 +102,42 @@ pub enum LoadError {
         why: &'static str,
     },
     /// A file cannot be read, or holds something else.
-    #[error("tls.{key}: {}: {source}", path.display())]
+    #[error("tls.{key}: {}: {error}", path.display())]
     File {
         /// The key that names it.
         key: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: rustls::pki_types::pem::Error,
+        error: rustls::pki_types::pem::Error,
     },
-    /// A file without any certificate.
-    #[error("tls.{key}: {}: no certificate in it", path.display())]
+    /// A file without what it is named for.
+    #[error("tls.{key}: {}: no {what} in it", path.display())]
     Empty {
         /// The key that names it.
         key: &'static str,
         /// The file.
         path: PathBuf,
+        /// What is wanted of it.
+        what: &'static str,
+    },
+    /// A key that is another certificate's.
+    #[error("tls.{key}: {} is not the key of the certificate in {}", path.display(), certificate.display())]
+    OtherKey {
+        /// The key that names the private key.
+        key: &'static str,
+        /// The private key.
+        path: PathBuf,
+        /// The certificate.
+        certificate: PathBuf,
     },
     /// The TLS library takes them not.
-    #[error("tls.{key}: {source}")]
+    #[error("tls.{key}: {error}")]
     Refused {
         /// The key.
         key: &'static str,
         /// Why.
-        source: rustls::Error,
+        error: rustls::Error,
     },
     /// The authorities cannot be used.
     #[error("tls.ca: {0}")]
@@ -180,7 +192,8 @@ impl Settings {
                 builder.with_client_cert_verifier(verifier.build()?)
             }
         };
-        let mut config = builder.with_single_cert(own.chain()?, own.key()?).map_err(refused(own.keys[0]))?;
+        let mut config =
+            builder.with_single_cert(own.chain()?, own.key()?).map_err(|error| own.refused(error))?;
         config.ticketer = gm::tls::ticketer().map_err(refused("suites"))?;
         config.send_tls13_tickets = 2;
         config.enable_secret_extraction = true;
@@ -199,7 +212,7 @@ impl Settings {
             .with_webpki_verifier(verifier);
         let mut config = if self.certificate.is_some() || self.key.is_some() {
             let own = Pair::of(self.certificate.as_deref(), self.key.as_deref(), ["certificate", "key"])?;
-            builder.with_client_auth_cert(own.chain()?, own.key()?).map_err(refused("certificate"))?
+            builder.with_client_auth_cert(own.chain()?, own.key()?).map_err(|error| own.refused(error))?
         } else {
             builder.with_no_client_auth()
         };
@@ -257,21 +270,38 @@ impl<'a> Pair<'a> {
     }
 
     fn key(&self) -> Result<PrivateKeyDer<'static>, LoadError> {
-        let file = |source| LoadError::File { key: self.keys[1], path: self.key.to_owned(), source };
-        PrivateKeyDer::from_pem_file(self.key).map_err(file)
+        let (key, path) = (self.keys[1], self.key.to_owned());
+        PrivateKeyDer::from_pem_file(self.key).map_err(|error| match error {
+            rustls::pki_types::pem::Error::NoItemsFound => {
+                LoadError::Empty { key, path, what: "private key (PKCS#8 in PEM, not encrypted)" }
+            }
+            error => LoadError::File { key, path, error },
+        })
+    }
+
+    /// What is said when the TLS library takes the two not.
+    fn refused(&self, error: rustls::Error) -> LoadError {
+        let [certificate_key, key] = self.keys;
+        match error {
+            rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch) => {
+                let (path, certificate) = (self.key.to_owned(), self.certificate.to_owned());
+                LoadError::OtherKey { key, path, certificate }
+            }
+            error => LoadError::Refused { key: certificate_key, error },
+        }
     }
 }
 
 fn certificates(path: &Path, key: &'static str) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    let file = |source| LoadError::File { key, path: path.to_owned(), source };
+    let file = |error| LoadError::File { key, path: path.to_owned(), error };
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(file)?.collect();
     let found = found.map_err(file)?;
     if found.is_empty() {
-        return Err(LoadError::Empty { key, path: path.to_owned() });
+        return Err(LoadError::Empty { key, path: path.to_owned(), what: "certificate (PEM)" });
     }
     Ok(found)
 }
 
 fn refused(key: &'static str) -> impl Fn(rustls::Error) -> LoadError {
-    move |source| LoadError::Refused { key, source }
+    move |error| LoadError::Refused { key, error }
 }
