@@ -2,7 +2,7 @@
 //!
 //! A server's handshakes are done on a thread of their own, at a lower priority than the threads that serve
 //! established connections: however many peers knock, these do not wait for them. rustls does the handshake and keeps
-//! the key schedule; the records are done here ([`records`]).
+//! the key schedule; the records are done here (`records.rs`).
 //!
 //! Start at [`Settings`], [`Server::load`] and [`Client::load`].
 
