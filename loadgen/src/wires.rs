@@ -136,14 +136,4 @@ impl Wires {
     pub fn quic(&self, address: SocketAddr) -> Option<SocketAddr> {
         (self.transport == Transport::Quic).then_some(address)
     }
-
-    /// What it is called in a report.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self.transport {
-            Transport::Tcp => "tcp",
-            Transport::Tls => "tls",
-            Transport::Quic => "quic",
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! QUIC: one stream in both directions a connection, under the same suites as TLS.
 //!
-//! The endpoint of a server lives on the handshakes' thread: packets are sealed and opened there, and the thread that
-//! serves the connection sees a stream of bytes. A client has an endpoint for each connection.
+//! The endpoints of a server live on a thread of their own: handshakes are done, packets sealed and opened there, and the
+//! thread that serves a connection sees a stream of bytes. A client has an endpoint for each connection.
 
 use crate::tls;
 use gm::tls::quic_initial_suite;
