@@ -1,9 +1,11 @@
 //! Hot path: the shard's application: trading ports, core, publisher on one thread.
 //!
-//! An order's way: [`App::on_data`] -> `Trading::on_data` -> `Core::new_order` -> the logs of reports and market data,
-//! which the shard writes to whoever follows them at the end of the same turn.
+//! An order's way: [`App::on_data`] -> `Trading::on_data` -> the turn's [`Intake`] -> [`App::on_turn_end`]: the journal,
+//! then `Core::new_order` -> the logs of reports and market data, which the shard writes to whoever follows them at the
+//! end of the same turn.
 
 use crate::core::{Core, Now};
+use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::session::PortState;
@@ -12,7 +14,7 @@ use service::{Phase, Shutdown};
 use shard::{App, ConnId, Cx, Handle, Opened, Origin, Reason};
 use std::io;
 
-/// A port, counted among those of its kind.
+/// A port, counted among those of its kind; of trading ports each line is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortNo {
     Trading(usize),
@@ -31,6 +33,7 @@ const METRICS_TICKS: u32 = 50;
 
 pub(crate) struct Matcher {
     pub(crate) core: Core,
+    pub(crate) intake: Intake,
     pub(crate) trading: Trading,
     pub(crate) publisher: Publisher,
     pub(crate) logs: Logs,
@@ -60,7 +63,11 @@ impl App for Matcher {
 
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
         if self.trading.owns(id) {
-            self.trading.on_data(cx, &mut self.core, id, data)
+            let outcome = self.trading.on_data(cx, &mut self.intake, id, data);
+            if self.intake.is_full() {
+                self.take_in(cx);
+            }
+            outcome
         } else {
             self.publisher.on_data(cx, id, data)
         }
@@ -83,6 +90,12 @@ impl App for Matcher {
         }
     }
 
+    fn on_turn_end(&mut self, cx: &mut Cx) {
+        if !self.intake.bytes().is_empty() {
+            self.take_in(cx);
+        }
+    }
+
     fn on_drained(&mut self, cx: &mut Cx, id: ConnId) {
         self.publisher.on_drained(cx, id);
     }
@@ -101,6 +114,15 @@ impl App for Matcher {
 }
 
 impl Matcher {
+    /// What came in goes to the core.
+    fn take_in(&mut self, cx: &mut Cx) {
+        let mut out = ToLogs { cx, logs: self.logs };
+        for (now, input, _) in self.intake.iter() {
+            self.core.apply(now, input, &mut out);
+        }
+        self.intake.clear();
+    }
+
     /// Ends as the server is told to: drains once, stops when nobody is left or when there is no more time.
     fn follow_phase(&mut self, cx: &mut Cx) {
         let phase = self.shutdown.phase();

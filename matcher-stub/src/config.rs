@@ -1,6 +1,6 @@
 //! The configuration file: what `default.toml` shows, and what is made of it.
 
-use crate::core::{Desk, Listing, Listings, Settings, id_range};
+use crate::core::{Desk, DeskNo, Listing, Listings, Settings, id_range};
 use crate::publisher::ResendLimits;
 use crate::session::{Admission, Client};
 use crate::trading::Platform;
@@ -41,7 +41,7 @@ pub struct Config {
     pub admin: service::admin::Config,
 }
 
-/// A trading port: a desk of the core.
+/// A trading port: a desk of the core, with one line to it or two.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TradingPort {
@@ -49,6 +49,9 @@ pub struct TradingPort {
     pub name: String,
     /// Where it listens; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// Where its second line listens. Where there is one, the lines are called NAME-a and NAME-b.
+    #[serde(default)]
+    pub listen_b: Option<SocketAddr>,
     /// What goes over it: TLS when there is a `[tls]`, unless this says `tcp`.
     #[serde(default)]
     pub transport: Option<tls::Over>,
@@ -165,6 +168,8 @@ pub struct SessionConfig {
     pub heart_bt_s_min: u16,
     /// Longest HeartBtInt, s.
     pub heart_bt_s_max: u16,
+    /// Sessions that one CompID may have on one line at a time.
+    pub per_comp_id_max: u16,
     /// Who may log on; empty lets anyone in who gives a name.
     pub clients: Vec<ClientConfig>,
 }
@@ -176,6 +181,7 @@ impl Default for SessionConfig {
             logon_timeout_ms: 5_000,
             heart_bt_s_min: 1,
             heart_bt_s_max: 60,
+            per_comp_id_max: 1,
             clients: Vec::new(),
         }
     }
@@ -237,6 +243,7 @@ impl Default for Config {
         let trading = |name: &str, port, partition_first, margin: bool| TradingPort {
             name: name.to_owned(),
             listen: loopback(port),
+            listen_b: None,
             transport: None,
             platform_id: 1,
             partition_first,
@@ -309,6 +316,14 @@ const OUT_BYTES_MIN: usize = 256 << 10;
 /// The longest body that a peer may send: a report synchronisation of all partitions.
 const BODY_LEN_MAX: u32 = 4 + 12 * PARTITIONS_MAX as u32;
 
+/// A line to a desk.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) desk_no: DeskNo,
+}
+
 /// Which protocol a port speaks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Version {
@@ -332,6 +347,12 @@ impl Config {
             }
             names.push(name);
         }
+        for line in self.lines().filter(|line| line.name != self.trading[usize::from(line.desk_no)].name) {
+            if names.contains(&line.name.as_str()) {
+                let problem = format!("its line would be called {}, as another port is", line.name);
+                return Err(Invalid::new(format!("trading[{}].name", line.desk_no), problem));
+            }
+        }
         if self.trading.is_empty() || self.trading.len() > PORTS_MAX || self.market_data.len() > PORTS_MAX {
             return Err(Invalid::new("trading", format!("expected 1 to {PORTS_MAX} ports of each kind")));
         }
@@ -345,7 +366,10 @@ impl Config {
             .iter()
             .enumerate()
             .map(|(at, port)| (format!("market_data[{at}].listen"), port.name.as_str(), port.listen));
-        addresses_differ(trading.chain(market))
+        let second = self.trading.iter().enumerate().filter_map(|(at, port)| {
+            Some((format!("trading[{at}].listen_b"), port.name.as_str(), port.listen_b?))
+        });
+        addresses_differ(trading.chain(second).chain(market))
     }
 
     fn check_tls(&self) -> Result<(), Invalid> {
@@ -436,18 +460,38 @@ impl Config {
         }
     }
 
+    /// The lines of all desks.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Line> {
+        (0..).zip(&self.trading).flat_map(|(desk_no, port)| {
+            let named = |letter, listen| Line { name: format!("{}-{letter}", port.name), listen, desk_no };
+            let first = match port.listen_b {
+                None => Line { name: port.name.clone(), listen: port.listen, desk_no },
+                Some(_) => named('a', port.listen),
+            };
+            std::iter::once(first).chain(port.listen_b.map(|listen| named('b', listen)))
+        })
+    }
+
+    /// By line.
     pub(crate) fn platforms(&self) -> Vec<Platform> {
-        let platform = |port: &TradingPort| Platform {
-            name: port.name.clone(),
-            id: PlatformId::from_raw(port.platform_id),
-            desk: port.desk(),
+        let platform = |line: Line| {
+            let port = &self.trading[usize::from(line.desk_no)];
+            Platform {
+                name: line.name,
+                id: PlatformId::from_raw(port.platform_id),
+                desk_no: line.desk_no,
+                desk: port.desk(),
+            }
         };
-        self.trading.iter().map(platform).collect()
+        self.lines().map(platform).collect()
     }
 
     /// Who may log on.
     pub(crate) fn admission(&self, version: Version) -> Result<Admission, Invalid> {
         let session = &self.session;
+        if session.per_comp_id_max == 0 {
+            return Err(Invalid::new("session.per_comp_id_max", "expected at least 1"));
+        }
         if session.heart_bt_s_min == 0 || session.heart_bt_s_min > session.heart_bt_s_max {
             return Err(Invalid::new("session.heart_bt_s_min", "expected 1 to heart_bt_s_max"));
         }
@@ -606,6 +650,16 @@ mod tests {
             ("[core]\ncore_no = 10000\n".to_owned(), "`core.core_no`"),
             ("[session]\ncomp_id = \"longer than twenty characters\"\n".to_owned(), "`session.comp_id`"),
             ("[session]\nheart_bt_s_min = 61\n".to_owned(), "`session.heart_bt_s_min`"),
+            ("[session]\nper_comp_id_max = 0\n".to_owned(), "`session.per_comp_id_max`"),
+            (
+                port("a", 1, true).replace("platform_id", "listen_b = \"127.0.0.1:7201\"\nplatform_id"),
+                "`market_data[0].listen`: \"a\" and \"primary\" have the same address 127.0.0.1:7201",
+            ),
+            (
+                port("a", 1, true).replace("platform_id", "listen_b = \"127.0.0.1:0\"\nplatform_id")
+                    + &port("a-b", 3, true),
+                "`trading[0].name`: its line would be called a-b",
+            ),
             (
                 "[[session.clients]]\ncomp_id = \"G\"\npassword = \"seventeen letters\"\n".to_owned(),
                 "`session.clients[0].password`",

@@ -4,11 +4,14 @@
 //! their room reserved, books keep theirs). The same inputs at the same times give the same bytes: nothing here is
 //! drawn by lot, and no map is ever walked.
 //!
+//! A day is its inputs in order ([`Input`]); [`Core::replay`] makes it again.
+//!
 //! An order takes one way through: [`Core::new_order`] remembers it by its identity, checks it (`check.rs`), publishes
 //! and reports it, trades it with its book, and lets rest or cancels what is left.
 
 mod board;
 mod check;
+mod input;
 mod listing;
 mod orders;
 mod refusal;
@@ -16,6 +19,7 @@ mod report;
 mod tape;
 
 pub use check::CASH_AT_MARGIN_DESK;
+pub use input::{INPUT_LEN_MAX, Input, InputError};
 pub use listing::{Listing, ListingError, Listings, QUANTITY_MAX, STEPS_MAX, SecurityNo, id_range};
 pub use refusal::{
     CancelRefusal, REASON_CASH_MARGIN, REASON_DAY_FULL, REASON_SEVERAL_ORDERS, REASON_SHORT_SALE_PRICE,

@@ -12,6 +12,7 @@ mod app;
 pub mod book;
 pub mod config;
 pub mod core;
+mod intake;
 mod metrics;
 pub mod publisher;
 mod server;

@@ -63,7 +63,7 @@ impl Publisher {
     pub fn new(log: LogId, names: Vec<String>, admission: Admission, resend: ResendLimits) -> Self {
         Self {
             log,
-            sessions: Sessions::new(names, admission, false),
+            sessions: Sessions::new(names, admission, usize::MAX),
             counts: Counts::default(),
             resend,
             scratch: Vec::new(),

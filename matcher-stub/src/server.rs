@@ -3,6 +3,7 @@
 use crate::app::{Command, Matcher, PortNo};
 use crate::config::{Config, SEGMENT_BYTES, Version};
 use crate::core::Core;
+use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::session::PortState;
@@ -45,10 +46,11 @@ pub enum BindError {
     Metrics(#[from] service::prometheus::Error),
 }
 
-/// A port by its name.
+/// A port by its name. A line of a desk that has two answers to the name of the desk as well.
 #[derive(Debug)]
 struct Named {
     name: String,
+    desk: Option<String>,
     number: PortNo,
     address: SocketAddr,
 }
@@ -82,14 +84,24 @@ pub enum ControlError {
     Busy,
 }
 
+impl Named {
+    fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.desk.as_deref() == Some(name)
+    }
+}
+
 impl Control {
-    /// Lets a port fail, or mends it.
+    /// Lets a port fail, or mends it. The name of a desk that has two lines means both of them.
     ///
     /// # Errors
-    /// [`ControlError`]; nothing happens then.
+    /// [`ControlError`]; nothing more happens then.
     pub fn set_port(&self, name: &str, state: PortState) -> Result<(), ControlError> {
-        let port = self.ports.iter().find(|port| port.name == name).ok_or(ControlError::UnknownPort)?;
-        self.handle.send(Command::Port(port.number, state)).map_err(|_| ControlError::Busy)
+        let mut known = Err(ControlError::UnknownPort);
+        for port in self.ports.iter().filter(|port| port.answers_to(name)) {
+            self.handle.send(Command::Port(port.number, state)).map_err(|_| ControlError::Busy)?;
+            known = Ok(());
+        }
+        known
     }
 }
 
@@ -101,20 +113,21 @@ impl Server {
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         config.validate().map_err(BindError::Config)?;
         let tls = Tls::load(config.tls.as_ref(), false, host)?;
-        let trading = config.trading.iter().enumerate();
-        let trading =
-            trading.map(|(number, port)| (&port.name, port.listen, port.transport, PortNo::Trading(number)));
-        let market = config.market_data.iter().enumerate();
-        let market = market
-            .map(|(number, port)| (&port.name, port.listen, port.transport, PortNo::MarketData(number)));
+        let lines = config.lines().enumerate().map(|(number, line)| {
+            let port = &config.trading[usize::from(line.desk_no)];
+            (line.name, Some(port.name.clone()), line.listen, port.transport, PortNo::Trading(number))
+        });
+        let market = config.market_data.iter().enumerate().map(|(number, port)| {
+            (port.name.clone(), None, port.listen, port.transport, PortNo::MarketData(number))
+        });
         let (mut listeners, mut ports) = (Vec::new(), Vec::new());
-        for (tag, (name, address, over, number)) in (0..).zip(trading.chain(market)) {
+        for (tag, (name, desk, address, over, number)) in (0..).zip(lines.chain(market)) {
             let failed = |error| BindError::Listen { name: name.clone(), address, error };
             Listener::ensure_unused(address).map_err(failed)?;
             let listener = Listener::bind(address, SocketOptions::default()).map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
             listeners.push(Port { listener: tls.listener(listener, over), tag });
-            ports.push(Named { name: name.clone(), number, address });
+            ports.push(Named { name, desk, number, address });
         }
         Ok(Self {
             metrics: Metrics::register(&host.registry)?,
@@ -127,9 +140,9 @@ impl Server {
         })
     }
 
-    /// Where a port listens, by its name.
+    /// Where a port listens, by its name; by the name of a desk that has two lines, where the first of them does.
     pub fn address(&self, name: &str) -> Option<SocketAddr> {
-        self.ports.iter().find(|port| port.name == name).map(|port| port.address)
+        self.ports.iter().find(|port| port.answers_to(name)).map(|port| port.address)
     }
 
     /// Its certificates, for [`Tls::reload`].
@@ -205,7 +218,8 @@ impl Server {
         let market = config.admission(Version::MarketData).expect(valid);
         let matcher = Matcher {
             core: Core::new(config.settings(), config.listings().expect(valid)),
-            trading: Trading::new(config.platforms(), named, trading),
+            intake: Intake::default(),
+            trading: Trading::new(config.platforms(), named, trading, config.session.per_comp_id_max.into()),
             publisher: Publisher::new(
                 named.market(),
                 config.market_data.iter().map(|port| port.name.clone()).collect(),

@@ -141,8 +141,8 @@ pub(crate) struct Sessions<S> {
     slots: Vec<Option<Slot<S>>>,
     ports: Vec<NamedPort>,
     admission: Admission,
-    /// One session a CompID and port.
-    unique: bool,
+    /// Sessions that a CompID may have on a port at a time.
+    per_comp_id_max: usize,
     out: Vec<u8>,
     pub(crate) counts: SessionCounts,
 }
@@ -151,13 +151,13 @@ pub(crate) struct Sessions<S> {
 const KEPT_CAPACITY: usize = 64 << 10;
 
 impl<S: Default> Sessions<S> {
-    pub(crate) fn new(names: Vec<String>, admission: Admission, unique: bool) -> Self {
+    pub(crate) fn new(names: Vec<String>, admission: Admission, per_comp_id_max: usize) -> Self {
         let port = |name| NamedPort { name, state: PortState::Up };
         Self {
             slots: Vec::new(),
             ports: names.into_iter().map(port).collect(),
             admission,
-            unique,
+            per_comp_id_max,
             out: Vec::new(),
             counts: SessionCounts::default(),
         }
@@ -249,10 +249,10 @@ impl<S: Default> Sessions<S> {
     }
 
     fn logon(&mut self, slot: &mut Slot<S>, logon: &Logon, now_ns: u64) -> Result<(), Reason> {
-        let twice = |other: &Slot<S>| other.port == slot.port && other.comp_id == logon.sender_comp_id;
+        let same = |other: &&Slot<S>| other.port == slot.port && other.comp_id == logon.sender_comp_id;
         let judged = self.admission.judge(logon).and_then(|()| {
-            let twice = self.unique && self.slots.iter().flatten().any(twice);
-            if twice { Err(LogonRefusal::AlreadyLoggedOn) } else { Ok(()) }
+            let there = self.slots.iter().flatten().filter(same).count();
+            if there < self.per_comp_id_max { Ok(()) } else { Err(LogonRefusal::AlreadyLoggedOn) }
         });
         if let Err(refusal) = judged {
             slot.session.refuse(refusal, &mut self.out);

@@ -1,10 +1,12 @@
 //! Trading ports: each is the desk of a core for the gateways that log on to it.
 //!
 //! After the logon a session is told the platform's partitions and state; it says from which ReportIndex on it wants
-//! each partition, gets the reports from there and then live ones, all partitions that it named. Requests run to
-//! completion: from the socket through the core into the log, without a queue.
+//! each partition, gets the reports from there and then live ones, all partitions that it named; it may say so again at
+//! any time, and follows from then on what it named last. A desk has one line or two, each a port of its own: both have
+//! the same reports, and requests come in by either. Requests are taken in the turn in which they came: see `intake.rs`.
 
-use crate::core::{Core, Desk, DeskNo, Now, Outlet};
+use crate::core::{Desk, DeskNo, Input, Now, Outlet};
+use crate::intake::{Intake, Sender};
 use crate::session::{Admission, Heard, PortState, SessionCounts, Sessions, Slot, count};
 use flow::{Cursor, Filter, FindError, Reader, Selection, Seq, Tag};
 use shard::{ConnId, Cx, LogId, Reason};
@@ -15,11 +17,12 @@ use wire::szse::trading::{
 };
 use wire::szse::{DecodeError, Frame, GroupMessage, I32, I64, Message, Text, Timestamp, U32, frame};
 
-/// A trading port: a desk of the core as a platform of the exchange.
+/// A line to a desk of the core, which is a platform of the exchange. A desk may have two.
 #[derive(Clone, Debug)]
 pub(crate) struct Platform {
     pub(crate) name: String,
     pub(crate) id: PlatformId,
+    pub(crate) desk_no: DeskNo,
     pub(crate) desk: Desk,
 }
 
@@ -88,6 +91,8 @@ enum Refused {
     NoLongerHeld { partition: u16, oldest: u64 },
     #[error("report index not yet written")]
     NotYet { partition: u16, next: u64 },
+    #[error("journal cannot be written")]
+    NotJournalled,
 }
 
 impl Refused {
@@ -98,6 +103,7 @@ impl Refused {
             Self::UnknownPartition => BusinessRejectReason::UNKNOWN_ID,
             Self::NoPartition | Self::BadIndex => BusinessRejectReason::FIELD_INVALID,
             Self::NoLongerHeld { .. } | Self::NotYet { .. } => BusinessRejectReason::OTHER,
+            Self::NotJournalled => BusinessRejectReason::APPLICATION_UNAVAILABLE,
         }
     }
 
@@ -111,6 +117,7 @@ impl Refused {
             Self::BadIndex => "report index below 0",
             Self::NoLongerHeld { .. } => "report index no longer held",
             Self::NotYet { .. } => "report index not yet written",
+            Self::NotJournalled => "journal cannot be written",
         }
     }
 
@@ -137,9 +144,14 @@ pub(crate) struct Trading {
 }
 
 impl Trading {
-    pub(crate) fn new(platforms: Vec<Platform>, logs: Logs, admission: Admission) -> Self {
+    pub(crate) fn new(
+        platforms: Vec<Platform>,
+        logs: Logs,
+        admission: Admission,
+        per_comp_id_max: usize,
+    ) -> Self {
         let names = platforms.iter().map(|platform| platform.name.clone()).collect();
-        Self { sessions: Sessions::new(names, admission, true), platforms, logs }
+        Self { sessions: Sessions::new(names, admission, per_comp_id_max), platforms, logs }
     }
 
     pub(crate) fn counts(&self) -> &SessionCounts {
@@ -157,7 +169,7 @@ impl Trading {
     pub(crate) fn on_data(
         &mut self,
         cx: &mut Cx,
-        core: &mut Core,
+        intake: &mut Intake,
         id: ConnId,
         data: &[u8],
     ) -> Result<usize, Reason> {
@@ -169,10 +181,10 @@ impl Trading {
             match heard {
                 Heard::LoggedOn => welcome(platform, out),
                 Heard::Message(frame) => {
-                    let mut way = Way { cx, core, now, logs };
+                    let mut way = Way { cx, intake, now, logs };
                     if let Err(refused) = way.take(platform, slot, frame)? {
                         refusals.push(refused.label());
-                        reject(slot, frame, now.time(), refused, out);
+                        reject(slot.ref_seq_num(), frame, now.time(), refused, out);
                     }
                 }
             }
@@ -182,6 +194,15 @@ impl Trading {
             count(&mut self.sessions.counts.rejects, label, 1);
         }
         outcome
+    }
+
+    /// Answers a request that the journal did not take.
+    #[cold]
+    pub(crate) fn not_journalled(&mut self, cx: &mut Cx, now: Now, input: Input<'_>, sender: Sender) {
+        count(&mut self.sessions.counts.rejects, Refused::NotJournalled.label(), 1);
+        cx.send(sender.id, |out| {
+            reject_of(sender.ref_seq_num, &Rejected::of(input), now.time(), Refused::NotJournalled, out);
+        });
     }
 
     pub(crate) fn on_close(&mut self, id: ConnId) {
@@ -201,10 +222,10 @@ impl Trading {
     }
 }
 
-/// The way of one message: from the session to the core.
+/// The way of one message: from the session to the inputs of this turn.
 struct Way<'a> {
     cx: &'a mut Cx,
-    core: &'a mut Core,
+    intake: &'a mut Intake,
     now: Now,
     logs: Logs,
 }
@@ -217,24 +238,21 @@ impl Way<'_> {
         slot: &mut Slot<Synchronized>,
         frame: Frame<'_>,
     ) -> Result<Result<(), Refused>, DecodeError> {
-        let desk = slot.port as DeskNo;
-        let mut out = ToLogs { cx: self.cx, logs: self.logs };
-        match frame.msg_type {
+        let desk = platform.desk_no;
+        let input = match frame.msg_type {
             NewOrder::MSG_TYPE | OrderCancelRequest::MSG_TYPE if !slot.state.0 => {
                 return Ok(Err(Refused::NotSynchronized));
             }
-            NewOrder::MSG_TYPE => {
-                self.core.new_order(self.now, desk, frame.view()?, &mut out);
-            }
-            OrderCancelRequest::MSG_TYPE => {
-                self.core.cancel(self.now, desk, frame.view()?, &mut out);
-            }
+            NewOrder::MSG_TYPE => Input::Order(desk, frame.view()?),
+            OrderCancelRequest::MSG_TYPE => Input::Cancel(desk, frame.view()?),
             <ReportSynchronization<'_> as GroupMessage<'_>>::MSG_TYPE => {
                 let wanted = frame.group::<ReportSynchronization<'_>>()?;
                 return Ok(self.synchronize(platform, slot, wanted));
             }
             _ => return Ok(Err(Refused::Unsupported)),
-        }
+        };
+        let sender = Sender { id: slot.id, ref_seq_num: slot.ref_seq_num() };
+        self.intake.push(self.now, input, sender);
         Ok(Ok(()))
     }
 
@@ -245,7 +263,7 @@ impl Way<'_> {
         slot: &mut Slot<Synchronized>,
         wanted: ReportSynchronization<'_>,
     ) -> Result<(), Refused> {
-        let log = self.logs.reports(slot.port);
+        let log = self.logs.reports(usize::from(platform.desk_no));
         let mut start = Seq::MAX;
         let mut floors: Vec<(u16, u64)> = Vec::new();
         for entry in wanted.partitions {
@@ -288,27 +306,38 @@ fn welcome(platform: &Platform, out: &mut Vec<u8>) {
     frame::encode(&state, out);
 }
 
-fn reject(
-    slot: &Slot<Synchronized>,
-    of: Frame<'_>,
-    transact_time: Timestamp,
-    refused: Refused,
-    out: &mut Vec<u8>,
-) {
-    let (base, ref_id) = match (of.view::<NewOrder>(), of.view::<OrderCancelRequest>()) {
-        (Ok(order), _) => (order.base, order.cl_ord_id),
-        (_, Ok(cancel)) => (cancel.base, cancel.cl_ord_id),
-        _ => (RequestBase::default(), Text::BLANK),
-    };
+/// What a BusinessReject says of the request that it answers.
+struct Rejected {
+    msg_type: u32,
+    base: RequestBase,
+    cl_ord_id: Text<10>,
+}
+
+impl Rejected {
+    fn of(input: Input<'_>) -> Self {
+        let (msg_type, base, cl_ord_id) = match input {
+            Input::Order(_, order) => (NewOrder::MSG_TYPE, order.base, order.cl_ord_id),
+            Input::Cancel(_, cancel) => (OrderCancelRequest::MSG_TYPE, cancel.base, cancel.cl_ord_id),
+        };
+        Self { msg_type, base, cl_ord_id }
+    }
+}
+
+fn reject(ref_seq_num: i64, of: Frame<'_>, now: Timestamp, refused: Refused, out: &mut Vec<u8>) {
+    let unknown = Rejected { msg_type: of.msg_type, base: RequestBase::default(), cl_ord_id: Text::BLANK };
+    reject_of(ref_seq_num, &Input::of(0, of).map_or(unknown, Rejected::of), now, refused, out);
+}
+
+fn reject_of(ref_seq_num: i64, of: &Rejected, now: Timestamp, refused: Refused, out: &mut Vec<u8>) {
     let reject = BusinessReject {
-        appl_id: base.appl_id,
-        transact_time,
-        submitting_pbu_id: base.submitting_pbu_id,
-        security_id: base.security_id,
-        security_id_source: base.security_id_source,
-        ref_seq_num: I64::new(slot.ref_seq_num()),
+        appl_id: of.base.appl_id,
+        transact_time: now,
+        submitting_pbu_id: of.base.submitting_pbu_id,
+        security_id: of.base.security_id,
+        security_id_source: of.base.security_id_source,
+        ref_seq_num: I64::new(ref_seq_num),
         ref_msg_type: U32::new(of.msg_type),
-        business_reject_ref_id: ref_id,
+        business_reject_ref_id: of.cl_ord_id,
         business_reject_reason: refused.reason(),
         business_reject_text: refused.text(),
     };

@@ -118,6 +118,7 @@ fn config(kind: Kind, orders: u64, wires: &Wires) -> Config {
         trading: vec![TradingPort {
             name: kind.name().to_string(),
             listen: free_port(),
+            listen_b: None,
             transport: None,
             platform_id: 1,
             partition_first: kind.partition_first(),

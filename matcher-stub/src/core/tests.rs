@@ -1,6 +1,7 @@
 //! The core from outside: requests in, frames out.
 
 mod checker;
+mod replay;
 mod rules;
 mod stream;
 

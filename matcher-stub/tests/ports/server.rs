@@ -6,7 +6,7 @@ use matcher_stub::{Config, Control, ControlError, PortState, Server};
 use service::{Host, Running};
 use std::net::SocketAddr;
 use std::process::Command;
-use wire::szse::code::{OrdStatus, PlatformState, Side};
+use wire::szse::code::{OrdRejReason, OrdStatus, PlatformState, Side};
 use wire::szse::market::{TickOrder, TickTrade};
 use wire::szse::trading::{
     OrderReport, PartitionIndex, PlatformInfo, PlatformStateInfo, ReportSynchronization,
@@ -16,6 +16,7 @@ use wire::szse::{I32, I64, Logout, frame};
 /// A matcher on its thread, with every port chosen by the system.
 pub(crate) struct Matcher {
     pub(crate) cash: SocketAddr,
+    pub(crate) cash_b: Option<SocketAddr>,
     pub(crate) margin: SocketAddr,
     pub(crate) primary: SocketAddr,
     pub(crate) backup: SocketAddr,
@@ -35,6 +36,7 @@ impl Matcher {
         let address = |name| server.address(name).unwrap();
         Self {
             cash: address("cash"),
+            cash_b: server.address("cash-b"),
             margin: address("margin"),
             primary: address("primary"),
             backup: address("backup"),
@@ -132,6 +134,44 @@ fn a_source_fails_while_the_other_goes_on() {
     gateway.send(&crate::trading::order(1, Side::BUY, 9_900));
     backup.expect::<TickOrder>();
     assert_eq!(matcher.control.set_port("nowhere", PortState::Up), Err(ControlError::UnknownPort));
+    matcher.stop();
+}
+
+#[test]
+fn two_lines_of_a_desk_are_one_desk_and_fail_by_themselves() {
+    let mut config = config();
+    config.trading[0].listen_b = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let matcher = Matcher::with(config);
+    // The same gateway on both lines.
+    let mut a = gateway(matcher.cash, "GATEWAY", &[(1, 1), (2, 1)]);
+    let mut b = gateway(matcher.cash_b.unwrap(), "GATEWAY", &[(1, 1), (2, 1)]);
+    a.send(&crate::trading::order(1, Side::BUY, 9_900));
+    let first: OrderReport = a.expect();
+    assert_eq!(b.expect::<OrderReport>(), first);
+
+    matcher.control.set_port("cash-a", PortState::Mute).unwrap();
+    a.send(&crate::trading::order(2, Side::BUY, 9_900));
+    let second: OrderReport = b.expect();
+    assert_eq!(second.base.report_index.get(), 2, "line A is heard, though it says nothing");
+    // What was in flight on A is sent again on B, and is a duplicate that names the first.
+    b.send(&crate::trading::order(2, Side::BUY, 9_900));
+    let duplicate: OrderReport = b.expect();
+    assert_eq!(duplicate.ord_rej_reason, OrdRejReason::DUPLICATE_ORDER);
+    assert_eq!(duplicate.order_id, second.order_id);
+    assert!(a.is_silent());
+
+    matcher.control.set_port("cash-a", PortState::Down).unwrap();
+    while a.next().is_some() {}
+    b.send(&crate::trading::order(3, Side::BUY, 9_900));
+    assert_eq!(b.expect::<OrderReport>().base.report_index.get(), 4);
+    matcher.control.set_port("cash-a", PortState::Up).unwrap();
+    let mut a = gateway(matcher.cash, "GATEWAY", &[(1, 3), (2, 1)]);
+    assert_eq!(a.expect::<OrderReport>(), duplicate, "from the first that it did not have");
+
+    // The desk's name means both lines.
+    matcher.control.set_port("cash", PortState::Down).unwrap();
+    while a.next().is_some() {}
+    while b.next().is_some() {}
     matcher.stop();
 }
 

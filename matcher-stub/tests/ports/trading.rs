@@ -223,6 +223,21 @@ fn the_same_comp_id_has_one_session() {
 }
 
 #[test]
+fn a_comp_id_may_be_allowed_more_sessions() {
+    let mut config = config();
+    config.session.per_comp_id_max = 2;
+    let matcher = Matcher::with(config);
+    let mut two = [gateway(matcher.cash, "GATEWAY", &BOTH), gateway(matcher.cash, "GATEWAY", &BOTH)];
+    let mut third = Peer::connect(matcher.cash);
+    third.send(&logon("GATEWAY"));
+    assert_eq!(third.expect_logout(SessionStatus::LOGON_NOT_ALLOWED), "already logged on");
+    two[0].send(&order(1, Side::BUY, 9_900));
+    let reports = two.each_mut().map(|session| session.expect::<OrderReport>());
+    assert_eq!(reports[0], reports[1]);
+    matcher.stop();
+}
+
+#[test]
 fn what_does_not_reach_the_core_is_rejected_at_the_door() {
     let matcher = Matcher::start();
     let mut peer = gateway(matcher.cash, "GATEWAY", &[]);

@@ -2,14 +2,14 @@
 
 use super::checker::Checker;
 use super::{CASH, MARGIN, OPEN_NS, Tapped, cancel_of, listings, order, settings};
-use crate::core::{Core, Now};
+use crate::core::{Core, Input, Now};
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use wire::szse::code::{CashMargin, OrdType, Side, TimeInForce};
 use wire::szse::trading::NewOrder;
 use wire::szse::{Price, Qty, SecurityId, Text, U16};
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// An order, at the desk of its CashMargin or, seldom, at the other.
     Order { order: Box<NewOrder>, astray: bool },
     /// An order sent before, again.
@@ -58,7 +58,7 @@ fn an_order() -> impl Strategy<Value = NewOrder> {
     )
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => (an_order(), proptest::bool::weighted(0.05))
             .prop_map(|(order, astray)| Step::Order { order: Box::new(order), astray }),
@@ -72,10 +72,8 @@ fn desk_of(order: &NewOrder, astray: bool) -> u8 {
     if (order.ext.cash_margin == CashMargin::CASH) == astray { MARGIN } else { CASH }
 }
 
-/// Runs a stream through a new core, telling `after` what each step said.
-fn run(steps: &[Step], mut after: impl FnMut(&mut Tapped)) {
-    let mut core = Core::new(settings(), listings(SECURITIES));
-    let mut said = Tapped::default();
+/// Makes the inputs of a stream, and says when time has passed without one.
+pub(super) fn inputs(steps: &[Step], mut each: impl FnMut(Now, Option<Input<'_>>)) {
     let mut sent: Vec<(NewOrder, u8)> = Vec::new();
     let mut now_ns = OPEN_NS;
     for (number, step) in steps.iter().enumerate() {
@@ -87,24 +85,36 @@ fn run(steps: &[Step], mut after: impl FnMut(&mut Tapped)) {
                 order.cl_ord_id = Text::truncated(&format!("{number:010}"));
                 let desk = desk_of(&order, *astray);
                 sent.push((order, desk));
-                core.new_order(now, desk, &order, &mut said);
+                each(now, Some(Input::Order(desk, &order)));
             }
             Step::Again(pick) if !sent.is_empty() => {
                 let (order, desk) = sent[pick % sent.len()];
-                core.new_order(now, desk, &order, &mut said);
+                each(now, Some(Input::Order(desk, &order)));
             }
             Step::Cancel(pick) if !sent.is_empty() => {
                 let (order, desk) = sent[pick % sent.len()];
-                core.cancel(now, desk, &cancel_of(&order, number as u64), &mut said);
+                each(now, Some(Input::Cancel(desk, &cancel_of(&order, number as u64))));
             }
             Step::Again(_) | Step::Cancel(_) => {}
             Step::Wait(ms) => {
                 now_ns += ms * 1_000_000;
-                core.tick(Now::at(now_ns), &mut said);
+                each(Now::at(now_ns), None);
             }
         }
-        after(&mut said);
     }
+}
+
+/// Runs a stream through a new core, telling `after` what each step said.
+fn run(steps: &[Step], mut after: impl FnMut(&mut Tapped)) {
+    let mut core = Core::new(settings(), listings(SECURITIES));
+    let mut said = Tapped::default();
+    inputs(steps, |now, input| {
+        match input {
+            Some(input) => core.apply(now, input, &mut said),
+            None => core.tick(now, &mut said),
+        }
+        after(&mut said);
+    });
 }
 
 proptest! {
