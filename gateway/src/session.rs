@@ -131,42 +131,76 @@ impl Gateway {
 
     #[inline]
     fn new_order(&mut self, cx: &mut Cx, id: ConnId, frame: Frame<'_>, request: &NewOrder) -> Outcome {
-        let Some((client, comp_no)) = self.peers.logged_on(id) else { return Outcome::Done };
-        let routed = self.desk.new_order(comp_no, request);
-        client.requests += u64::from(routed.is_ok());
-        let forwarded = routed.and_then(|(account, core)| {
-            self.lines.forward(cx, core, |out| out.extend_from_slice(frame.bytes))?;
+        let Some((_, comp_no)) = self.peers.logged_on(id) else { return Outcome::Done };
+        let placed = self.place(cx, comp_no, request, |out| out.extend_from_slice(frame.bytes));
+        self.outcome(id, placed, (request.base, request.cl_ord_id))
+    }
+
+    #[inline]
+    fn cancel(&mut self, cx: &mut Cx, id: ConnId, frame: Frame<'_>, request: &OrderCancelRequest) -> Outcome {
+        let Some((_, comp_no)) = self.peers.logged_on(id) else { return Outcome::Done };
+        let withdrawn =
+            self.withdraw(cx, comp_no, request, |named, out| match request.order_id == named.order_id {
+                true => out.extend_from_slice(frame.bytes),
+                false => frame::encode(named, out),
+            });
+        self.outcome(id, withdrawn, (request.base, request.cl_ord_id))
+    }
+
+    #[inline]
+    fn outcome(
+        &mut self,
+        id: ConnId,
+        forwarded: Result<(), Refusal>,
+        request: (RequestBase, Text<10>),
+    ) -> Outcome {
+        match (forwarded, self.peers.client(id)) {
+            (Ok(()), Some(client)) => {
+                client.requests += 1;
+                Outcome::Done
+            }
+            (Ok(()), None) => Outcome::Done,
+            (Err(refusal), _) => Outcome::Refused(refusal, Some(request)),
+        }
+    }
+
+    /// An order's walk from any port: checked, and with `write` into the bytes of its core's line.
+    #[inline]
+    pub(crate) fn place(
+        &mut self,
+        cx: &mut Cx,
+        comp_no: CompNo,
+        request: &NewOrder,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Refusal> {
+        let forwarded = self.desk.new_order(comp_no, request).and_then(|(account, core)| {
+            self.lines.forward(cx, core, write)?;
             self.counts.orders[core as usize] += 1;
             self.desk.orders.sent(account, request.cl_ord_id, core);
             Ok(())
         });
         self.throttle(cx);
-        match forwarded {
-            Ok(()) => Outcome::Done,
-            Err(refusal) => Outcome::Refused(refusal, Some((request.base, request.cl_ord_id))),
-        }
+        forwarded
     }
 
+    /// A cancel's walk from any port; `write` is given the request with the OrderID of the order that it means.
     #[inline]
-    fn cancel(&mut self, cx: &mut Cx, id: ConnId, frame: Frame<'_>, request: &OrderCancelRequest) -> Outcome {
-        let Some((client, comp_no)) = self.peers.logged_on(id) else { return Outcome::Done };
-        let routed = self.desk.cancel(comp_no, request);
-        client.requests += u64::from(routed.is_ok());
-        let forwarded = routed.and_then(|order| {
+    pub(crate) fn withdraw(
+        &mut self,
+        cx: &mut Cx,
+        comp_no: CompNo,
+        request: &OrderCancelRequest,
+        write: impl FnOnce(&OrderCancelRequest, &mut Vec<u8>),
+    ) -> Result<(), Refusal> {
+        let forwarded = self.desk.cancel(comp_no, request).and_then(|order| {
             let named = OrderCancelRequest { order_id: order.order_id, ..*request };
-            self.lines.forward(cx, order.core, |out| match request.order_id == order.order_id {
-                true => out.extend_from_slice(frame.bytes),
-                false => frame::encode(&named, out),
-            })?;
+            self.lines.forward(cx, order.core, |out| write(&named, out))?;
             self.counts.cancels[order.core as usize] += 1;
             self.desk.orders.cancel_sent(request, order.account, order.core);
             Ok(())
         });
         self.throttle(cx);
-        match forwarded {
-            Ok(()) => Outcome::Done,
-            Err(refusal) => Outcome::Refused(refusal, Some((request.base, request.cl_ord_id))),
-        }
+        forwarded
     }
 
     fn refuse(
