@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::codec::Limits;
+use crate::store::OnReset;
 
 /// Who logs on, as Username and Password. Does not show itself in a debug print.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct Config {
     pub reset_on_logon: bool,
     /// Whether a peer may begin both numbers at 1, and so give up what it did not receive.
     pub accept_reset: bool,
+    /// What a reset means for the marks in the store ([`crate::store::Store::mark`]).
+    pub on_reset: OnReset,
     /// Whether application messages are sent again when asked for. A peer that trades may rather not repeat stale
     /// orders: then a gap fill stands in for them.
     pub resend_applications: bool,
@@ -98,6 +101,7 @@ impl Config {
             credentials: None,
             reset_on_logon: false,
             accept_reset: true,
+            on_reset: OnReset::Continue,
             resend_applications: true,
             limits: Limits::default(),
             logon_timeout_ms: 5_000,

@@ -47,7 +47,7 @@ impl<S: Store> Session<S> {
         assert!(!self.is_connected(), "a second connection of a session");
         let reset = self.config.reset_on_logon;
         if reset {
-            self.store.reset()?;
+            self.store.reset(self.config.on_reset)?;
         }
         // What is kept has no password in it: a logon is never sent again.
         let number = self.write_logon(self.config.heart_bt_s, reset, now, out)?;
@@ -79,7 +79,7 @@ impl<S: Store> Session<S> {
         out: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
         if reset {
-            self.store.reset()?;
+            self.store.reset(self.config.on_reset)?;
         }
         self.check_logon_number(number)?;
         self.write_logon(heart_bt_s, reset, now, out)?;

@@ -176,6 +176,28 @@ impl<S: Store> Session<S> {
         self.emit(body.msg_type(), now, out, |message| body.encode(message))
     }
 
+    /// As [`Session::send`], for a message that was made of number `number` of `lane` of a flow: the store keeps the mark
+    /// with it ([`Store::mark`]).
+    ///
+    /// # Errors
+    /// As of [`Session::send`].
+    #[inline]
+    pub fn send_marked(
+        &mut self,
+        body: &impl Body,
+        (lane, number): (u16, u64),
+        now: Now,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, StoreError> {
+        self.store.set_mark(lane, number);
+        self.send(body, now, out)
+    }
+
+    /// The peer could not be heard, for it was not read from: its silence until now does not count.
+    pub fn excuse(&mut self, now: Now) {
+        self.last_received_ns = self.last_received_ns.max(now.ns);
+    }
+
     /// Answers a message that was handed on with a Reject, for what only the application could find.
     ///
     /// # Errors

@@ -1,20 +1,27 @@
 //! A store in one append-only file.
 //!
 //! After eight bytes of magic come records: length of the payload (u32, little-endian), kind (u8), CRC-32 of kind and
-//! payload (u32, little-endian), payload. Kind 1 is a sent message, its number first (u64); kind 2 the next number that is
-//! expected (u64). What a crash left unfinished at the end fails its CRC or its length and is cut off on opening.
+//! payload (u32, little-endian), payload. Each payload begins with a number (u64). Kind 1 is a sent message behind its own
+//! number; kind 2 the next number that is expected; kind 3 a mark, the lane (u16) behind its number; kind 4 a sent message
+//! that was made of a flow: its own number, lane (u16) and number (u64) of the mark, the message. What a crash left
+//! unfinished at the end fails its CRC or its length and is cut off on opening. A reset begins a new file beside the old one
+//! and puts it in its place, so that the marks are in one or the other.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError};
+use super::{Marks, OnReset, Store, StoreError};
 
 const MAGIC: &[u8; 8] = b"TDFIX01\n";
 const HEAD: usize = 9;
 const KIND_MESSAGE: u8 = 1;
 const KIND_TARGET: u8 = 2;
+const KIND_MARK: u8 = 3;
+const KIND_MARKED: u8 = 4;
+/// What stands before the message in a record of kind 4: its number, the lane, the number of the mark.
+const MARKED_HEAD: usize = 8 + 2 + 8;
 /// What is waiting is written without being asked for beyond this.
 const PENDING_MAX: usize = 256 * 1024;
 
@@ -48,11 +55,13 @@ impl Default for FileLimits {
 /// Remembers across restarts. It holds the file alone (a lock), and in memory twelve bytes a message.
 #[derive(Debug)]
 pub struct FileStore {
+    path: PathBuf,
     file: File,
     limits: FileLimits,
     /// Where each message's bytes are, by number from 1.
     index: Vec<(u64, u32)>,
     next_target: u64,
+    marks: Marks,
     /// Bytes in the file.
     written: u64,
     /// Records that are not in the file yet.
@@ -68,17 +77,13 @@ impl FileStore {
     /// # Errors
     /// See [`StoreError`].
     pub fn open(path: &Path, limits: FileLimits) -> Result<Self, StoreError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
         let mut store = Self {
-            file,
+            path: path.to_owned(),
+            file: open_alone(path)?,
             limits,
             index: Vec::new(),
             next_target: 1,
+            marks: Marks::default(),
             written: 0,
             pending: Vec::new(),
             target_changed: false,
@@ -138,7 +143,7 @@ impl FileStore {
         reader.read_exact(&mut head)?;
         let [l0, l1, l2, l3, kind, c0, c1, c2, c3] = head;
         let payload_len = u32::from_le_bytes([l0, l1, l2, l3]);
-        if payload_len > self.limits.message_bytes_max.saturating_add(8)
+        if payload_len > self.limits.message_bytes_max.saturating_add(MARKED_HEAD as u32)
             || u64::from(payload_len) > left - HEAD as u64
         {
             return Ok(None);
@@ -161,6 +166,18 @@ impl FileStore {
                 self.next_target = number;
                 true
             }
+            KIND_MARK => {
+                let Ok(lane) = message.try_into() else { return false };
+                self.marks.keep(u16::from_le_bytes(lane), number);
+                true
+            }
+            KIND_MARKED if number == self.next_sender() => {
+                let Some((lane, rest)) = message.split_first_chunk() else { return false };
+                let Some((mark, message)) = rest.split_first_chunk() else { return false };
+                self.marks.keep(u16::from_le_bytes(*lane), u64::from_le_bytes(*mark));
+                self.index.push(((self.written as usize + HEAD + MARKED_HEAD) as u64, message.len() as u32));
+                true
+            }
             _ => false,
         }
     }
@@ -174,11 +191,11 @@ impl FileStore {
         Ok(())
     }
 
-    fn push(&mut self, kind: u8, number: u64, message: &[u8]) {
+    fn push(&mut self, kind: u8, number: u64, parts: [&[u8]; 3]) {
         let start = self.pending.len();
         self.pending.extend_from_slice(&[0; HEAD]);
         self.pending.extend_from_slice(&number.to_le_bytes());
-        self.pending.extend_from_slice(message);
+        parts.iter().for_each(|part| self.pending.extend_from_slice(part));
         let payload_len = self.pending.len() - start - HEAD;
         let sum = crc(kind, &self.pending[start + HEAD..]);
         let head = &mut self.pending[start..start + HEAD];
@@ -195,6 +212,15 @@ impl FileStore {
         self.pending.clear();
         self.unsynced = true;
         Ok(())
+    }
+}
+
+fn open_alone(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
 
@@ -215,16 +241,24 @@ impl Store for FileStore {
     }
 
     fn append(&mut self, message: &[u8]) -> Result<(), StoreError> {
-        let end = self.written + (self.pending.len() + HEAD + 8 + message.len()) as u64;
+        let mark = self.marks.take_next();
+        let head = HEAD + if mark.is_some() { MARKED_HEAD } else { 8 };
+        let end = self.written + (self.pending.len() + head + message.len()) as u64;
         if end > self.limits.file_bytes_max || message.len() > self.limits.message_bytes_max as usize {
             return Err(StoreError::Full);
         }
         if self.pending.len() >= PENDING_MAX {
             self.write_pending()?;
         }
-        let at = self.written + (self.pending.len() + HEAD + 8) as u64;
+        let at = self.written + (self.pending.len() + head) as u64;
         let number = self.next_sender();
-        self.push(KIND_MESSAGE, number, message);
+        match mark {
+            None => self.push(KIND_MESSAGE, number, [message, &[], &[]]),
+            Some((lane, of)) => {
+                self.push(KIND_MARKED, number, [&lane.to_le_bytes(), &of.to_le_bytes(), message]);
+                self.marks.keep(lane, of);
+            }
+        }
         self.index.push((at, message.len() as u32));
         Ok(())
     }
@@ -233,6 +267,14 @@ impl Store for FileStore {
         self.target_changed |= self.next_target != number;
         self.next_target = number;
         Ok(())
+    }
+
+    fn mark(&self, lane: u16) -> u64 {
+        self.marks.of(lane)
+    }
+
+    fn set_mark(&mut self, lane: u16, number: u64) {
+        self.marks.set_next(lane, number);
     }
 
     fn read(&mut self, number: u64, out: &mut Vec<u8>) -> Result<bool, StoreError> {
@@ -252,8 +294,22 @@ impl Store for FileStore {
         Ok(true)
     }
 
-    fn reset(&mut self) -> Result<(), StoreError> {
-        self.clear()?;
+    fn reset(&mut self, marks: OnReset) -> Result<(), StoreError> {
+        let mut kept = self.marks.clone();
+        kept.reset(marks);
+        let beside = self.path.with_extension("reset");
+        let file = open_alone(&beside)?;
+        file.set_len(0)?;
+        let waiting = std::mem::take(&mut self.pending);
+        self.pending.extend_from_slice(MAGIC);
+        for (lane, number) in kept.all() {
+            self.push(KIND_MARK, *number, [&lane.to_le_bytes(), &[], &[]]);
+        }
+        let fresh = std::mem::replace(&mut self.pending, waiting);
+        file.write_all_at(&fresh, 0)?;
+        file.sync_data()?;
+        std::fs::rename(&beside, &self.path)?;
+        (self.file, self.written, self.marks) = (file, fresh.len() as u64, kept);
         self.index.clear();
         self.pending.clear();
         self.next_target = 1;
@@ -263,7 +319,7 @@ impl Store for FileStore {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         if self.target_changed {
-            self.push(KIND_TARGET, self.next_target, &[]);
+            self.push(KIND_TARGET, self.next_target, [&[], &[], &[]]);
             self.target_changed = false;
         }
         if !self.pending.is_empty() {

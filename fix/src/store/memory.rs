@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Store, StoreError};
+use super::{Marks, OnReset, Store, StoreError};
 
 /// Remembers as long as the process lives, and of the messages no more than a number of bytes: the oldest are let go
 /// first, and a peer that asks for them gets a gap fill.
@@ -16,6 +16,7 @@ pub struct MemoryStore {
     bytes_max: usize,
     next_sender: u64,
     next_target: u64,
+    marks: Marks,
 }
 
 impl MemoryStore {
@@ -29,6 +30,7 @@ impl MemoryStore {
             bytes_max,
             next_sender: 1,
             next_target: 1,
+            marks: Marks::default(),
         }
     }
 
@@ -51,6 +53,9 @@ impl Store for MemoryStore {
         self.bytes.extend(message);
         self.ends.push_back(self.gone + self.bytes.len() as u64);
         self.next_sender += 1;
+        if let Some((lane, number)) = self.marks.take_next() {
+            self.marks.keep(lane, number);
+        }
         while self.bytes.len() > self.bytes_max {
             let Some(end) = self.ends.pop_front() else { break };
             self.bytes.drain(..(end - self.gone) as usize);
@@ -64,6 +69,14 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn mark(&self, lane: u16) -> u64 {
+        self.marks.of(lane)
+    }
+
+    fn set_mark(&mut self, lane: u16, number: u64) {
+        self.marks.set_next(lane, number);
+    }
+
     fn read(&mut self, number: u64, out: &mut Vec<u8>) -> Result<bool, StoreError> {
         if number < self.first() || number >= self.next_sender {
             return Ok(false);
@@ -75,7 +88,8 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
-    fn reset(&mut self) -> Result<(), StoreError> {
+    fn reset(&mut self, marks: OnReset) -> Result<(), StoreError> {
+        self.marks.reset(marks);
         self.bytes.clear();
         self.ends.clear();
         self.gone = 0;

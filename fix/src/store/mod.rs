@@ -3,11 +3,13 @@
 //! replicated one behind it.
 
 mod file;
+mod marks;
 mod memory;
 #[cfg(test)]
 mod tests;
 
 pub use file::{Durability, FileLimits, FileStore};
+pub use marks::Marks;
 pub use memory::MemoryStore;
 
 use std::io;
@@ -35,6 +37,16 @@ impl From<io::Error> for StoreError {
     }
 }
 
+/// What becomes of the marks ([`Store::mark`]) when a session begins its numbers anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnReset {
+    /// They stay: the flow goes on where it was, and what the peer did not receive of the messages before is given up.
+    #[default]
+    Continue,
+    /// They are forgotten: all of the flow is turned into messages again.
+    Replay,
+}
+
 /// The memory of one session. What was changed is safe, to the degree that the store promises, once
 /// [`Store::commit`] has returned; call it before bytes leave for the peer.
 pub trait Store {
@@ -56,17 +68,25 @@ pub trait Store {
     /// It is not kept.
     fn set_next_target(&mut self, number: u64) -> Result<(), StoreError>;
 
+    /// How far a flow was turned into messages: the highest number of `lane` that was given to [`Store::set_mark`] and kept;
+    /// 0 where there is none.
+    fn mark(&self, lane: u16) -> u64;
+
+    /// The message that is appended next was made of number `number` of `lane` of a flow. Both are kept or neither, so
+    /// that who goes on from [`Store::mark`] after a crash makes each message once. An append that fails forgets it.
+    fn set_mark(&mut self, lane: u16, number: u64);
+
     /// Appends the sent message of this number to `out`; false if it is not held (any more).
     ///
     /// # Errors
     /// It is held and cannot be read.
     fn read(&mut self, number: u64, out: &mut Vec<u8>) -> Result<bool, StoreError>;
 
-    /// Forgets all messages; both numbers are 1.
+    /// Forgets all messages; both numbers are 1. Marks stay, unless `marks` says that they are forgotten too.
     ///
     /// # Errors
     /// The store is as it was.
-    fn reset(&mut self) -> Result<(), StoreError>;
+    fn reset(&mut self, marks: OnReset) -> Result<(), StoreError>;
 
     /// Makes what was changed safe.
     ///

@@ -19,9 +19,23 @@ fn keeps_its_promises(store: &mut impl Store) {
     assert_eq!(store.read(0, &mut out), Ok(false));
     assert_eq!(store.read(6, &mut out), Ok(false));
     assert_eq!((store.next_sender(), store.next_target()), (6, 42));
-    store.reset().expect("empty");
+    store.set_mark(7, 30);
+    assert_eq!(store.mark(7), 0, "not without its message");
+    store.append(b"made of a flow").expect("kept");
+    store.append(b"not made of one").expect("kept");
+    store.set_mark(9, 4);
+    store.append(b"made of another lane").expect("kept");
+    out.clear();
+    assert_eq!(store.read(6, &mut out), Ok(true));
+    assert_eq!(out, b"made of a flow");
+    assert_eq!([7, 8, 9].map(|lane| store.mark(lane)), [30, 0, 4]);
+    store.reset(OnReset::Continue).expect("empty");
     assert_eq!((store.next_sender(), store.next_target()), (1, 1));
     assert_eq!(store.read(1, &mut out), Ok(false));
+    assert_eq!([7, 8, 9].map(|lane| store.mark(lane)), [30, 0, 4]);
+    store.append(b"anew").expect("kept");
+    store.reset(OnReset::Replay).expect("empty");
+    assert_eq!([7, 8, 9].map(|lane| store.mark(lane)), [0, 0, 0]);
 }
 
 #[test]
@@ -78,6 +92,42 @@ fn a_file_goes_on_after_a_restart() {
     assert_eq!(out, b"onetwo");
 }
 
+#[test]
+fn a_mark_and_its_message_are_kept_together_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("session");
+    let open = || FileStore::open(&path, FileLimits::default()).expect("open");
+    let mut store = open();
+    store.set_mark(2, 10);
+    store.append(b"ten").expect("kept");
+    store.commit().expect("safe");
+    let safe = fs::read(&path).expect("read").len();
+    store.set_mark(2, 11);
+    store.append(b"eleven").expect("kept");
+    store.commit().expect("safe");
+    drop(store);
+    let whole = fs::read(&path).expect("read");
+    for len in safe..=whole.len() {
+        fs::write(&path, &whole[..len]).expect("written");
+        let store = open();
+        let expected = if len == whole.len() { (3, 11) } else { (2, 10) };
+        assert_eq!((store.next_sender(), store.mark(2)), expected, "cut at {len}");
+    }
+    let mut store = open();
+    let mut out = Vec::new();
+    assert!(store.read(1, &mut out).expect("readable") && store.read(2, &mut out).expect("readable"));
+    assert_eq!(out, b"teneleven");
+    store.reset(OnReset::Continue).expect("empty");
+    drop(store);
+    let mut store = open();
+    assert_eq!((store.next_sender(), store.mark(2)), (1, 11), "a reset and a restart");
+    store.set_mark(2, 12);
+    let long = vec![b'x'; FileLimits::default().message_bytes_max as usize + 1];
+    assert_eq!(store.append(&long), Err(StoreError::Full));
+    store.append(b"of no flow").expect("kept");
+    assert_eq!(store.mark(2), 11, "a mark does not wait for another message");
+}
+
 /// The file cut at every length, and with every byte of its last record changed: what was whole before is there,
 /// nothing else is, and it can be written on.
 #[test]
@@ -122,7 +172,7 @@ fn a_file_has_a_limit_and_a_format() {
     store.append(&[b'x'; 60]).expect("kept");
     assert_eq!(store.append(&[b'x'; 60]), Err(StoreError::Full));
     assert_eq!(store.next_sender(), 2);
-    store.reset().expect("empty");
+    store.reset(OnReset::Continue).expect("empty");
     store.append(&[b'x'; 60]).expect("kept");
     drop(store);
     fs::write(&path, b"something else").expect("written");

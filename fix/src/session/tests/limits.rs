@@ -6,7 +6,7 @@ use super::Play;
 use super::harness::Play as AnyPlay;
 use crate::codec::{Encoder, Limits};
 use crate::session::{Config, Credentials, Identity, LogonRequest, SessionError, Takes, identify};
-use crate::store::{FileLimits, FileStore, MemoryStore, Store, StoreError};
+use crate::store::{FileLimits, FileStore, MemoryStore, OnReset, Store, StoreError};
 use crate::time::Now;
 
 const LOGON: &str = "
@@ -260,7 +260,11 @@ impl Store for Broken {
     fn read(&mut self, _number: u64, _out: &mut Vec<u8>) -> Result<bool, StoreError> {
         Err(StoreError::Full)
     }
-    fn reset(&mut self) -> Result<(), StoreError> {
+    fn mark(&self, _lane: u16) -> u64 {
+        0
+    }
+    fn set_mark(&mut self, _lane: u16, _number: u64) {}
+    fn reset(&mut self, _marks: OnReset) -> Result<(), StoreError> {
         Err(StoreError::Full)
     }
     fn commit(&mut self) -> Result<(), StoreError> {
