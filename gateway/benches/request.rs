@@ -4,6 +4,7 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gateway::accounts::{Accounts, Credentials};
+use gateway::check::{Checks, Moment};
 use gateway::counts::Counts;
 use gateway::desk::Desk;
 use gateway::line::{Line, Settings};
@@ -29,7 +30,8 @@ fn desk() -> Desk {
         password: Password::default(),
         accounts: (0..ACCOUNTS).map(|number| text(&number.to_string())).collect(),
     };
-    Desk { up: [true; 2], ..Desk::new(Accounts::new(vec![credentials]), ORDERS) }
+    let checks = Checks::off(ACCOUNTS as usize, 1);
+    Desk { up: [true; 2], ..Desk::new(Accounts::new(vec![credentials]), ORDERS, checks) }
 }
 
 fn order(number: u32) -> NewOrder {
@@ -81,9 +83,10 @@ fn take(bytes: &[u8], desk: &mut Desk, session: &mut Session, line: &mut Vec<u8>
         rest = &rest[received.consumed..];
         let Event::Message(frame) = received.event else { unreachable!() };
         let request = frame.view::<NewOrder>().expect("an order");
-        let (account, core) = desk.new_order(0, request).expect("taken");
+        let at = Moment { now_ns: 1, wall_ns: 1 };
+        let (account, core) = desk.new_order(at, 0, request).expect("taken");
         line.extend_from_slice(frame.bytes);
-        desk.orders.sent(account, request.cl_ord_id, core);
+        desk.sent(at, 0, (account, core), request);
     }
 }
 
@@ -163,8 +166,8 @@ fn reports(criterion: &mut Criterion) {
 /// Takes a run of reports into the log.
 fn file(bytes: &[u8], desk: &mut Desk, link: &mut Link, writer: &mut flow::Writer) {
     let (mut counts, mut refused) = (Counts::default(), Vec::new());
-    let (accounts, orders) = (&desk.accounts, &mut desk.orders);
-    let mut intake = Intake { writer, accounts, orders, counts: &mut counts, refused: &mut refused };
+    let (accounts, orders, checks) = (&desk.accounts, &mut desk.orders, &mut desk.checks);
+    let mut intake = Intake { writer, accounts, orders, checks, counts: &mut counts, refused: &mut refused };
     assert_eq!(link.receive(bytes, 1, &mut intake, &mut Vec::new()), Ok(bytes.len()));
     assert_eq!(counts.reports[0], u64::from(ORDERS));
 }

@@ -105,6 +105,21 @@ impl Accounts {
         comp_no.filter(|_| right)
     }
 
+    /// How many accounts there are: their keys are 1 to this.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The name of an account.
+    pub fn name(&self, account: AccountKey) -> Option<Text<12>> {
+        self.names.get((account as usize).checked_sub(1)?).copied()
+    }
+
     /// How many CompIDs there are.
     pub fn comps_len(&self) -> usize {
         self.comps.len()

@@ -1,11 +1,52 @@
 //! Hot path: what is refused before it reaches a core, and how that is said.
 //!
 //! Rules: pure functions of a request, no state, no allocation. Here stand the checks of a single message's fields;
-//! rules that know the market, the account or the time come behind them, in the same place of the order's walk.
+//! rules that know the market, the account or the time come behind them: [`Checks`], which is one call in the order's
+//! walk.
+
+mod chain;
+mod kill;
+pub(crate) mod load;
+mod market;
+mod open;
+mod own;
+pub mod phase;
+mod price;
+pub mod rate;
+pub mod reference;
+mod rule;
+pub mod rules;
+mod size;
+mod tables;
+
+pub use chain::{Checks, Settings};
+pub use kill::{Kill, Scope};
+pub use market::{Quote, Quotes};
+pub use open::{Open, OpenOrders};
+pub use own::{Check, OWN_CHECKS_MAX, Submission, Verdict};
+pub use rule::{Group, Rule};
+pub use tables::{Security, SecurityNo, TableError, Tables};
 
 use wire::szse::code::{BusinessRejectReason, OrdType, Side, TimeInForce};
 use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest, RequestBase};
 use wire::szse::{I64, Text, Timestamp, U32};
+
+/// When a request is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic time, nanoseconds.
+    pub now_ns: u64,
+    /// Time of day, nanoseconds since 1970 (UTC).
+    pub wall_ns: i64,
+}
+
+impl Moment {
+    /// This turn's.
+    #[inline]
+    pub fn of(cx: &shard::Cx) -> Self {
+        Self { now_ns: cx.now_ns(), wall_ns: cx.wall_ns() }
+    }
+}
 
 /// Why a request is answered with a BusinessReject and goes no further. Each has its reason, its text, its counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,10 +86,24 @@ pub enum Refusal {
     SecondSynchronization,
     /// The gateway drains: no new requests.
     Closing,
+    /// It does not keep a pre-trade rule.
+    Rule(Rule),
+    /// It does not keep an integrator's own rule: the number of that check, and what it says.
+    Own(u8, Verdict),
+}
+
+impl From<Rule> for Refusal {
+    #[inline]
+    fn from(rule: Rule) -> Self {
+        Self::Rule(rule)
+    }
 }
 
 impl Refusal {
-    /// All of them, in the order of their counters.
+    /// How many counters there are: of these, of the rules, of own rules.
+    pub const COUNT: usize = Self::ALL.len() + Rule::ALL.len() + OWN_CHECKS_MAX;
+
+    /// All but those of rules, in the order of their counters.
     pub const ALL: [Self; 17] = [
         Self::UnsupportedMessage,
         Self::Account,
@@ -69,7 +124,23 @@ impl Refusal {
         Self::Closing,
     ];
 
-    /// BusinessRejectReason of the answer.
+    /// The number of its counter.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Rule(rule) => Self::ALL.len() + rule as usize,
+            Self::Own(check, _) => {
+                Self::ALL.len() + Rule::ALL.len() + usize::from(check).min(OWN_CHECKS_MAX - 1)
+            }
+            plain => Self::ALL.iter().position(|other| *other == plain).unwrap_or_default(),
+        }
+    }
+
+    /// The labels of the counters but those of own rules, in the order of their numbers.
+    pub fn labels() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(Self::text).chain(Rule::ALL.into_iter().map(Rule::text))
+    }
+
+    /// BusinessRejectReason of the answer: of a rule its code.
     pub const fn reason(self) -> BusinessRejectReason {
         match self {
             Self::UnsupportedMessage => BusinessRejectReason::UNSUPPORTED_MESSAGE,
@@ -89,6 +160,9 @@ impl Refusal {
             Self::SecondSynchronization | Self::SeveralOrders | Self::Duplicate => {
                 BusinessRejectReason::OTHER
             }
+            Self::Rule(Rule::SessionThrottled | Rule::AccountThrottled) => BusinessRejectReason::THROTTLED,
+            Self::Rule(rule) => BusinessRejectReason::from_raw(rule.code()),
+            Self::Own(_, verdict) => BusinessRejectReason::from_raw(verdict.code),
         }
     }
 
@@ -112,6 +186,8 @@ impl Refusal {
             Self::MarginLineDown => "margin core not reachable",
             Self::SecondSynchronization => "already synchronised",
             Self::Closing => "gateway is closing",
+            Self::Rule(rule) => rule.text(),
+            Self::Own(_, verdict) => verdict.text,
         }
     }
 
@@ -259,10 +335,17 @@ mod tests {
     #[test]
     fn refusals_are_numbered_as_they_are_counted_and_say_one_thing() {
         for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
-            assert_eq!(refusal as usize, index);
+            assert_eq!(refusal.index(), index);
             let same = Refusal::ALL.iter().filter(|other| other.text() == refusal.text());
             assert_eq!(same.count(), 1, "{refusal}");
             assert!(refusal.text().len() <= 50, "{refusal}");
         }
+        for (index, rule) in Rule::ALL.into_iter().enumerate() {
+            assert_eq!(Refusal::Rule(rule).index(), Refusal::ALL.len() + index);
+        }
+        let own = |number| Refusal::Own(number, Verdict { code: 1, text: "own" }).index();
+        assert_eq!(own(0), Refusal::labels().count());
+        assert_eq!(own(OWN_CHECKS_MAX as u8 - 1), Refusal::COUNT - 1);
+        assert_eq!(own(u8::MAX), Refusal::COUNT - 1);
     }
 }

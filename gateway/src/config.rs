@@ -14,6 +14,10 @@ use transport::SocketOptions;
 use wire::szse::trading::PARTITIONS_MAX;
 use wire::szse::{Password, Text, frame, session};
 
+mod checks;
+
+pub use checks::{Checks, Throttle, ThrottledClient};
+
 /// Longest body that a client or a core may send: a group of all partitions.
 const BODY_BYTES_MAX: usize = 4 << 10;
 /// Bytes asked for in one read of a socket. What is read is all forwarded before the next look at the line's backlog,
@@ -36,6 +40,10 @@ pub struct Config {
     pub cores: Vec<Core>,
     /// Back-pressure towards the cores.
     pub forwarding: Forwarding,
+    /// Pre-trade checks.
+    pub checks: Checks,
+    /// How many orders and cancels are granted.
+    pub throttle: Throttle,
     /// Reports held for clients.
     pub log: Log,
     /// Certificates; without it all connections are plain TCP.
@@ -313,6 +321,8 @@ impl Default for Config {
             clients: Vec::new(),
             cores: vec![core(CoreName::Cash, 7101, 1), core(CoreName::Margin, 7102, 11)],
             forwarding: Forwarding::default(),
+            checks: Checks::default(),
+            throttle: Throttle::default(),
             log: Log::default(),
             admin: service::admin::Config {
                 listen: SocketAddr::from(([127, 0, 0, 1], 7091)),
@@ -380,12 +390,15 @@ impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
     fn check_files(&self) -> anyhow::Result<()> {
-        Ok(tls::check_files(self.tls.as_ref(), self.dials_tls())?)
+        tls::check_files(self.tls.as_ref(), self.dials_tls())?;
+        crate::check::load::tables(&self.checks, crate::check::load::unix_ns()).map(drop)
     }
 
     fn validate(&self) -> Result<(), Invalid> {
         self.validate_clients()?;
         self.validate_cores()?;
+        self.checks.validate()?;
+        self.throttle.validate(&self.clients)?;
         tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;
         tls::validate_limits(self.tls.as_ref())?;
         let Sessions { connections_max, logon_timeout_ms, heartbeat_s_min, heartbeat_s_max, .. } =

@@ -3,14 +3,14 @@
 use crate::check::Refusal;
 
 /// Counts since they were last taken; pairs are by core.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Orders forwarded.
     pub orders: [u64; 2],
     /// Cancels forwarded.
     pub cancels: [u64; 2],
-    /// Requests refused, by [`Refusal`].
-    pub refused: [u64; Refusal::ALL.len()],
+    /// Requests refused, by [`Refusal::index`].
+    pub refused: [u64; Refusal::COUNT],
     /// Reports taken into the log.
     pub reports: [u64; 2],
     /// Reports that were here already.
@@ -21,4 +21,19 @@ pub struct Counts {
     pub core_rejects: [u64; 2],
     /// Messages of types that a core should not send.
     pub unknown_from_core: [u64; 2],
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            orders: [0; 2],
+            cancels: [0; 2],
+            refused: [0; Refusal::COUNT],
+            reports: [0; 2],
+            duplicates: [0; 2],
+            unowned: [0; 2],
+            core_rejects: [0; 2],
+            unknown_from_core: [0; 2],
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Rules: no I/O, no allocation, no clock.
 
 use crate::accounts::{Accounts, CompNo};
-use crate::check::{self, Refusal};
+use crate::check::{self, Checks, Moment, Refusal};
 use crate::orders::{AccountKey, Order, Orders};
 use crate::route::{self, Core};
 use wire::szse::trading::{NewOrder, OrderCancelRequest};
@@ -14,6 +14,8 @@ pub struct Desk {
     pub accounts: Accounts,
     /// The orders known.
     pub orders: Orders,
+    /// The pre-trade rules.
+    pub checks: Checks,
     /// Cores whose line takes orders.
     pub up: [bool; 2],
     /// Nothing new is taken.
@@ -22,16 +24,22 @@ pub struct Desk {
 
 impl Desk {
     /// A desk with all lines down.
-    pub fn new(accounts: Accounts, orders_max: u32) -> Self {
-        Self { accounts, orders: Orders::new(orders_max), up: [false; 2], closing: false }
+    pub fn new(accounts: Accounts, orders_max: u32, checks: Checks) -> Self {
+        Self { accounts, orders: Orders::new(orders_max), checks, up: [false; 2], closing: false }
     }
 
-    /// Whose an order is and which core it goes to. Once it is on its way, tell [`Orders::sent`].
+    /// Whose an order is and which core it goes to. Once it is on its way, tell [`Self::sent`].
     ///
     /// # Errors
     /// Why it is refused instead.
     #[inline]
-    pub fn new_order(&self, comp_no: CompNo, request: &NewOrder) -> Result<(AccountKey, Core), Refusal> {
+    pub fn new_order(
+        &mut self,
+        at: Moment,
+        comp_no: CompNo,
+        request: &NewOrder,
+    ) -> Result<(AccountKey, Core), Refusal> {
+        self.checks.throttle_session(comp_no, at)?;
         let account = self
             .accounts
             .key(request.account_id)
@@ -41,22 +49,51 @@ impl Desk {
         let core = self.reachable(route::order(request.ext.cash_margin)?)?;
         match self.orders.by_identity(account, request.cl_ord_id) {
             // The same core refuses the second, with a report.
-            Some(first) if first.core != core => Err(Refusal::Duplicate),
-            _ => Ok((account, core)),
+            Some(first) if first.core != core => return Err(Refusal::Duplicate),
+            _ => {}
         }
+        self.checks.order(at, account, core, request)?;
+        Ok((account, core))
+    }
+
+    /// An order is on its way.
+    #[inline]
+    pub fn sent(
+        &mut self,
+        at: Moment,
+        comp_no: CompNo,
+        (account, core): (AccountKey, Core),
+        request: &NewOrder,
+    ) {
+        self.orders.sent(account, request.cl_ord_id, core);
+        self.checks.sent(at, comp_no, account, core, request);
     }
 
     /// The order that a cancel means. The cancel is to be sent with its OrderID where that is known, so that the core
-    /// cannot take it for another's; where it is not, tell [`Orders::cancel_sent`] once it is on its way.
+    /// cannot take it for another's. Tell [`Self::cancel_sent`] once it is on its way.
     ///
     /// # Errors
     /// Why it is refused instead.
     #[inline]
-    pub fn cancel(&self, comp_no: CompNo, request: &OrderCancelRequest) -> Result<Order, Refusal> {
+    pub fn cancel(
+        &mut self,
+        at: Moment,
+        comp_no: CompNo,
+        request: &OrderCancelRequest,
+    ) -> Result<Order, Refusal> {
+        self.checks.throttle_session(comp_no, at)?;
         check::cancel(request)?;
         let order = route::cancel(&self.orders, &self.accounts[comp_no].accounts, request)?;
         self.reachable(order.core)?;
+        self.checks.cancel(at, &order, request)?;
         Ok(order)
+    }
+
+    /// A cancel of an order is on its way.
+    #[inline]
+    pub fn cancel_sent(&mut self, at: Moment, order: &Order, request: &OrderCancelRequest) {
+        self.orders.cancel_sent(request, order.account, order.core);
+        self.checks.cancel_sent(at, order.account);
     }
 
     #[inline]

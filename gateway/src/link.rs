@@ -7,6 +7,7 @@
 //! Rules: no allocation for a report, no copy but into the log (and one of the few bytes where PartitionNo changes).
 
 use crate::accounts::Accounts;
+use crate::check::Checks;
 use crate::counts::Counts;
 use crate::line::Line;
 use crate::orders::{AccountKey, Orders};
@@ -97,6 +98,8 @@ pub struct Intake<'a> {
     pub accounts: &'a Accounts,
     /// What cancels are routed by.
     pub orders: &'a mut Orders,
+    /// What the pre-trade rules remember of the day.
+    pub checks: &'a mut Checks,
     /// What happened.
     pub counts: &'a mut Counts,
     /// What the core refused without a report, and whose it was.
@@ -231,6 +234,7 @@ impl Link {
                 let bytes = self.as_clients_see(frame, lane);
                 let appended = intake.writer.append(Tag { lane, number, key }, bytes);
                 appended.map_err(|_| LinkError::TooLong)?;
+                intake.checks.reported(self.core, key, frame);
                 intake.counts.reports[core] += 1;
             }
             None => intake.counts.unowned[core] += 1,
@@ -303,6 +307,7 @@ impl Link {
         if matches!(msg_type, NewOrder::MSG_TYPE | OrderCancelRequest::MSG_TYPE)
             && let Some(account) = intake.orders.owner_of_refused(self.core, id)
         {
+            intake.checks.refused(account, id);
             intake.refused.push((account, *reject));
             return Ok(());
         }

@@ -100,10 +100,11 @@ impl ByCore {
 }
 
 impl Exporter {
-    pub(crate) fn new(metrics: Metrics) -> Self {
-        let refused = Refusal::ALL.map(|refusal| metrics.refused.with_label_values(&[refusal.text()]));
+    /// `own` are the names of the integrator's checks.
+    pub(crate) fn new(metrics: Metrics, own: &[&'static str]) -> Self {
+        let labels = Refusal::labels().chain(own.iter().copied());
         Self {
-            refused: refused.into(),
+            refused: labels.map(|label| metrics.refused.with_label_values(&[label])).collect(),
             by_core: Core::ALL.map(|core| ByCore::new(&metrics, core)),
             stats: shard::Stats::default(),
             counts: Counts::default(),

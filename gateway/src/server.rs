@@ -1,6 +1,8 @@
 //! The server as a whole: bound, then started; in a process of its own or embedded in another.
 
 use crate::app::{Command, Gateway, Peers, Settings};
+use crate::check::load;
+use crate::check::{Check, Tables};
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::desk::Desk;
@@ -33,6 +35,9 @@ pub enum BindError {
     /// What `[tls]` names cannot be used.
     #[error(transparent)]
     Tls(#[from] transport::tls::LoadError),
+    /// The files of the pre-trade checks cannot be used.
+    #[error("{0:#}")]
+    Checks(anyhow::Error),
     /// The host's registry has a gateway's metrics already.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
@@ -48,6 +53,8 @@ pub struct Server {
     handle: Handle<Command>,
     metrics: Metrics,
     shutdown: Shutdown,
+    tables: Tables,
+    own: Vec<Box<dyn Check>>,
 }
 
 impl Server {
@@ -57,6 +64,7 @@ impl Server {
     /// See [`BindError`].
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
+        let tables = load::tables(&config.checks, load::unix_ns()).map_err(BindError::Checks)?;
         let metrics = Metrics::register(&host.registry)?;
         Listener::ensure_unused(config.listen.address)?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
@@ -68,7 +76,19 @@ impl Server {
         let listeners = std::iter::once(listener).chain(quic).collect();
         let handle = Handle::new(&config.shard_limits());
         let shutdown = host.shutdown.clone();
-        Ok(Self { config, listeners, address, quic_address, tls, handle, metrics, shutdown })
+        let own = Vec::new();
+        Ok(Self { config, listeners, address, quic_address, tls, handle, metrics, shutdown, tables, own })
+    }
+
+    /// Adds an integrator's own pre-trade rule, which runs behind ours and those added before.
+    ///
+    /// # Panics
+    /// Beyond [`crate::check::OWN_CHECKS_MAX`].
+    #[must_use]
+    pub fn with_check(mut self, check: Box<dyn Check>) -> Self {
+        assert!(self.own.len() < crate::check::OWN_CHECKS_MAX, "too many checks");
+        self.own.push(check);
+        self
     }
 
     /// Where clients connect over QUIC, if they may.
@@ -127,7 +147,14 @@ impl Server {
             limits: self.config.shard_limits(),
             core: self.config.listen.cpu,
         };
-        let app = gateway(&self.config, &self.tls, self.metrics, self.shutdown, self.handle.clone());
+        let accounts = self.config.accounts();
+        let mut checks = load::chain(&self.config, &accounts, self.tables);
+        let own: Vec<_> = self.own.iter().map(|check| check.name()).collect();
+        let exporter = Exporter::new(self.metrics.clone(), &own);
+        self.own.into_iter().for_each(|check| assert!(checks.push(check), "invariant: `with_check` counts"));
+        let desk = Desk::new(accounts, self.config.forwarding.orders_max, checks);
+        let parts = (desk, exporter, self.metrics);
+        let app = gateway(&self.config, &self.tls, parts, self.shutdown, self.handle.clone());
         let handle = self.handle;
         running.spawn("gateway", move || shard::run_on_this_thread(setup, app, handle).map(drop))?;
         Ok(running)
@@ -137,11 +164,10 @@ impl Server {
 fn gateway(
     config: &Config,
     tls: &Tls,
-    metrics: Metrics,
+    (desk, exporter, metrics): (Desk, Exporter, Metrics),
     shutdown: Shutdown,
     handle: Handle<Command>,
 ) -> Gateway {
-    let accounts = config.accounts();
     let mut by_core = [None, None];
     for core in &config.cores {
         let which = crate::route::Core::from(core.core);
@@ -163,8 +189,8 @@ fn gateway(
             stall_timeout_ns: config.forwarding.stall_timeout_ms * NS_PER_MS,
             out_bytes_max: config.forwarding.out_bytes_max,
         },
-        by_comp: vec![None; accounts.comps_len()],
-        desk: Desk::new(accounts, config.forwarding.orders_max),
+        by_comp: vec![None; desk.accounts.comps_len()],
+        desk,
         lines: Lines::new(by_core, config.forwarding.out_bytes_max),
         peers: Peers::default(),
         waiting: Vec::new(),
@@ -172,7 +198,7 @@ fn gateway(
         out: Vec::with_capacity(4 << 10),
         refused: Vec::new(),
         counts: Counts::default(),
-        exporter: Exporter::new(metrics.clone()),
+        exporter,
         metrics,
         shutdown,
         handle,

@@ -5,7 +5,7 @@
 
 use crate::accounts::CompNo;
 use crate::app::{Gateway, LOG};
-use crate::check::Refusal;
+use crate::check::{Moment, Refusal, Rule};
 use crate::sync::{SyncError, Wanted};
 use flow::Selection;
 use shard::{ConnId, Cx, Reason};
@@ -123,7 +123,10 @@ impl Gateway {
             Ok(Outcome::Done) => Ok(()),
             Ok(Outcome::Refused(refusal, request)) => {
                 self.refuse(cx, id, frame.msg_type, refusal, request.as_ref());
-                Ok(())
+                match refusal {
+                    Refusal::Rule(Rule::SessionThrottled) => self.end_flood(id),
+                    _ => Ok(()),
+                }
             }
             Err(error) => Err(self.end_malformed(id, error)),
         }
@@ -173,10 +176,11 @@ impl Gateway {
         request: &NewOrder,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Refusal> {
-        let forwarded = self.desk.new_order(comp_no, request).and_then(|(account, core)| {
+        let at = Moment::of(cx);
+        let forwarded = self.desk.new_order(at, comp_no, request).and_then(|(account, core)| {
             self.lines.forward(cx, core, write)?;
             self.counts.orders[core as usize] += 1;
-            self.desk.orders.sent(account, request.cl_ord_id, core);
+            self.desk.sent(at, comp_no, (account, core), request);
             Ok(())
         });
         self.throttle(cx);
@@ -192,11 +196,12 @@ impl Gateway {
         request: &OrderCancelRequest,
         write: impl FnOnce(&OrderCancelRequest, &mut Vec<u8>),
     ) -> Result<(), Refusal> {
-        let forwarded = self.desk.cancel(comp_no, request).and_then(|order| {
+        let at = Moment::of(cx);
+        let forwarded = self.desk.cancel(at, comp_no, request).and_then(|order| {
             let named = OrderCancelRequest { order_id: order.order_id, ..*request };
             self.lines.forward(cx, order.core, |out| write(&named, out))?;
             self.counts.cancels[order.core as usize] += 1;
-            self.desk.orders.cancel_sent(request, order.account, order.core);
+            self.desk.cancel_sent(at, &order, request);
             Ok(())
         });
         self.throttle(cx);
@@ -213,11 +218,22 @@ impl Gateway {
     ) {
         let Some(client) = self.peers.client(id) else { return };
         client.refused += 1;
-        self.counts.refused[refusal as usize] += 1;
+        self.counts.refused[refusal.index()] += 1;
         let time = Timestamp::from_unix_ns(cx.wall_ns().max(0).cast_unsigned());
         let request = request.map(|(base, cl_ord_id)| (base, *cl_ord_id));
         let answer = refusal.answer((msg_type, client.session.received()), request, time);
         frame::encode(&answer, &mut self.out);
+    }
+
+    /// A session that goes on sending though it is refused for sending too much is ended, where that is configured.
+    fn end_flood(&mut self, id: ConnId) -> Result<(), Reason> {
+        const TEXT: &str = "too many orders";
+        let flood = self.peers.logged_on(id).is_some_and(|(_, comp_no)| self.desk.checks.is_flood(comp_no));
+        if flood {
+            self.end_client(id, SessionStatus::OTHER, TEXT);
+            return Err(Reason::App(TEXT));
+        }
+        Ok(())
     }
 
     /// A message whose body is not what its type says: what comes after it is not to be trusted.

@@ -174,6 +174,7 @@ impl Gateway {
             writer: cx.writer(LOG),
             accounts: &self.desk.accounts,
             orders: &mut self.desk.orders,
+            checks: &mut self.desk.checks,
             counts: &mut self.counts,
             refused: &mut self.refused,
         };

@@ -1,5 +1,6 @@
 use super::*;
 use crate::accounts::Credentials;
+use crate::check::Checks;
 use crate::line::Settings;
 use flow::{Limits, Reader};
 use wire::szse::code::{PlatformId, SessionStatus};
@@ -14,6 +15,7 @@ struct Bench {
     reader: Reader,
     accounts: Accounts,
     orders: Orders,
+    checks: Checks,
     counts: Counts,
     out: Vec<u8>,
     refused: Vec<(AccountKey, BusinessReject)>,
@@ -48,6 +50,7 @@ fn bench() -> Bench {
         reader,
         accounts,
         orders: Orders::new(16),
+        checks: Checks::off(1, 1),
         counts: Counts::default(),
         out,
         refused: Vec::new(),
@@ -60,6 +63,7 @@ impl Bench {
             writer: &mut self.writer,
             accounts: &self.accounts,
             orders: &mut self.orders,
+            checks: &mut self.checks,
             counts: &mut self.counts,
             refused: &mut self.refused,
         };

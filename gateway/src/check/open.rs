@@ -1,0 +1,418 @@
+//! Hot path: the orders that are open: what may trade with a new one of the same account, and what is to be cancelled when
+//! a session is gone. Kept only where a rule asks for it.
+//!
+//! An order is here from when it is sent, or from its first report, to its last one; so a gateway that has just
+//! started knows the day's open orders when it has read the report flows again. Who sent them it does not know then.
+//!
+//! Rules: no allocation after start; bounded: where there is no room an order is not sent.
+
+use crate::accounts::CompNo;
+use crate::index::{Index, Seed};
+use crate::orders::AccountKey;
+use crate::route::Core;
+use wire::szse::code::{OrdType, Side};
+use wire::szse::trading::NewOrder;
+use wire::szse::{SecurityId, SecurityIdSource, Text};
+
+/// No place.
+const NONE: u32 = u32::MAX;
+
+/// An open order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Whose it is.
+    pub account: AccountKey,
+    /// ClOrdID.
+    pub cl_ord_id: Text<10>,
+    /// SecurityID.
+    pub security_id: SecurityId,
+    /// SecurityIDSource.
+    pub source: SecurityIdSource,
+    /// Side.
+    pub side: Side,
+    /// Raw units; what a market order would pay at most, or take at least.
+    pub price: i64,
+    /// What is left of it, raw units.
+    pub leaves: i64,
+    /// Where it is.
+    pub core: Core,
+    /// Who sent it through this gateway.
+    pub sender: Option<CompNo>,
+    /// SubmittingPBUID.
+    pub submitting_pbu_id: Text<6>,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    order: Open,
+    /// Its account's list, and that of its account and security; `next` of a free slot is the next free one.
+    of_account: Place,
+    of_pair: Place,
+    pair: u32,
+}
+
+/// A place in a doubly linked list.
+#[derive(Clone, Copy)]
+struct Place {
+    before: u32,
+    next: u32,
+}
+
+impl Place {
+    const FREE: Self = Self { before: NONE, next: NONE };
+}
+
+/// The open orders of an account in a security.
+#[derive(Clone, Copy)]
+struct Pair {
+    key: [u8; 16],
+    /// The first one; of a free pair the next free one.
+    head: u32,
+    count: u32,
+}
+
+/// All open orders.
+pub struct OpenOrders {
+    slots: Vec<Slot>,
+    orders_max: usize,
+    free: u32,
+    len: usize,
+    by_identity: Index,
+    by_pair: Index,
+    pairs: Vec<Pair>,
+    free_pair: u32,
+    /// By account.
+    heads: Box<[u32]>,
+    seed: Seed,
+}
+
+impl OpenOrders {
+    /// Room for `orders_max` (about 130 bytes each) of accounts with the keys 1 to `accounts`.
+    pub fn new(accounts: usize, orders_max: u32) -> Self {
+        let room = orders_max as usize;
+        Self {
+            slots: Vec::with_capacity(room),
+            orders_max: room,
+            free: NONE,
+            len: 0,
+            by_identity: Index::new(orders_max.max(1)),
+            by_pair: Index::new(orders_max.max(1)),
+            pairs: Vec::with_capacity(room),
+            free_pair: NONE,
+            heads: vec![NONE; accounts + 1].into(),
+            seed: Seed::random(),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether there is no room for one more.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.len >= self.orders_max
+    }
+
+    /// An order is open, if it is not known already; `false` when there is no room for it.
+    #[inline]
+    pub fn add(&mut self, order: Open) -> bool {
+        let hash = self.seed.hash(identity(order.account, order.cl_ord_id));
+        if self.place(hash, order.account, order.cl_ord_id).is_some() {
+            return true;
+        }
+        if self.is_full() || order.account as usize >= self.heads.len() {
+            return false;
+        }
+        let at = self.free;
+        let at = if at == NONE { self.slots.len() as u32 } else { at };
+        let pair = self.pair_for(&order);
+        let first = self.heads[order.account as usize];
+        let first_of_pair = self.pairs[pair as usize].head;
+        let slot = Slot {
+            order,
+            of_account: Place { before: NONE, next: first },
+            of_pair: Place { before: NONE, next: first_of_pair },
+            pair,
+        };
+        if self.free == NONE {
+            self.slots.push(slot);
+        } else {
+            self.free = self.slots[at as usize].of_account.next;
+            self.slots[at as usize] = slot;
+        }
+        if first != NONE {
+            self.slots[first as usize].of_account.before = at;
+        }
+        if first_of_pair != NONE {
+            self.slots[first_of_pair as usize].of_pair.before = at;
+        }
+        self.heads[order.account as usize] = at;
+        self.pairs[pair as usize].head = at;
+        self.pairs[pair as usize].count += 1;
+        self.by_identity.insert(hash, at);
+        self.len += 1;
+        true
+    }
+
+    /// The order is no longer open.
+    #[inline]
+    pub fn remove(&mut self, account: AccountKey, cl_ord_id: Text<10>) {
+        let hash = self.seed.hash(identity(account, cl_ord_id));
+        let Some(at) = self.place(hash, account, cl_ord_id) else { return };
+        self.by_identity.remove(hash, at);
+        let Slot { of_account, of_pair, pair, .. } = self.slots[at as usize];
+        match of_account.before {
+            NONE => self.heads[account as usize] = of_account.next,
+            before => self.slots[before as usize].of_account.next = of_account.next,
+        }
+        if of_account.next != NONE {
+            self.slots[of_account.next as usize].of_account.before = of_account.before;
+        }
+        match of_pair.before {
+            NONE => self.pairs[pair as usize].head = of_pair.next,
+            before => self.slots[before as usize].of_pair.next = of_pair.next,
+        }
+        if of_pair.next != NONE {
+            self.slots[of_pair.next as usize].of_pair.before = of_pair.before;
+        }
+        self.pairs[pair as usize].count -= 1;
+        if self.pairs[pair as usize].count == 0 {
+            self.by_pair.remove(self.seed.hash(self.pairs[pair as usize].key), pair);
+            self.pairs[pair as usize].head = std::mem::replace(&mut self.free_pair, pair);
+        }
+        self.slots[at as usize].of_account = Place { next: self.free, ..Place::FREE };
+        self.free = at;
+        self.len -= 1;
+    }
+
+    /// So much is left of an order.
+    #[inline]
+    pub fn set_leaves(&mut self, account: AccountKey, cl_ord_id: Text<10>, leaves: i64) {
+        let hash = self.seed.hash(identity(account, cl_ord_id));
+        let Some(at) = self.place(hash, account, cl_ord_id) else { return };
+        if leaves <= 0 {
+            self.remove(account, cl_ord_id);
+        } else {
+            self.slots[at as usize].order.leaves = leaves;
+        }
+    }
+
+    /// An open order.
+    #[inline]
+    pub fn order(&self, account: AccountKey, cl_ord_id: Text<10>) -> Option<&Open> {
+        let hash = self.seed.hash(identity(account, cl_ord_id));
+        self.place(hash, account, cl_ord_id).map(|at| &self.slots[at as usize].order)
+    }
+
+    /// All of an account.
+    pub fn of_account(&self, account: AccountKey) -> impl Iterator<Item = &Open> + '_ {
+        let head = self.heads.get(account as usize).copied().unwrap_or(NONE);
+        self.walk(head, |slot| slot.of_account.next)
+    }
+
+    /// All of an account in a security, and how many.
+    #[inline]
+    pub fn of_security(
+        &self,
+        account: AccountKey,
+        id: SecurityId,
+        source: SecurityIdSource,
+    ) -> (u32, impl Iterator<Item = &Open> + '_) {
+        let key = pair_key(account, id, source);
+        let found = self.by_pair.find(self.seed.hash(key), |pair| self.pairs[pair as usize].key == key);
+        let (count, head) = found.map_or((0, NONE), |pair| {
+            let pair = &self.pairs[pair as usize];
+            (pair.count, pair.head)
+        });
+        (count, self.walk(head, |slot| slot.of_pair.next))
+    }
+
+    fn walk(&self, head: u32, next: fn(&Slot) -> u32) -> impl Iterator<Item = &Open> + '_ {
+        let mut at = head;
+        std::iter::from_fn(move || {
+            let slot = self.slots.get(at as usize)?;
+            at = next(slot);
+            Some(&slot.order)
+        })
+        .fuse()
+    }
+
+    #[inline]
+    fn place(&self, hash: u32, account: AccountKey, cl_ord_id: Text<10>) -> Option<u32> {
+        self.by_identity.find(hash, |at| {
+            let order = &self.slots[at as usize].order;
+            order.cl_ord_id == cl_ord_id && order.account == account
+        })
+    }
+
+    /// The pair of an order, made if there is none: there is room for as many as for orders.
+    #[inline]
+    fn pair_for(&mut self, order: &Open) -> u32 {
+        let key = pair_key(order.account, order.security_id, order.source);
+        let hash = self.seed.hash(key);
+        if let Some(pair) = self.by_pair.find(hash, |pair| self.pairs[pair as usize].key == key) {
+            return pair;
+        }
+        let made = Pair { key, head: NONE, count: 0 };
+        let pair = match self.free_pair {
+            NONE => {
+                self.pairs.push(made);
+                (self.pairs.len() - 1) as u32
+            }
+            free => {
+                self.free_pair = self.pairs[free as usize].head;
+                self.pairs[free as usize] = made;
+                free
+            }
+        };
+        self.by_pair.insert(hash, pair);
+        pair
+    }
+}
+
+impl Open {
+    /// An order that is being sent.
+    pub fn sent(account: AccountKey, core: Core, sender: CompNo, order: &NewOrder) -> Self {
+        Self {
+            account,
+            cl_ord_id: order.cl_ord_id,
+            security_id: order.base.security_id,
+            source: order.base.security_id_source,
+            side: order.side,
+            price: worst_price(order.ord_type, order.side, order.price.raw()),
+            leaves: order.order_qty.raw(),
+            core,
+            sender: Some(sender),
+            submitting_pbu_id: order.base.submitting_pbu_id,
+        }
+    }
+
+    /// Whether it could trade with an order of the other side.
+    #[inline]
+    pub fn meets(&self, side: Side, price: i64) -> bool {
+        match (side, self.side) {
+            (Side::BUY, Side::SELL) => self.price <= price,
+            (Side::SELL, Side::BUY) => self.price >= price,
+            _ => false,
+        }
+    }
+}
+
+/// The worst price at which an order may trade: a market order at any.
+#[inline]
+pub(crate) fn worst_price(ord_type: OrdType, side: Side, price: i64) -> i64 {
+    match (ord_type, side) {
+        (OrdType::LIMIT, _) => price,
+        (_, Side::BUY) => i64::MAX,
+        _ => 0,
+    }
+}
+
+fn identity(account: AccountKey, cl_ord_id: Text<10>) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..10].copy_from_slice(cl_ord_id.as_bytes());
+    key[12..].copy_from_slice(&account.to_le_bytes());
+    key
+}
+
+fn pair_key(account: AccountKey, id: SecurityId, source: SecurityIdSource) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(id.as_bytes());
+    key[8..12].copy_from_slice(source.as_bytes());
+    key[12..].copy_from_slice(&account.to_le_bytes());
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn open(account: AccountKey, cl_ord_id: u8, security: u8) -> Open {
+        Open {
+            account,
+            cl_ord_id: Text::truncated(&cl_ord_id.to_string()),
+            security_id: Text::truncated(&security.to_string()),
+            source: Text::literal("102"),
+            side: Side::BUY,
+            price: 1,
+            leaves: 100,
+            core: Core::Cash,
+            sender: None,
+            submitting_pbu_id: Text::BLANK,
+        }
+    }
+
+    #[test]
+    fn what_meets_is_the_other_side_at_a_price_that_both_take() {
+        let sell = Open { side: Side::SELL, price: 10, ..open(1, 1, 1) };
+        assert!(sell.meets(Side::BUY, 10) && sell.meets(Side::BUY, 11) && !sell.meets(Side::BUY, 9));
+        assert!(!sell.meets(Side::SELL, 10));
+        let buy = Open { price: 10, ..open(1, 1, 1) };
+        assert!(buy.meets(Side::SELL, 10) && buy.meets(Side::SELL, 9) && !buy.meets(Side::SELL, 11));
+        assert_eq!(worst_price(OrdType::MARKET, Side::BUY, 5), i64::MAX);
+        assert_eq!(worst_price(OrdType::OWN_BEST, Side::SELL, 5), 0);
+        assert_eq!(worst_price(OrdType::LIMIT, Side::SELL, 5), 5);
+    }
+
+    #[test]
+    fn what_is_left_changes_until_nothing_is() {
+        let mut orders = OpenOrders::new(1, 2);
+        assert!(orders.add(open(1, 1, 1)) && orders.add(open(1, 1, 1)), "known");
+        assert!(orders.add(open(1, 2, 1)));
+        assert!(orders.is_full() && !orders.add(open(1, 3, 1)));
+        orders.set_leaves(1, Text::literal("1"), 40);
+        assert_eq!(orders.order(1, Text::literal("1")).unwrap().leaves, 40);
+        orders.set_leaves(1, Text::literal("1"), 0);
+        assert_eq!((orders.order(1, Text::literal("1")), orders.len()), (None, 1));
+        assert!(!orders.add(open(2, 1, 1)), "nobody's");
+    }
+
+    proptest! {
+        /// Against a plain list.
+        #[test]
+        fn lists_hold_what_was_added_and_not_removed(
+            steps in prop::collection::vec((any::<bool>(), 1..4_u32, 0..12_u8), 0..400),
+        ) {
+            let mut orders = OpenOrders::new(3, 16);
+            let mut model: Vec<Open> = Vec::new();
+            for (add, account, id) in steps {
+                let order = open(account, id, id % 3);
+                let known = model.iter().position(|other| other.account == account && other.cl_ord_id == order.cl_ord_id);
+                if add {
+                    let room = known.is_some() || model.len() < 16;
+                    prop_assert_eq!(orders.add(order), room);
+                    if known.is_none() && room {
+                        model.push(order);
+                    }
+                } else {
+                    orders.remove(account, order.cl_ord_id);
+                    known.map(|at| model.remove(at));
+                }
+                prop_assert_eq!(orders.len(), model.len());
+                for account in 1..4 {
+                    let mut all: Vec<_> = orders.of_account(account).map(|order| order.cl_ord_id).collect();
+                    all.sort_unstable();
+                    let mut expected: Vec<_> =
+                        model.iter().filter(|order| order.account == account).map(|order| order.cl_ord_id).collect();
+                    expected.sort_unstable();
+                    prop_assert_eq!(all, expected);
+                    for security in 0..3_u8 {
+                        let id = Text::truncated(&security.to_string());
+                        let (count, all) = orders.of_security(account, id, Text::literal("102"));
+                        prop_assert_eq!(count as usize, all.count());
+                        let of = |order: &&Open| order.account == account && order.security_id == id;
+                        prop_assert_eq!(count as usize, model.iter().filter(of).count());
+                    }
+                }
+            }
+        }
+    }
+}
