@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "slb",
         ],
     ),
-    ("benches", &[]),
+    ("benches", &["transport", "loadgen"]),
     ("tests", &[]),
 ];
 

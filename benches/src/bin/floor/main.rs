@@ -1,0 +1,53 @@
+//! The floor: programs that do the system calls of a server and nothing else, so that a figure has something to stand
+//! beside. `floor echo` is a server that sends back what it reads, `floor relay` a proxy, `floor ping` their client,
+//! with the schedule and the recorder of the load generator.
+//!
+//! An order through balancer, gateway and core is `ping` → `relay` → `relay` → `echo`.
+
+mod ping;
+mod relay;
+
+use clap::{Parser, Subcommand};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+/// Bare epoll programs to hold servers against: what cannot be had for less on this machine.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sends back what it reads
+    Echo {
+        /// Where it listens
+        listen: SocketAddr,
+    },
+    /// Passes bytes on, both ways, one connection for each that it accepts
+    Relay {
+        /// Where it listens
+        listen: SocketAddr,
+        /// Where the bytes go
+        to: SocketAddr,
+    },
+    Ping(ping::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Echo { listen } => relay::run(listen, None).map(|()| true),
+        Command::Relay { listen, to } => relay::run(listen, Some(to)).map(|()| true),
+        Command::Ping(args) => ping::run(&args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("floor: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
