@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("fix", &[]),
     ("flow", &[]),
+    ("journal", &[]),
     ("gm", &[]),
     ("transport", &["gm"]),
     ("shard", &["flow", "transport"]),

@@ -1,0 +1,288 @@
+//! Hot path: appending.
+//!
+//! Rules: [`Writer::append`] makes no system call and, once the buffer has its size, no allocation; [`Writer::write`] makes
+//! one for all that was appended, and some more where a segment is full.
+
+use crate::format::{self, HEAD_BYTES, PAYLOAD_MAX, Place, RECORD_HEAD_BYTES};
+use crate::segment;
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Bounds of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Length of a segment, reserved when it is begun, bytes.
+    pub segment_bytes: u64,
+    /// Bytes that may be appended and not written yet; what is more is refused.
+    pub buffer_bytes_max: usize,
+}
+
+impl Default for Limits {
+    /// Segments of 64 MiB, 8 MiB of buffer.
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, buffer_bytes_max: 8 << 20 }
+    }
+}
+
+/// What was found when a journal was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// The number that the next record gets.
+    pub next_number: u64,
+    /// Bytes of an unfinished record at the end, which were cut.
+    pub cut_bytes: u64,
+}
+
+/// Why a journal cannot be opened for writing. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system says so.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file or the directory.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Another writer has it.
+    #[error("{0}: another process writes this journal")]
+    InUse(PathBuf),
+    /// The newest file does not begin as a segment does.
+    #[error("{0}: not a segment of a journal, or its head is damaged")]
+    NotASegment(PathBuf),
+    /// A bad record with good ones behind it: not what a crash leaves.
+    #[error("{path}: damaged at byte {offset}, with record {later} whole behind it; see `journal verify`")]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where the damage is.
+        offset: u64,
+        /// The number of a good record behind it.
+        later: u64,
+    },
+    /// Bounds that make no sense together.
+    #[error("a segment of {segment_bytes} bytes is too short for records of {PAYLOAD_MAX} bytes")]
+    Limits {
+        /// What was asked for.
+        segment_bytes: u64,
+    },
+}
+
+/// Why a record was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// More than [`PAYLOAD_MAX`].
+    #[error("record too long")]
+    TooLong,
+    /// As much as may wait is waiting to be written.
+    #[error("journal buffer full")]
+    BufferFull,
+}
+
+/// The writing end of a journal; there is one at a time, on one thread.
+#[derive(Debug)]
+pub struct Writer {
+    directory: PathBuf,
+    limits: Limits,
+    /// Held as long as this writer is.
+    _lock: File,
+    /// The segment that is written, unless the next record begins one.
+    file: Option<File>,
+    /// Where the next byte of the buffer goes in it.
+    offset: u64,
+    /// Appended and not written yet.
+    buffer: Vec<u8>,
+    /// Segments that begin within the buffer: where, and with which number.
+    begins: VecDeque<(usize, u64)>,
+    /// What the segment that the last appended record is in has left.
+    room: u64,
+    next: u64,
+    /// Written and not synced.
+    dirty: bool,
+}
+
+impl Writer {
+    /// Opens the journal of this directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(directory: &Path, limits: Limits) -> Result<(Self, Recovered), OpenError> {
+        if limits.segment_bytes < (HEAD_BYTES + RECORD_HEAD_BYTES + PAYLOAD_MAX) as u64 {
+            return Err(OpenError::Limits { segment_bytes: limits.segment_bytes });
+        }
+        let io = |error| OpenError::Io { path: directory.to_owned(), error };
+        fs::create_dir_all(directory).map_err(io)?;
+        let lock = lock(directory)?;
+        let mut writer = Self {
+            directory: directory.to_owned(),
+            limits,
+            _lock: lock,
+            file: None,
+            offset: 0,
+            buffer: Vec::new(),
+            begins: VecDeque::new(),
+            room: 0,
+            next: 1,
+            dirty: false,
+        };
+        let newest = segment::list(directory).map_err(io)?.last().copied();
+        let cut_bytes = newest.map_or(Ok(0), |first| writer.go_on_with(first))?;
+        let next_number = writer.next;
+        Ok((writer, Recovered { next_number, cut_bytes }))
+    }
+
+    /// Finds the end of the newest segment.
+    fn go_on_with(&mut self, first: u64) -> Result<u64, OpenError> {
+        let path = segment::path(&self.directory, first);
+        let io = |error| OpenError::Io { path: path.clone(), error };
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io)?;
+        let bytes = fs::read(&path).map_err(io)?;
+        if format::first_of(&bytes) != Some(first) {
+            return Err(OpenError::NotASegment(path));
+        }
+        let mut at = HEAD_BYTES;
+        self.next = first;
+        while let Place::Record(record, len) = format::decode(&bytes[at..]) {
+            if record.number != self.next {
+                break;
+            }
+            at += len;
+            self.next += 1;
+        }
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let cut_bytes = used.saturating_sub(at);
+        if let Some(later) = good_record_behind(&bytes[at..used.max(at)], self.next) {
+            return Err(OpenError::Damaged { path, offset: at as u64, later });
+        }
+        if cut_bytes > 0 {
+            let zeros = vec![0; cut_bytes];
+            file.write_all_at(&zeros, at as u64).and_then(|()| file.sync_data()).map_err(io)?;
+        }
+        self.offset = at as u64;
+        self.room = (bytes.len() as u64).max(self.limits.segment_bytes).saturating_sub(self.offset);
+        self.file = Some(file);
+        Ok(cut_bytes as u64)
+    }
+
+    /// The number that the next record gets.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Bytes appended and not written yet.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Appends a record, whose payload is `parts` in a row; returns its number. It is in the buffer until
+    /// [`Self::write`].
+    ///
+    /// # Errors
+    /// See [`AppendError`]; the record has no number then.
+    #[inline]
+    pub fn append(&mut self, kind: u16, unix_ns: u64, parts: &[&[u8]]) -> Result<u64, AppendError> {
+        let payload: usize = parts.iter().map(|part| part.len()).sum();
+        if payload > PAYLOAD_MAX {
+            return Err(AppendError::TooLong);
+        }
+        let len = RECORD_HEAD_BYTES + payload;
+        if self.buffer.len() + len > self.limits.buffer_bytes_max.max(len) {
+            return Err(AppendError::BufferFull);
+        }
+        if self.room < len as u64 {
+            self.begins.push_back((self.buffer.len(), self.next));
+            self.room = self.limits.segment_bytes - HEAD_BYTES as u64;
+        }
+        self.room -= len as u64;
+        format::encode((self.next, kind, unix_ns), parts, &mut self.buffer);
+        self.next += 1;
+        Ok(self.next - 1)
+    }
+
+    /// Gives the system all that was appended: it outlives this process from then on, not a loss of power.
+    ///
+    /// # Errors
+    /// What the system says. Nothing is lost: what it did not take is kept for the next call.
+    pub fn write(&mut self) -> io::Result<()> {
+        let mut done = 0;
+        let outcome = self.write_from(&mut done);
+        self.buffer.drain(..done);
+        self.begins.iter_mut().for_each(|(at, _)| *at -= done);
+        outcome
+    }
+
+    fn write_from(&mut self, done: &mut usize) -> io::Result<()> {
+        while *done < self.buffer.len() {
+            if self.begins.front().is_some_and(|(at, _)| at == done) {
+                self.begin_segment()?;
+            }
+            let until = self.begins.front().map_or(self.buffer.len(), |(at, _)| *at);
+            let file = self.file.as_ref().expect("invariant: the first record begins a segment");
+            match file.write_at(&self.buffer[*done..until], self.offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    *done += written;
+                    self.offset += written as u64;
+                    self.dirty = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The segment before is made safe first, so that damage can only be at the end of the newest.
+    #[cold]
+    fn begin_segment(&mut self) -> io::Result<()> {
+        self.sync()?;
+        let &(_, first) = self.begins.front().expect("invariant: asked for");
+        self.file = Some(segment::create(&self.directory, first, self.limits.segment_bytes)?);
+        self.offset = HEAD_BYTES as u64;
+        self.begins.pop_front();
+        Ok(())
+    }
+
+    /// Makes all that was written outlive a loss of power.
+    ///
+    /// # Errors
+    /// What the system says. After an error of fdatasync(2) the kernel may have dropped what it could not write: it must
+    /// be taken for lost, and the process should end.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if let Some(file) = self.file.as_ref().filter(|_| self.dirty) {
+            file.sync_data()?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, OpenError> {
+    let path = directory.join("lock");
+    let io = |error| OpenError::Io { path: path.clone(), error };
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// The number of a whole record that stands behind what is no record, which begins with the first byte.
+fn good_record_behind(bytes: &[u8], expected: u64) -> Option<u64> {
+    let numbers = expected + 1..expected + 1 + (bytes.len() / RECORD_HEAD_BYTES) as u64;
+    (1..bytes.len().saturating_sub(RECORD_HEAD_BYTES)).find_map(|at| {
+        // Looked at before the checksum, which is long.
+        let number = u64::from_le_bytes(bytes[at + 12..at + 20].try_into().ok()?);
+        let whole = numbers.contains(&number) && matches!(format::decode(&bytes[at..]), Place::Record(..));
+        whole.then_some(number)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+use super::*;
+use crate::{ReadError, Reader};
+use proptest::prelude::*;
+use std::path::Path;
+
+const SMALL: Limits = Limits { segment_bytes: 2 << 20, buffer_bytes_max: 4 << 20 };
+
+fn open(directory: &Path) -> (Writer, Recovered) {
+    Writer::open(directory, SMALL).unwrap()
+}
+
+fn written(directory: &Path, payloads: &[&[u8]]) {
+    let (mut writer, _) = open(directory);
+    for payload in payloads {
+        writer.append(1, 2, &[payload]).unwrap();
+    }
+    writer.write().unwrap();
+}
+
+fn all(directory: &Path) -> Vec<Vec<u8>> {
+    let mut reader = Reader::oldest(directory).unwrap();
+    let mut payloads = Vec::new();
+    while let Some(record) = reader.next().unwrap() {
+        payloads.push(record.payload.to_vec());
+    }
+    payloads
+}
+
+fn only_segment(directory: &Path) -> PathBuf {
+    segment::path(directory, 1)
+}
+
+#[test]
+fn it_goes_on_where_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("made/for/it");
+    written(&directory, &[b"one", b"two"]);
+    let (mut writer, recovered) = open(&directory);
+    assert_eq!(recovered, Recovered { next_number: 3, cut_bytes: 0 });
+    assert_eq!(writer.append(1, 2, &[b"th", b"ree"]), Ok(3));
+    writer.write().unwrap();
+    writer.sync().unwrap();
+    assert_eq!(all(&directory), [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]);
+}
+
+#[test]
+fn one_writer_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, _) = open(folder.path());
+    assert!(matches!(Writer::open(folder.path(), SMALL), Err(OpenError::InUse(_))));
+    drop(first);
+    open(folder.path());
+}
+
+#[test]
+fn a_torn_end_is_cut_wherever_it_is_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path(), &[b"first", b"second"]);
+    let path = only_segment(folder.path());
+    let good = fs::read(&path).unwrap();
+    let second = HEAD_BYTES + RECORD_HEAD_BYTES + b"first".len();
+    let end = second + RECORD_HEAD_BYTES + b"second".len();
+    for torn in second..end {
+        let mut bytes = good.clone();
+        bytes[torn..end].fill(0);
+        fs::write(&path, &bytes).unwrap();
+        let (mut writer, recovered) = open(folder.path());
+        assert_eq!(recovered.next_number, 2, "{torn}");
+        assert!(recovered.cut_bytes <= (torn - second) as u64, "{torn}");
+        writer.append(1, 2, &[b"other"]).unwrap();
+        writer.write().unwrap();
+        assert_eq!(all(folder.path()), [b"first".to_vec(), b"other".to_vec()], "{torn}");
+        // The same in a file that ends there.
+        fs::write(&path, &good[..torn]).unwrap();
+        drop(writer);
+        assert_eq!(open(folder.path()).1.next_number, 2, "{torn}");
+        assert_eq!(all(folder.path()), [b"first".to_vec()], "{torn}");
+    }
+}
+
+#[test]
+fn damage_with_good_records_behind_it_is_an_error_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path(), &[b"first", b"second", b"third"]);
+    let path = only_segment(folder.path());
+    let good = fs::read(&path).unwrap();
+    let second = HEAD_BYTES + RECORD_HEAD_BYTES + b"first".len();
+    for at in second..second + RECORD_HEAD_BYTES + b"second".len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x10;
+        fs::write(&path, &bytes).unwrap();
+        let opened = Writer::open(folder.path(), SMALL);
+        assert!(matches!(opened, Err(OpenError::Damaged { offset, .. }) if offset == second as u64), "{at}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "{at}");
+        let mut reader = Reader::oldest(folder.path()).unwrap();
+        assert_eq!(reader.next().unwrap().unwrap().payload, b"first");
+        assert!(matches!(reader.next(), Err(ReadError::Damaged { number: 2, .. })), "{at}");
+    }
+}
+
+#[test]
+fn segments_follow_each_other_and_a_reader_crosses_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let payload = vec![7; 300_000];
+    let (mut writer, _) = open(folder.path());
+    for _ in 0..3 {
+        for _ in 0..10 {
+            writer.append(1, 2, &[&payload]).unwrap();
+        }
+        writer.write().unwrap();
+    }
+    let firsts = segment::list(folder.path()).unwrap();
+    assert_eq!(firsts, [1, 7, 13, 19, 25]);
+    assert_eq!(all(folder.path()).len(), 30);
+    let mut reader = Reader::open(folder.path(), 20).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().number, 20);
+    drop(writer);
+    assert_eq!(open(folder.path()).1.next_number, 31);
+    fs::remove_file(segment::path(folder.path(), 1)).unwrap();
+    let gone = Reader::open(folder.path(), 3);
+    assert!(matches!(gone, Err(ReadError::NoLongerHeld { oldest: 7, .. })));
+}
+
+#[test]
+fn a_crash_between_two_segments_leaves_a_good_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path(), &[b"first"]);
+    fs::write(folder.path().join("next.unfinished"), b"half of a segment").unwrap();
+    // Made, and nothing written into it.
+    drop(segment::create(folder.path(), 2, SMALL.segment_bytes).unwrap());
+    let (mut writer, recovered) = open(folder.path());
+    assert_eq!(recovered.next_number, 2);
+    writer.append(1, 2, &[b"second"]).unwrap();
+    writer.write().unwrap();
+    assert_eq!(all(folder.path()), [b"first".to_vec(), b"second".to_vec()]);
+}
+
+#[test]
+fn a_reader_follows_a_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut reader = Reader::open(folder.path(), 1).unwrap();
+    assert!(reader.next().unwrap().is_none(), "nothing is there yet");
+    let (mut writer, _) = open(folder.path());
+    for number in 1..=20 {
+        writer.append(number as u16, 2, &[&vec![1; 200_000]]).unwrap();
+        assert!(reader.next().unwrap().is_none(), "not written");
+        writer.write().unwrap();
+        assert_eq!(reader.next().unwrap().unwrap().number, number);
+    }
+}
+
+#[test]
+fn bounds_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(folder.path(), Limits { buffer_bytes_max: 100, ..SMALL }).unwrap();
+    assert_eq!(writer.append(1, 2, &[&vec![0; PAYLOAD_MAX + 1]]), Err(AppendError::TooLong));
+    assert_eq!(writer.append(1, 2, &[&[0; 60]]), Ok(1));
+    assert_eq!(writer.append(1, 2, &[&[0; 60]]), Err(AppendError::BufferFull));
+    writer.write().unwrap();
+    assert_eq!(writer.append(1, 2, &[&[0; 60]]), Ok(2));
+    let limits = Limits { segment_bytes: 1_000, ..SMALL };
+    assert!(matches!(Writer::open(&folder.path().join("x"), limits), Err(OpenError::Limits { .. })));
+}
+
+/// The directory goes away under the writer, as a disk that is full does: the next segment cannot be made.
+#[test]
+fn what_could_not_be_written_is_written_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, aside) = (folder.path().join("journal"), folder.path().join("aside"));
+    let (mut writer, _) = open(&directory);
+    writer.append(1, 2, &[b"before"]).unwrap();
+    writer.write().unwrap();
+    fs::rename(&directory, &aside).unwrap();
+    for _ in 0..3 {
+        writer.append(1, 2, &[&vec![5; 900_000]]).unwrap();
+    }
+    writer.write().unwrap_err();
+    writer.write().unwrap_err();
+    assert!(writer.waiting_bytes() > 0);
+    writer.append(1, 2, &[b"after"]).unwrap();
+    fs::rename(&aside, &directory).unwrap();
+    writer.write().unwrap();
+    assert_eq!(writer.waiting_bytes(), 0);
+    let lens: Vec<_> = all(&directory).iter().map(Vec::len).collect();
+    assert_eq!(lens, [6, 900_000, 900_000, 900_000, 5]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_goes_in_comes_out(
+        batches in prop::collection::vec(prop::collection::vec((any::<u16>(), prop::collection::vec(any::<u8>(), 0..200)), 0..20), 1..8),
+        reopened in any::<u8>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut expected = Vec::new();
+        let mut writer = open(folder.path()).0;
+        for (index, batch) in batches.iter().enumerate() {
+            if reopened >> (index % 8) & 1 == 1 {
+                drop(writer);
+                writer = open(folder.path()).0;
+            }
+            for (kind, payload) in batch {
+                let number = writer.append(*kind, 9, &[payload]).unwrap();
+                expected.push((number, *kind, payload.clone()));
+            }
+            writer.write().unwrap();
+        }
+        let mut reader = Reader::oldest(folder.path()).unwrap();
+        for (number, kind, payload) in expected {
+            let record = reader.next().unwrap().unwrap();
+            prop_assert_eq!((record.number, record.kind, record.payload), (number, kind, payload.as_slice()));
+        }
+        prop_assert!(reader.next().unwrap().is_none());
+    }
+}
