@@ -4,12 +4,13 @@
 //! ([`recorder`]). Every number is accounted for at every receiver ([`ledger`]), every order at its sender ([`trading`]).
 //! [`ticks`] turns recorded days into frames and back. [`house`] starts servers inside this process.
 //!
-//! Start at the scenarios: [`quotes`], [`replay`] (both are a [`broadcast`]), [`orders`], [`demo`]. The hot loops are in
+//! Start at the scenarios: [`quotes`], [`replay`] (both are a [`broadcast`]), [`orders`], [`chaos`], [`demo`]. The hot loops are in
 //! `source.rs`, `subscriber.rs` and `trading/trader.rs`, each an application of a shard; `sessions.rs` is what the
 //! clients among them share.
 
 pub mod audience;
 pub mod broadcast;
+pub mod chaos;
 pub mod demo;
 pub mod due;
 pub mod feeder;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use loadgen::progress::Progress;
 use loadgen::report::Report;
-use loadgen::{demo, orders, quotes, replay};
+use loadgen::{chaos, demo, orders, quotes, replay};
 
 /// Measures feeds and gateways honestly, replays recorded days, and shows the whole scenario.
 ///
@@ -26,33 +26,47 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Scenario(Box<Scenario>),
+    #[command(hide = true)]
+    Role(chaos::role::Args),
+}
+
+#[derive(Subcommand)]
+enum Scenario {
     Quotes(quotes::Args),
     Orders(orders::Args),
     Replay(replay::Args),
     Demo(demo::Args),
+    Chaos(chaos::Args),
 }
 
 fn main() -> ExitCode {
-    service::process::exit_code(run(&Cli::parse().command), 2)
+    let outcome = match Cli::parse().command {
+        Command::Scenario(scenario) => run(&scenario),
+        Command::Role(args) => chaos::role::run(&args),
+    };
+    service::process::exit_code(outcome, 2)
 }
 
-fn run(command: &Command) -> anyhow::Result<ExitCode> {
+fn run(scenario: &Scenario) -> anyhow::Result<ExitCode> {
     loadgen::telemetry::init()?;
     service::process::raise_file_limit();
     let mut progress = Progress::stderr();
-    match command {
-        Command::Quotes(args) => finish(&quotes::run(args, &mut progress)?, args.cast.json.as_deref()),
-        Command::Orders(args) if args.print_clients => {
+    match scenario {
+        Scenario::Quotes(args) => finish(&quotes::run(args, &mut progress)?, args.cast.json.as_deref()),
+        Scenario::Orders(args) if args.print_clients => {
             print!("{}", args.clients_toml()?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Orders(args) => finish(&orders::run(args, &mut progress)?, args.json.as_deref()),
-        Command::Replay(args) => finish(&replay::run(args, &mut progress)?, args.cast.json.as_deref()),
-        Command::Demo(args) => {
+        Scenario::Orders(args) => finish(&orders::run(args, &mut progress)?, args.json.as_deref()),
+        Scenario::Replay(args) => finish(&replay::run(args, &mut progress)?, args.cast.json.as_deref()),
+        Scenario::Demo(args) => {
             let report = demo::run(args)?;
             write_json(&report, args.json.as_deref())?;
             Ok(ExitCode::from(u8::from(!demo::succeeded(&report))))
         }
+        Scenario::Chaos(args) => chaos::command(args, &mut progress),
     }
 }
 

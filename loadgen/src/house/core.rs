@@ -54,7 +54,7 @@ impl Kind {
 /// What gateways and feeds call the cores.
 pub const COMP_ID: &str = "core";
 /// Report partitions of each core.
-pub(super) const PARTITIONS: u16 = 2;
+pub(crate) const PARTITIONS: u16 = 2;
 /// Market-data channels of each core.
 const CHANNELS: u16 = 1;
 /// The first security, as a number of six digits.

@@ -7,6 +7,7 @@ mod gateway;
 mod meters;
 
 pub use balancer::Balancer;
+pub(crate) use core::PARTITIONS;
 pub use core::{BACKUP, COMP_ID, Core, Kind, PRIMARY, SECURITIES, SECURITY_FIRST};
 pub use feed::Feed;
 pub use gateway::Gateway;

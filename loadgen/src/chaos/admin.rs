@@ -1,0 +1,47 @@
+//! A word with a server's admin port: one HTTP request, one connection.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest answer taken.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
+
+/// The body of what is there.
+pub(super) fn get(at: SocketAddr, path: &str) -> anyhow::Result<String> {
+    request(at, "GET", path, "")
+}
+
+/// Sets something by its path alone.
+pub(super) fn put(at: SocketAddr, path: &str) -> anyhow::Result<()> {
+    request(at, "PUT", path, "").map(drop)
+}
+
+/// Sends JSON.
+pub(super) fn post(at: SocketAddr, path: &str, json: &str) -> anyhow::Result<()> {
+    request(at, "POST", path, json).map(drop)
+}
+
+fn request(at: SocketAddr, method: &str, path: &str, body: &str) -> anyhow::Result<String> {
+    let context = || format!("{method} http://{at}{path}");
+    let mut stream = TcpStream::connect_timeout(&at, TIMEOUT).with_context(context)?;
+    stream.set_read_timeout(Some(TIMEOUT)).with_context(context)?;
+    stream.set_write_timeout(Some(TIMEOUT)).with_context(context)?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).with_context(context)?;
+    stream.write_all(body.as_bytes()).with_context(context)?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).with_context(context)?;
+    let (head, body) = answer.split_once("\r\n\r\n").with_context(context)?;
+    let status = head.split_whitespace().nth(1).unwrap_or_default();
+    if !status.starts_with('2') {
+        bail!("{}: {status} {}", context(), body.trim());
+    }
+    Ok(body.to_string())
+}
