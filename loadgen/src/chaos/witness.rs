@@ -70,6 +70,8 @@ impl Reader {
     fn flush(&mut self, cx: &mut Cx, id: ConnId) {
         if !self.out.is_empty() {
             cx.send(id, |out| out.append(&mut self.out));
+            // A connection that is being closed takes nothing, and what was for it is for nobody else.
+            self.out.clear();
         }
     }
 
