@@ -96,6 +96,12 @@ impl Accounts {
         self.by_name.find(hash, |place| self.names[place as usize] == name).map(|place| place + 1)
     }
 
+    /// The CompID with this name.
+    pub fn find(&self, comp_id: Text<20>) -> Option<CompNo> {
+        let found = self.by_comp_id.binary_search_by_key(&comp_id, |(name, _)| *name).ok();
+        found.map(|at| self.by_comp_id[at].1)
+    }
+
     /// The CompID with this name and password. Takes as long for a wrong name as for a wrong password.
     pub fn authenticate(&self, comp_id: Text<20>, password: &Password) -> Option<CompNo> {
         let found = self.by_comp_id.binary_search_by_key(&comp_id, |(name, _)| *name).ok();

@@ -9,6 +9,7 @@
 use crate::accounts::CompNo;
 use crate::counts::Counts;
 use crate::desk::Desk;
+use crate::fix;
 use crate::metrics::{Exporter, Metrics};
 use crate::orders::AccountKey;
 use crate::route::Core;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
 /// Who is at the other end of a connection.
 pub(crate) enum Peer {
     Client(Box<Client>),
+    /// A client of the FIX port: what is known of it is there.
+    Fix,
     Line(Core),
 }
 
@@ -81,6 +84,12 @@ impl Peers {
         }
     }
 
+    /// Whether a client of the FIX port is at the other end.
+    #[inline]
+    fn is_fix(&self, id: ConnId) -> bool {
+        matches!(self.0.get(id.index()), Some(Some((other, Peer::Fix))) if *other == id)
+    }
+
     fn insert(&mut self, id: ConnId, peer: Peer) {
         if id.index() >= self.0.len() {
             self.0.resize_with(id.index() + 1, || None);
@@ -98,7 +107,7 @@ impl Peers {
     }
 
     fn has_clients(&self) -> bool {
-        self.0.iter().flatten().any(|(_, peer)| matches!(peer, Peer::Client(_)))
+        self.0.iter().flatten().any(|(_, peer)| matches!(peer, Peer::Client(_) | Peer::Fix))
     }
 }
 
@@ -118,6 +127,7 @@ pub(crate) struct Gateway {
     pub(crate) desk: Desk,
     pub(crate) lines: Lines,
     pub(crate) peers: Peers,
+    pub(crate) fix: fix::Port,
     /// The session of each CompID.
     pub(crate) by_comp: Vec<Option<ConnId>>,
     /// Clients that are ahead of the gateway in their reports.
@@ -169,6 +179,10 @@ impl App for Gateway {
 
     fn on_open(&mut self, cx: &mut Cx, id: ConnId, opened: Opened) {
         match opened.origin {
+            Origin::Accepted(fix::PORT) => {
+                self.peers.insert(id, Peer::Fix);
+                self.fix_opened(cx, id, opened);
+            }
             Origin::Accepted(_) => {
                 let now_ns = cx.now_ns();
                 let client = Client {
@@ -200,6 +214,7 @@ impl App for Gateway {
     #[inline]
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
         match self.peers.core(id) {
+            None if self.peers.is_fix(id) => self.fix_data(cx, id, data),
             None => self.client_data(cx, id, data),
             Some(core) => self.line_data(cx, core, id, data),
         }
@@ -208,6 +223,7 @@ impl App for Gateway {
     fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: Reason) {
         match self.peers.remove(id) {
             Some(Peer::Client(client)) => self.client_closed(id, &client, reason),
+            Some(Peer::Fix) => self.fix_closed(id, reason),
             Some(Peer::Line(core)) => self.line_closed(cx, core, status::reason(reason)),
             None => {}
         }
@@ -216,13 +232,16 @@ impl App for Gateway {
     fn on_tick(&mut self, cx: &mut Cx) {
         self.follow_phase(cx);
         self.line_timeouts(cx);
-        if self.lines.clients_excused(cx.now_ns()) {
+        let excused = self.lines.clients_excused(cx.now_ns());
+        self.fix_timeouts(cx, excused);
+        if excused {
             self.client_heartbeats(cx);
         } else {
             self.client_timeouts(cx);
         }
         self.follow_waiting(cx);
         self.exporter.export(cx.stats(), &self.counts, &self.desk.orders);
+        self.exporter.export_fix(&self.fix.counts, self.fix.orders_forgotten());
     }
 
     fn on_command(&mut self, cx: &mut Cx, command: Command) {
@@ -236,6 +255,7 @@ impl App for Gateway {
 
     fn on_drained(&mut self, cx: &mut Cx, id: ConnId) {
         match self.peers.core(id) {
+            None if self.peers.is_fix(id) => self.fix_drained(cx, id),
             None => self.client_drained(cx, id),
             Some(_) => self.resume(cx),
         }
@@ -249,5 +269,11 @@ impl App for Gateway {
     fn on_drain(&mut self, cx: &mut Cx) {
         self.desk.closing = true;
         self.log_out_clients(cx);
+        self.fix_log_out(cx);
+    }
+
+    #[inline]
+    fn on_turn_end(&mut self, cx: &mut Cx) {
+        self.fix_turn_end(cx);
     }
 }

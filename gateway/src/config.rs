@@ -40,6 +40,8 @@ pub struct Config {
     pub cores: Vec<Core>,
     /// Back-pressure towards the cores.
     pub forwarding: Forwarding,
+    /// The FIX port.
+    pub fix: crate::fix::Config,
     /// Pre-trade checks.
     pub checks: Checks,
     /// How many orders and cancels are granted.
@@ -206,7 +208,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-fn text<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<Text<N>, D::Error> {
+pub(crate) fn text<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<Text<N>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(de::Error::custom)
 }
@@ -321,6 +323,7 @@ impl Default for Config {
             clients: Vec::new(),
             cores: vec![core(CoreName::Cash, 7101, 1), core(CoreName::Margin, 7102, 11)],
             forwarding: Forwarding::default(),
+            fix: crate::fix::Config::default(),
             checks: Checks::default(),
             throttle: Throttle::default(),
             log: Log::default(),
@@ -397,6 +400,7 @@ impl service::config::Config for Config {
     fn validate(&self) -> Result<(), Invalid> {
         self.validate_clients()?;
         self.validate_cores()?;
+        self.fix.validate(&self.clients, self.tls.as_ref())?;
         self.checks.validate()?;
         self.throttle.validate(&self.clients)?;
         tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;

@@ -25,6 +25,7 @@ pub mod check;
 pub mod config;
 pub mod counts;
 pub mod desk;
+pub mod fix;
 mod index;
 pub mod line;
 pub mod link;

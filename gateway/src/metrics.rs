@@ -2,6 +2,7 @@
 
 use crate::check::Refusal;
 use crate::counts::Counts;
+use crate::fix;
 use crate::orders::Orders;
 use crate::route::Core;
 use service::prometheus::{IntCounter, IntCounterVec};
@@ -55,6 +56,31 @@ service::metrics! {
         /// Times that clients were not read from because a line had too much waiting.
         pauses: IntCounter = "gateway_pauses_total",
 
+        /// Clients logged on by FIX now.
+        fix_sessions: IntGauge = "gateway_fix_sessions",
+        /// FIX connections and logons refused, by reason.
+        fix_logons_refused: IntCounterVec = "gateway_fix_logons_refused_total" ["reason"],
+        /// Messages received by FIX.
+        fix_messages: IntCounter = "gateway_fix_messages_total",
+        /// Times that bytes were skipped in a FIX stream because they are no message.
+        fix_garbled: IntCounter = "gateway_fix_garbled_total",
+        /// FIX messages answered with a Reject, or with a BusinessMessageReject for their type.
+        fix_rejects: IntCounter = "gateway_fix_rejects_total",
+        /// Requests by FIX that were refused and reached no core.
+        fix_refused: IntCounter = "gateway_fix_requests_refused_total",
+        /// Orders that came by FIX and were forwarded.
+        fix_orders: IntCounter = "gateway_fix_orders_total",
+        /// Cancels that came by FIX and were forwarded.
+        fix_cancels: IntCounter = "gateway_fix_cancels_total",
+        /// FIX messages made of reports.
+        fix_reports: IntCounter = "gateway_fix_reports_total",
+        /// Refusals by a core of a second copy of an order that it has: not told to FIX clients.
+        fix_second_copies: IntCounter = "gateway_fix_second_copies_total",
+        /// Reports that were let go before the FIX port saw them.
+        fix_lost: IntCounter = "gateway_fix_reports_lost_total",
+        /// Orders of FIX accounts that had to make room: reports of their trades have no average price.
+        fix_orders_forgotten: IntCounter = "gateway_fix_orders_forgotten_total",
+
         /// Bytes read from clients and cores.
         bytes_in: IntCounter = "gateway_bytes_in_total",
         /// Bytes written to clients and cores.
@@ -72,6 +98,8 @@ pub(crate) struct Exporter {
     stats: shard::Stats,
     counts: Counts,
     forgotten: u64,
+    fix: fix::Counts,
+    fix_forgotten: u64,
 }
 
 struct ByCore {
@@ -109,6 +137,8 @@ impl Exporter {
             stats: shard::Stats::default(),
             counts: Counts::default(),
             forgotten: 0,
+            fix: fix::Counts::default(),
+            fix_forgotten: 0,
             metrics,
         }
     }
@@ -131,6 +161,22 @@ impl Exporter {
         self.metrics.orders_known.set(orders.len() as i64);
         let forgotten = orders.forgotten();
         self.metrics.orders_forgotten.inc_by(forgotten - std::mem::replace(&mut self.forgotten, forgotten));
+    }
+
+    pub(crate) fn export_fix(&mut self, now: &fix::Counts, forgotten: u64) {
+        let (metrics, before) = (&self.metrics, std::mem::replace(&mut self.fix, *now));
+        metrics.fix_messages.inc_by(now.messages_in - before.messages_in);
+        metrics.fix_garbled.inc_by(now.garbled - before.garbled);
+        metrics.fix_rejects.inc_by(now.rejects - before.rejects);
+        metrics.fix_refused.inc_by(now.refused - before.refused);
+        metrics.fix_orders.inc_by(now.orders - before.orders);
+        metrics.fix_cancels.inc_by(now.cancels - before.cancels);
+        metrics.fix_reports.inc_by(now.reports - before.reports);
+        metrics.fix_second_copies.inc_by(now.second_copies - before.second_copies);
+        metrics.fix_lost.inc_by(now.lost - before.lost);
+        metrics
+            .fix_orders_forgotten
+            .inc_by(forgotten - std::mem::replace(&mut self.fix_forgotten, forgotten));
     }
 
     fn export_stats(&mut self, stats: shard::Stats) {

@@ -38,6 +38,9 @@ pub enum BindError {
     /// The files of the pre-trade checks cannot be used.
     #[error("{0:#}")]
     Checks(anyhow::Error),
+    /// The memory of a FIX session cannot be used.
+    #[error(transparent)]
+    Fix(#[from] crate::fix::OpenError),
     /// The host's registry has a gateway's metrics already.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
@@ -55,6 +58,9 @@ pub struct Server {
     shutdown: Shutdown,
     tables: Tables,
     own: Vec<Box<dyn Check>>,
+    fix: crate::fix::Port,
+    fix_listener: Option<Listener>,
+    fix_address: Option<SocketAddr>,
 }
 
 impl Server {
@@ -77,7 +83,25 @@ impl Server {
         let handle = Handle::new(&config.shard_limits());
         let shutdown = host.shutdown.clone();
         let own = Vec::new();
-        Ok(Self { config, listeners, address, quic_address, tls, handle, metrics, shutdown, tables, own })
+        let fix_listener =
+            config.fix.address.map(|address| fix_listener(&config, &tls, address)).transpose()?;
+        let fix_address = fix_listener.as_ref().map(Listener::local_addr).transpose()?;
+        let fix = crate::fix::Port::open(&config.fix, &config.accounts(), config.forwarding.out_bytes_max)?;
+        Ok(Self {
+            config,
+            listeners,
+            address,
+            quic_address,
+            tls,
+            handle,
+            metrics,
+            shutdown,
+            tables,
+            own,
+            fix,
+            fix_listener,
+            fix_address,
+        })
     }
 
     /// Adds an integrator's own pre-trade rule, which runs behind ours and those added before.
@@ -94,6 +118,11 @@ impl Server {
     /// Where clients connect over QUIC, if they may.
     pub fn quic_address(&self) -> Option<SocketAddr> {
         self.quic_address
+    }
+
+    /// Where clients connect by FIX, if they may.
+    pub fn fix_address(&self) -> Option<SocketAddr> {
+        self.fix_address
     }
 
     /// Its certificates, for [`Tls::reload`].
@@ -142,7 +171,12 @@ impl Server {
             window_bytes: self.config.log.window_bytes,
         });
         let setup = Setup {
-            ports: self.listeners.into_iter().map(|listener| Port { listener, tag: 0 }).collect(),
+            ports: self
+                .listeners
+                .into_iter()
+                .map(|listener| Port { listener, tag: 0 })
+                .chain(self.fix_listener.map(|listener| Port { listener, tag: crate::fix::PORT }))
+                .collect(),
             logs: vec![Log::Own(writer)],
             limits: self.config.shard_limits(),
             core: self.config.listen.cpu,
@@ -153,7 +187,7 @@ impl Server {
         let exporter = Exporter::new(self.metrics.clone(), &own);
         self.own.into_iter().for_each(|check| assert!(checks.push(check), "invariant: `with_check` counts"));
         let desk = Desk::new(accounts, self.config.forwarding.orders_max, checks);
-        let parts = (desk, exporter, self.metrics);
+        let parts = (desk, self.fix, exporter, self.metrics);
         let app = gateway(&self.config, &self.tls, parts, self.shutdown, self.handle.clone());
         let handle = self.handle;
         running.spawn("gateway", move || shard::run_on_this_thread(setup, app, handle).map(drop))?;
@@ -161,10 +195,15 @@ impl Server {
     }
 }
 
+fn fix_listener(config: &Config, tls: &Tls, address: SocketAddr) -> io::Result<Listener> {
+    Listener::ensure_unused(address)?;
+    Ok(tls.listener(Listener::bind(address, config.fix.socket)?, config.fix.transport))
+}
+
 fn gateway(
     config: &Config,
     tls: &Tls,
-    (desk, exporter, metrics): (Desk, Exporter, Metrics),
+    (desk, fix, exporter, metrics): (Desk, crate::fix::Port, Exporter, Metrics),
     shutdown: Shutdown,
     handle: Handle<Command>,
 ) -> Gateway {
@@ -193,6 +232,7 @@ fn gateway(
         desk,
         lines: Lines::new(by_core, config.forwarding.out_bytes_max),
         peers: Peers::default(),
+        fix,
         waiting: Vec::new(),
         told_open: false,
         out: Vec::with_capacity(4 << 10),

@@ -66,6 +66,19 @@ enum Outcome {
     Refused(Refusal, Option<(RequestBase, Text<10>)>),
 }
 
+/// Why a client's connection has ended, in words that stay the same.
+pub(crate) const fn end(reason: Reason) -> &'static str {
+    match reason {
+        Reason::PeerClosed => "peer closed",
+        Reason::Io(_) => "connection failed",
+        Reason::OutboundFull => "answers not read",
+        Reason::InboundFull => "frame too large",
+        Reason::Overrun => "reports not read",
+        Reason::App(text) => text,
+        Reason::Stopped => "gateway stopped",
+    }
+}
+
 impl Gateway {
     /// What a client has sent.
     pub(crate) fn client_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
@@ -415,7 +428,9 @@ impl Gateway {
 
     /// Tells those whom they concern of the requests that a core has refused without a report.
     pub(crate) fn tell_refused(&mut self, cx: &mut Cx) {
-        for (account, reject) in self.refused.drain(..) {
+        let mut refused = std::mem::take(&mut self.refused);
+        for (account, reject) in refused.drain(..) {
+            self.fix_core_refused(cx, account, &reject);
             // The number of the request on our line means nothing to a client, and its own is not known any more.
             let reject = BusinessReject { ref_seq_num: I64::new(0), ..reject };
             for (comp_no, session) in self.by_comp.iter().enumerate() {
@@ -425,19 +440,12 @@ impl Gateway {
                 }
             }
         }
+        self.refused = refused;
     }
 
     /// A client's connection has ended.
     pub(crate) fn client_closed(&mut self, id: ConnId, client: &Client, reason: Reason) {
-        let label = match reason {
-            Reason::PeerClosed => "peer closed",
-            Reason::Io(_) => "connection failed",
-            Reason::OutboundFull => "answers not read",
-            Reason::InboundFull => "frame too large",
-            Reason::Overrun => "reports not read",
-            Reason::App(text) => text,
-            Reason::Stopped => "gateway stopped",
-        };
+        let label = end(reason);
         self.metrics.session_ended.with_label_values(&[label]).inc();
         if let Some(comp_no) = client.comp {
             self.metrics.sessions.dec();

@@ -98,6 +98,7 @@ impl Gateway {
                 cx.pause_reading(id, paused);
             }
         }
+        self.fix_pause(cx, paused);
     }
 
     /// A line that was full is empty, or gone.

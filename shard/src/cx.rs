@@ -148,6 +148,11 @@ impl Cx {
         }
     }
 
+    /// Common name of the certificate that a connection's peer has shown, see [`Stream::peer_name`].
+    pub fn peer_name(&self, id: ConnId) -> Option<&str> {
+        self.conn(id)?.stream.peer_name()
+    }
+
     /// Private bytes that wait to be written to a connection: what a sender looks at before it sends more.
     pub fn waiting_bytes(&self, id: ConnId) -> usize {
         self.conn(id).map_or(0, Conn::out_len)

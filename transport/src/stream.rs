@@ -22,6 +22,15 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Common name of the certificate that the peer has shown over TLS and that was found good; `None` where it has shown
+    /// none, and over anything else.
+    pub fn peer_name(&self) -> Option<&str> {
+        match self {
+            Self::Tls(stream) => stream.peer_name(),
+            _ => None,
+        }
+    }
+
     /// Sealer and output when a record may be sealed for this connection now, together with those of others
     /// ([`crate::tls::seal_for_all`]); it goes out with the next write or flush.
     #[inline]

@@ -31,6 +31,13 @@ impl<'a> Encoder<'a> {
         Self { out, start, length_at }
     }
 
+    /// Fields without a message around them, to be put into one later ([`Encoder::fields`]); it has no end to write, so
+    /// [`Encoder::finish`] is not called.
+    pub fn fields_only(out: &'a mut Vec<u8>) -> Self {
+        let start = out.len();
+        Self { out, start, length_at: start }
+    }
+
     /// Fields that are encoded already, each with its delimiter.
     #[inline]
     pub fn fields(&mut self, encoded: &[u8]) -> &mut Self {

@@ -292,6 +292,7 @@ pub fn config(cores: &[(CoreName, &Core, u16)]) -> Config {
 /// A gateway that runs.
 pub struct Gateway {
     pub address: SocketAddr,
+    pub fix_address: Option<SocketAddr>,
     pub host: Host,
     pub metrics: gateway::Metrics,
     pub running: Running,
@@ -302,7 +303,8 @@ impl Gateway {
         let host = Host::default();
         let server = Server::bind(config, &host).expect("bound");
         let (address, metrics) = (server.address(), server.metrics());
-        Self { address, host, metrics, running: server.start().expect("a thread") }
+        let fix_address = server.fix_address();
+        Self { address, fix_address, host, metrics, running: server.start().expect("a thread") }
     }
 
     /// A gateway whose one core is the cash core.

@@ -4,6 +4,9 @@ use crate::der;
 use crate::sm2::{DEFAULT_ID, PublicKey, Signature};
 use thiserror::Error;
 
+/// OID 2.5.4.3, its contents.
+const COMMON_NAME: [u8; 3] = [0x55, 4, 3];
+
 /// The bytes are not an X.509 certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not an X.509 certificate")]
@@ -73,6 +76,22 @@ impl<'a> Certificate<'a> {
     #[must_use]
     pub fn subject(&self) -> &'a [u8] {
         self.subject
+    }
+
+    /// The subject's common name: the first, if it is UTF-8 or ASCII.
+    #[must_use]
+    pub fn common_name(&self) -> Option<&'a str> {
+        let mut name = der::take(&mut &*self.subject, 0x30)?;
+        while let Some(mut set) = der::take(&mut name, 0x31) {
+            while let Some(mut attribute) = der::take(&mut set, 0x30) {
+                if der::take(&mut attribute, 6) == Some(&COMMON_NAME) {
+                    // UTF8String, PrintableString: other kinds of text are not used for names any more.
+                    let text = der::take(&mut &*attribute, 0x0c).or(der::take(&mut &*attribute, 0x13))?;
+                    return std::str::from_utf8(text).ok();
+                }
+            }
+        }
+        None
     }
 
     /// The key, if it is on curveSM2.

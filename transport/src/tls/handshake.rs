@@ -26,6 +26,7 @@ pub(super) trait Party: Sized {
     fn advance(&mut self, incoming: &mut [u8], out: &mut Vec<u8>, plain: &mut Vec<u8>) -> Progress;
     fn is_handshaking(&self) -> bool;
     fn resumed(&self) -> bool;
+    fn certificate(&self) -> Option<&CertificateDer<'static>>;
     fn finish(self) -> Result<Records, Error>;
 }
 
@@ -106,6 +107,10 @@ impl Party for UnbufferedServerConnection {
         self.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
+    fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.peer_certificates().and_then(<[_]>::first)
+    }
+
     fn finish(self) -> Result<Records, Error> {
         coherent(self.negotiated_cipher_suite(), self.negotiated_key_exchange_group())?;
         let (secrets, kernel) = self.dangerous_into_kernel_connection()?;
@@ -128,6 +133,10 @@ impl Party for UnbufferedClientConnection {
 
     fn resumed(&self) -> bool {
         self.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.peer_certificates().and_then(<[_]>::first)
     }
 
     fn finish(self) -> Result<Records, Error> {
@@ -199,9 +208,13 @@ async fn run(mut party: impl Party, mut tcp: TcpStream, mut flights: Flights) ->
     };
     send(&mut tcp, &mut flights.out).await?;
     let resumed = party.resumed();
+    let peer_name = party.certificate().and_then(|certificate| {
+        let read = gm::x509::Certificate::from_der(certificate).ok()?;
+        read.common_name().map(Box::from)
+    });
     let mut records = party.finish().map_err(invalid)?;
     records.ended = ended;
-    Ok(Established { tcp, records, plain: flights.plain, partial: flights.incoming, resumed })
+    Ok(Established { tcp, records, plain: flights.plain, partial: flights.incoming, resumed, peer_name })
 }
 
 async fn send(tcp: &mut TcpStream, out: &mut Vec<u8>) -> io::Result<()> {

@@ -27,21 +27,23 @@ pub(crate) struct Established<T = TcpStream> {
     pub(crate) partial: Vec<u8>,
     /// Of an earlier session.
     pub(crate) resumed: bool,
+    /// Common name of the certificate that the peer has shown and that was found good.
+    pub(crate) peer_name: Option<Box<str>>,
 }
 
 impl Established {
     /// Takes it from this thread's runtime.
     pub(crate) fn detach(self) -> io::Result<Established<std::net::TcpStream>> {
-        let Self { tcp, records, plain, partial, resumed } = self;
-        Ok(Established { tcp: tcp.into_std()?, records, plain, partial, resumed })
+        let Self { tcp, records, plain, partial, resumed, peer_name } = self;
+        Ok(Established { tcp: tcp.into_std()?, records, plain, partial, resumed, peer_name })
     }
 }
 
 impl Established<std::net::TcpStream> {
     /// Gives it to this thread's runtime.
     pub(crate) fn attach(self) -> io::Result<Established> {
-        let Self { tcp, records, plain, partial, resumed } = self;
-        Ok(Established { tcp: TcpStream::from_std(tcp)?, records, plain, partial, resumed })
+        let Self { tcp, records, plain, partial, resumed, peer_name } = self;
+        Ok(Established { tcp: TcpStream::from_std(tcp)?, records, plain, partial, resumed, peer_name })
     }
 }
 
@@ -60,6 +62,7 @@ pub struct TlsStream {
     /// Why nothing more can be read; told once, after the plaintext before it.
     failed: Option<io::Error>,
     shut: bool,
+    peer_name: Option<Box<str>>,
 }
 
 impl fmt::Debug for TlsStream {
@@ -70,7 +73,7 @@ impl fmt::Debug for TlsStream {
 
 impl TlsStream {
     pub(crate) fn new(established: Established) -> Self {
-        let Established { tcp, records, plain, partial, resumed: _ } = established;
+        let Established { tcp, records, plain, partial, resumed: _, peer_name } = established;
         Self {
             tcp,
             records,
@@ -81,7 +84,13 @@ impl TlsStream {
             sealed_written: 0,
             failed: None,
             shut: false,
+            peer_name,
         }
+    }
+
+    /// Common name of the certificate that the peer has shown and that was found good.
+    pub(crate) fn peer_name(&self) -> Option<&str> {
+        self.peer_name.as_deref()
     }
 
     /// Sealer and output when a record may be sealed at once, together with other connections': nothing waits, and the

@@ -1,0 +1,127 @@
+//! Where the sessions' memories are.
+
+use super::config::{Config, Durability, Kind};
+use fix::store::{Durability as Promise, FileLimits, FileStore, MemoryStore, OnReset, Store, StoreError};
+use std::path::PathBuf;
+use wire::szse::Text;
+
+/// Bytes of messages that a store in memory holds.
+const MEMORY_BYTES_MAX: usize = 4 << 20;
+/// The longest message of ours.
+const MESSAGE_BYTES_MAX: u32 = 64 << 10;
+
+/// A session's memory.
+#[derive(Debug)]
+pub(super) enum SessionStore {
+    File(Box<FileStore>),
+    Memory(Box<MemoryStore>),
+}
+
+/// Why a session's memory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("FIX session store {}: {error}", path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    error: StoreError,
+}
+
+impl SessionStore {
+    /// Opens or makes the memory of a client's session.
+    pub(super) fn open(config: &Config, comp_id: Text<20>) -> Result<Self, OpenError> {
+        if config.store.kind == Kind::Memory {
+            return Ok(Self::Memory(Box::new(MemoryStore::new(MEMORY_BYTES_MAX))));
+        }
+        let folder = &config.store.directory;
+        let path = folder.join(file_name(comp_id, config.comp_id));
+        let failed = |error| OpenError { path: path.clone(), error };
+        std::fs::create_dir_all(folder).map_err(|error| failed(error.into()))?;
+        let limits = FileLimits {
+            file_bytes_max: config.store.session_bytes_max,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            durability: match config.store.durability {
+                Durability::Process => Promise::Process,
+                Durability::Power => Promise::Power,
+            },
+        };
+        let store = FileStore::open(&path, limits).map_err(failed)?;
+        if store.cut_bytes() > 0 {
+            tracing::warn!(path = %path.display(), bytes = store.cut_bytes(), "an unfinished end was cut off");
+        }
+        Ok(Self::File(Box::new(store)))
+    }
+}
+
+/// The names of both parties, with what a file name may not have as its code.
+fn file_name(comp_id: Text<20>, ours: Text<20>) -> String {
+    let mut name = String::new();
+    for part in [comp_id, ours] {
+        for byte in part.trimmed() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(*byte)),
+                other => name.push_str(&format!("%{other:02x}")),
+            }
+        }
+        name.push('.');
+    }
+    name + "session"
+}
+
+macro_rules! each {
+    ($self:expr, $store:ident => $call:expr) => {
+        match $self {
+            SessionStore::File($store) => $call,
+            SessionStore::Memory($store) => $call,
+        }
+    };
+}
+
+impl Store for SessionStore {
+    fn next_sender(&self) -> u64 {
+        each!(self, store => store.next_sender())
+    }
+
+    fn next_target(&self) -> u64 {
+        each!(self, store => store.next_target())
+    }
+
+    fn append(&mut self, message: &[u8]) -> Result<(), StoreError> {
+        each!(self, store => store.append(message))
+    }
+
+    fn set_next_target(&mut self, number: u64) -> Result<(), StoreError> {
+        each!(self, store => store.set_next_target(number))
+    }
+
+    fn mark(&self, lane: u16) -> u64 {
+        each!(self, store => store.mark(lane))
+    }
+
+    fn set_mark(&mut self, lane: u16, number: u64) {
+        each!(self, store => store.set_mark(lane, number));
+    }
+
+    fn read(&mut self, number: u64, out: &mut Vec<u8>) -> Result<bool, StoreError> {
+        each!(self, store => store.read(number, out))
+    }
+
+    fn reset(&mut self, marks: OnReset) -> Result<(), StoreError> {
+        each!(self, store => store.reset(marks))
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        each!(self, store => store.commit())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_files_of_their_own() {
+        let name = |comp_id: &str| file_name(comp_id.parse().unwrap(), "US".parse().unwrap());
+        assert_eq!(name("client-1"), "client-1.US.session");
+        assert_eq!(name("../x"), "%2e%2e%2fx.US.session");
+        assert_ne!(name("a.b"), name("a%2eb"));
+    }
+}
