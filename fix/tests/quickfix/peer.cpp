@@ -2,10 +2,13 @@
 //
 //   peer initiator|acceptor SETTINGS
 //
+// An initiator logs on as PEER_USERNAME ("user" where it is not set) with the password "secret".
+//
 // Commands: send 35=D|11=...   a message, TransactTime "now" filled in
 //           sender N, target N  set the next number sent or expected
 //           logon, logout, quit
 // Prints:   ready, logon, logout, numbers SENDER TARGET, in MESSAGE, out MESSAGE, refused MESSAGE
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -45,7 +48,8 @@ public:
     FIX::MsgType type;
     message.getHeader().getField(type);
     if (initiator_ && type == FIX::MsgType_Logon) {
-      message.setField(FIX::Username("user"));
+      const char *user = std::getenv("PEER_USERNAME");
+      message.setField(FIX::Username(user ? user : "user"));
       message.setField(FIX::Password("secret"));
     }
     say("out " + text(message));
@@ -73,7 +77,7 @@ void send(const FIX::SessionID &id, const std::string &fields) {
     const auto equals = part.find('=');
     const int tag = std::stoi(part.substr(0, equals));
     const std::string value = part.substr(equals + 1);
-    if (tag == FIX::FIELD::MsgType || tag == FIX::FIELD::PossDupFlag)
+    if (tag == FIX::FIELD::MsgType || tag == FIX::FIELD::PossDupFlag || tag == FIX::FIELD::PossResend)
       message.getHeader().setField(tag, value);
     else if (value == "now")
       message.setField(FIX::TransactTime(FIX::UtcTimeStamp(), 3));

@@ -16,7 +16,7 @@ pub(crate) fn program() -> Option<&'static Path> {
 }
 
 fn build() -> Option<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/quickfix/peer.cpp");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fix/tests/quickfix/peer.cpp");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quickfix-peer");
     let compiler = Command::new("c++")
         // Its headers have exception specifications that C++17 no longer takes.
@@ -58,9 +58,15 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn start(role: &str, settings: &str, folder: &Path) -> Self {
+        Self::start_as("user", role, settings, folder)
+    }
+
+    /// The same with another Username.
+    pub(crate) fn start_as(username: &str, role: &str, settings: &str, folder: &Path) -> Self {
         let path = folder.join("settings");
         std::fs::write(&path, settings).expect("settings written");
         let mut child = Command::new(program().expect("built"))
+            .env("PEER_USERNAME", username)
             .arg(role)
             .arg(&path)
             .stdin(Stdio::piped())
