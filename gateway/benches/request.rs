@@ -7,6 +7,7 @@ use gateway::accounts::{Accounts, Credentials};
 use gateway::check::{Checks, Moment};
 use gateway::counts::Counts;
 use gateway::desk::Desk;
+use gateway::flight::Flight;
 use gateway::line::{Line, Settings};
 use gateway::link::{Intake, Link, Partitions};
 use gateway::route::Core;
@@ -116,7 +117,7 @@ fn requests(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn link() -> Link {
+fn link() -> (Link, Line) {
     let settings = Settings {
         sender_comp_id: text("gateway"),
         target_comp_id: text("core"),
@@ -129,7 +130,7 @@ fn link() -> Link {
     let mut line = Line::new(settings, 1);
     line.dial_due(0);
     line.opened(0, &mut Vec::new());
-    Link::new(Core::Cash, line, Partitions { first: 1, count: 1, offset: 0 })
+    (Link::new(Core::Cash, Partitions { first: 1, count: 1, offset: 0 }), line)
 }
 
 fn reports(criterion: &mut Criterion) {
@@ -164,11 +165,13 @@ fn reports(criterion: &mut Criterion) {
 }
 
 /// Takes a run of reports into the log.
-fn file(bytes: &[u8], desk: &mut Desk, link: &mut Link, writer: &mut flow::Writer) {
+fn file(bytes: &[u8], desk: &mut Desk, (link, line): &mut (Link, Line), writer: &mut flow::Writer) {
     let (mut counts, mut refused) = (Counts::default(), Vec::new());
     let (accounts, orders, checks) = (&desk.accounts, &mut desk.orders, &mut desk.checks);
-    let mut intake = Intake { writer, accounts, orders, checks, counts: &mut counts, refused: &mut refused };
-    assert_eq!(link.receive(bytes, 1, &mut intake, &mut Vec::new()), Ok(bytes.len()));
+    let flight = &mut Flight::new(1, 1);
+    let (counts_of, refused) = (&mut counts, &mut refused);
+    let mut intake = Intake { writer, accounts, orders, checks, flight, counts: counts_of, refused };
+    assert_eq!(link.receive(line, bytes, 1, &mut intake, &mut Vec::new()), Ok(bytes.len()));
     assert_eq!(counts.reports[0], u64::from(ORDERS));
 }
 

@@ -15,7 +15,8 @@ use crate::orders::AccountKey;
 use crate::route::Core;
 use crate::session::{Client, Following};
 use crate::status::{self, LineStatus, SessionStatus};
-use crate::upstream::Lines;
+use crate::takeover::{Patience, Switch, SwitchError, line_of};
+use crate::upstream::{LINE_NAMES, Lines};
 use flow::{Selection, Seq};
 use service::{Phase, Shutdown};
 use shard::{App, ConnId, Cx, Handle, LogId, Opened, Origin, Overrun, Reason};
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Sessions(usize, oneshot::Sender<Vec<SessionStatus>>),
     /// The lines to the cores.
     Lines(oneshot::Sender<Vec<LineStatus>>),
+    /// An operator's word about a line.
+    SwitchLine((Core, usize), Switch, oneshot::Sender<Result<(), SwitchError>>),
 }
 
 /// Who is at the other end of a connection.
@@ -41,7 +44,7 @@ pub(crate) enum Peer {
     Client(Box<Client>),
     /// A client of the FIX port: what is known of it is there.
     Fix,
-    Line(Core),
+    Line(Core, usize),
 }
 
 /// All connections, by their place in the shard.
@@ -75,11 +78,11 @@ impl Peers {
         }
     }
 
-    /// The core at the other end of this connection.
+    /// The line that this connection is.
     #[inline]
-    fn core(&self, id: ConnId) -> Option<Core> {
+    fn line(&self, id: ConnId) -> Option<(Core, usize)> {
         match self.0.get(id.index()) {
-            Some(Some((other, Peer::Line(core)))) if *other == id => Some(*core),
+            Some(Some((other, Peer::Line(core, at)))) if *other == id => Some((*core, *at)),
             _ => None,
         }
     }
@@ -117,6 +120,8 @@ pub(crate) struct Settings {
     pub(crate) session: Limits,
     pub(crate) synchronization_timeout_ns: u64,
     pub(crate) stall_timeout_ns: u64,
+    /// With requests of a line that has died.
+    pub(crate) patience: Patience,
     /// Bytes that may wait for a connection besides the log.
     pub(crate) out_bytes_max: usize,
 }
@@ -198,25 +203,25 @@ impl App for Gateway {
                 cx.pause_reading(id, self.lines.paused());
             }
             Origin::Dialled(tag) => {
-                let core = Core::ALL[tag as usize];
-                self.peers.insert(id, Peer::Line(core));
-                self.line_opened(cx, core, id);
+                let (core, at) = line_of(tag);
+                self.peers.insert(id, Peer::Line(core, at));
+                self.line_opened(cx, (core, at), id);
             }
         }
     }
 
     fn on_dial_failed(&mut self, cx: &mut Cx, tag: u32, error: io::Error) {
-        let core = Core::ALL[tag as usize];
-        tracing::debug!(core = core.name(), %error, "dial failed");
-        self.line_closed(cx, core, "dial failed");
+        let (core, at) = line_of(tag);
+        tracing::debug!(core = core.name(), line = LINE_NAMES[at], %error, "dial failed");
+        self.line_not_made(cx, (core, at));
     }
 
     #[inline]
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
-        match self.peers.core(id) {
+        match self.peers.line(id) {
             None if self.peers.is_fix(id) => self.fix_data(cx, id, data),
             None => self.client_data(cx, id, data),
-            Some(core) => self.line_data(cx, core, id, data),
+            Some(line) => self.line_data(cx, line, id, data),
         }
     }
 
@@ -224,7 +229,7 @@ impl App for Gateway {
         match self.peers.remove(id) {
             Some(Peer::Client(client)) => self.client_closed(id, &client, reason),
             Some(Peer::Fix) => self.fix_closed(id, reason),
-            Some(Peer::Line(core)) => self.line_closed(cx, core, status::reason(reason)),
+            Some(Peer::Line(core, at)) => self.line_closed(cx, (core, at), id, status::reason(reason)),
             None => {}
         }
     }
@@ -250,14 +255,17 @@ impl App for Gateway {
                 status::answer(reply, self.session_statuses(cx, count_max));
             }
             Command::Lines(reply) => status::answer(reply, self.line_statuses(cx)),
+            Command::SwitchLine(line, switch, reply) => {
+                status::answer(reply, self.switch_line(cx, line, switch));
+            }
         }
     }
 
     fn on_drained(&mut self, cx: &mut Cx, id: ConnId) {
-        match self.peers.core(id) {
+        match self.peers.line(id) {
             None if self.peers.is_fix(id) => self.fix_drained(cx, id),
             None => self.client_drained(cx, id),
-            Some(_) => self.resume(cx),
+            Some(_) => self.release_held(cx),
         }
     }
 

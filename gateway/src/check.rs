@@ -76,8 +76,10 @@ pub enum Refusal {
     UnknownOrder,
     /// A cancel's OrderID is that of an order at each core, and it names none of them.
     SeveralOrders,
-    /// An order whose ClOrdID the account has given to an order at the other core: that core could not refuse it.
+    /// The account has given this ClOrdID to a request before: the reports of that one are the answer to both.
     Duplicate,
+    /// As many requests as may be are under way to the core without an answer.
+    TooManyUnderWay,
     /// The line to the cash core is down.
     CashLineDown,
     /// The line to the margin core is down.
@@ -104,7 +106,7 @@ impl Refusal {
     pub const COUNT: usize = Self::ALL.len() + Rule::ALL.len() + OWN_CHECKS_MAX;
 
     /// All but those of rules, in the order of their counters.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::UnsupportedMessage,
         Self::Account,
         Self::ClOrdId,
@@ -118,6 +120,7 @@ impl Refusal {
         Self::UnknownOrder,
         Self::SeveralOrders,
         Self::Duplicate,
+        Self::TooManyUnderWay,
         Self::CashLineDown,
         Self::MarginLineDown,
         Self::SecondSynchronization,
@@ -154,7 +157,7 @@ impl Refusal {
             | Self::Price
             | Self::CashMargin => BusinessRejectReason::FIELD_INVALID,
             Self::UnknownOrder => BusinessRejectReason::UNKNOWN_ID,
-            Self::CashLineDown | Self::MarginLineDown | Self::Closing => {
+            Self::CashLineDown | Self::MarginLineDown | Self::Closing | Self::TooManyUnderWay => {
                 BusinessRejectReason::APPLICATION_UNAVAILABLE
             }
             Self::SecondSynchronization | Self::SeveralOrders | Self::Duplicate => {
@@ -182,6 +185,7 @@ impl Refusal {
             Self::UnknownOrder => "unknown order",
             Self::SeveralOrders => "several orders: give OrigClOrdID",
             Self::Duplicate => "ClOrdID is that of another order",
+            Self::TooManyUnderWay => "too many requests under way",
             Self::CashLineDown => "cash core not reachable",
             Self::MarginLineDown => "margin core not reachable",
             Self::SecondSynchronization => "already synchronised",

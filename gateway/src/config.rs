@@ -1,6 +1,7 @@
 //! The configuration. `default.toml` has every key with its meaning; these types say the same to the code.
 
 use crate::accounts::{ACCOUNTS_OF_COMP_MAX, Accounts, Credentials};
+use crate::duty::{LINES_MAX, Mode};
 use crate::line;
 use crate::link::Partitions;
 use crate::route;
@@ -16,6 +17,7 @@ use wire::szse::{Password, Text, frame, session};
 
 mod checks;
 
+pub use crate::duty::Mode as LineMode;
 pub use checks::{Checks, Throttle, ThrottledClient};
 
 /// Longest body that a client or a core may send: a group of all partitions.
@@ -23,6 +25,8 @@ const BODY_BYTES_MAX: usize = 4 << 10;
 /// Bytes asked for in one read of a socket. What is read is all forwarded before the next look at the line's backlog,
 /// so this bounds how far that overshoots.
 const READ_BYTES: usize = 64 << 10;
+/// A line slower than this could not carry a heartbeat and an order in time, bytes a second.
+const BANDWIDTH_MIN: u64 = 8_000;
 /// Pace of timeouts and dials, milliseconds.
 const TICK_MS: u32 = 20;
 
@@ -125,8 +129,17 @@ pub enum CoreName {
 pub struct Core {
     /// Which one.
     pub core: CoreName,
-    /// Where it is.
+    /// Where its first line, a, ends.
     pub address: SocketAddr,
+    /// Where its second line, b, ends, if there is one.
+    #[serde(default)]
+    pub address_b: Option<SocketAddr>,
+    /// How the lines share the work.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What each line may be sent, bytes a second; 0 is as much as it takes.
+    #[serde(default)]
+    pub bandwidth_bytes_per_s: u64,
     /// What it is spoken to over; see [`Listen::transport`].
     #[serde(default)]
     pub transport: Option<tls::Over>,
@@ -146,6 +159,9 @@ pub struct Core {
     pub partition_first: u16,
     /// How many partitions it has.
     pub partitions: u16,
+    /// Added to two heartbeat intervals of silence before a line counts as dead, milliseconds.
+    #[serde(default)]
+    pub silence_slack_ms: u32,
     /// Added to its PartitionNo it gives the one that clients see.
     #[serde(default)]
     pub partition_offset: u16,
@@ -170,6 +186,12 @@ pub struct Forwarding {
     pub stall_timeout_ms: u64,
     /// Orders known, for cancels and reports about them; one more and the oldest is forgotten.
     pub orders_max: u32,
+    /// Requests that may be under way to a core without an answer; one more is refused.
+    pub in_flight_max: u32,
+    /// What has waited longer for an answer is not sent again when its line dies, milliseconds.
+    pub resend_within_ms: u64,
+    /// How long the core then has to report it, milliseconds.
+    pub settle_ms: u64,
 }
 
 /// Reports held for clients.
@@ -257,11 +279,15 @@ impl Core {
         Self {
             core,
             address,
+            address_b: None,
+            mode: Mode::default(),
+            bandwidth_bytes_per_s: 0,
             transport: None,
             sender_comp_id: gateway_comp_id(),
             target_comp_id: core_comp_id(),
             password: Secret::default(),
             heartbeat_s: heartbeat_s(),
+            silence_slack_ms: 0,
             partition_first,
             partitions,
             partition_offset: 0,
@@ -275,6 +301,11 @@ impl Core {
         Partitions { first: self.partition_first, count: self.partitions, offset: self.partition_offset }
     }
 
+    /// Where its lines end.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        std::iter::once(self.address).chain(self.address_b)
+    }
+
     pub(crate) fn line(&self) -> line::Settings {
         line::Settings {
             sender_comp_id: self.sender_comp_id,
@@ -286,6 +317,7 @@ impl Core {
             limits: session::Limits {
                 body_len_max: BODY_BYTES_MAX as u32,
                 heart_bt_s_max: u16::MAX,
+                silence_slack_ms: self.silence_slack_ms,
                 ..session::Limits::default()
             },
         }
@@ -303,6 +335,15 @@ impl Core {
         }
         if self.heartbeat_s == 0 {
             return Err(("heartbeat_s", "expected at least 1"));
+        }
+        if self.address_b == Some(self.address) {
+            return Err(("address_b", "expected another address than `address`"));
+        }
+        if self.mode == Mode::ActiveActive && (self.address_b.is_none() || self.partitions < 2) {
+            return Err(("mode", "active-active takes two lines, and two partitions to share"));
+        }
+        if self.bandwidth_bytes_per_s != 0 && self.bandwidth_bytes_per_s < BANDWIDTH_MIN {
+            return Err(("bandwidth_bytes_per_s", "expected 0, or at least 8000"));
         }
         if self.backoff_min_ms == 0 || self.backoff_max_ms < self.backoff_min_ms {
             return Err(("backoff_min_ms", "expected 1 to backoff_max_ms"));
@@ -379,7 +420,14 @@ impl Sessions {
 
 impl Default for Forwarding {
     fn default() -> Self {
-        Self { out_bytes_max: 1 << 20, stall_timeout_ms: 2_000, orders_max: 1 << 20 }
+        Self {
+            out_bytes_max: 1 << 20,
+            stall_timeout_ms: 2_000,
+            orders_max: 1 << 20,
+            in_flight_max: 65_536,
+            resend_within_ms: 10_000,
+            settle_ms: 2_000,
+        }
     }
 }
 
@@ -425,6 +473,9 @@ impl service::config::Config for Config {
         }
         if self.forwarding.orders_max == 0 || self.forwarding.orders_max > 1 << 28 {
             return Err(Invalid::new("forwarding.orders_max", "expected 1 to 268435456"));
+        }
+        if self.forwarding.in_flight_max == 0 || self.forwarding.in_flight_max > 1 << 24 {
+            return Err(Invalid::new("forwarding.in_flight_max", "expected 1 to 16777216"));
         }
         let Log { window_bytes, segment_bytes } = self.log;
         if !(8 << 10..=1 << 30).contains(&segment_bytes) {
@@ -500,7 +551,7 @@ impl Config {
 
     pub(crate) fn shard_limits(&self) -> shard::Limits {
         shard::Limits {
-            connections_max: self.sessions.connections_max + self.cores.len(),
+            connections_max: self.sessions.connections_max + LINES_MAX * self.cores.len(),
             out_bytes_max: self.forwarding.out_bytes_max,
             kept_bytes_max: BODY_BYTES_MAX + frame::OVERHEAD,
             read_bytes: READ_BYTES,

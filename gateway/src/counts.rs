@@ -17,6 +17,12 @@ pub struct Counts {
     pub duplicates: [u64; 2],
     /// Reports for accounts that nobody here may trade.
     pub unowned: [u64; 2],
+    /// Rejects of the repetition of an order that the core had already.
+    pub repeated: [u64; 2],
+    /// Requests sent again because the line that they went over has died.
+    pub resent: [u64; 2],
+    /// Requests that were not sent again, and that the core had not taken.
+    pub not_taken: [u64; 2],
     /// BusinessRejects from a core.
     pub core_rejects: [u64; 2],
     /// Messages of types that a core should not send.
@@ -32,6 +38,9 @@ impl Default for Counts {
             reports: [0; 2],
             duplicates: [0; 2],
             unowned: [0; 2],
+            repeated: [0; 2],
+            resent: [0; 2],
+            not_taken: [0; 2],
             core_rejects: [0; 2],
             unknown_from_core: [0; 2],
         }

@@ -47,10 +47,10 @@ impl Desk {
             .ok_or(Refusal::Account)?;
         check::order(request)?;
         let core = self.reachable(route::order(request.ext.cash_margin)?)?;
-        match self.orders.by_identity(account, request.cl_ord_id) {
-            // The same core refuses the second, with a report.
-            Some(first) if first.core != core => return Err(Refusal::Duplicate),
-            _ => {}
+        // One that the core refused without a report may come again; one without an answer is found under way.
+        let before = self.orders.by_identity(account, request.cl_ord_id);
+        if before.is_some_and(|first| first.core != core || !first.order_id.is_blank()) {
+            return Err(Refusal::Duplicate);
         }
         self.checks.order(at, account, core, request)?;
         Ok((account, core))

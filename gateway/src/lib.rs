@@ -21,11 +21,14 @@
 
 pub mod accounts;
 mod app;
+mod bandwidth;
 pub mod check;
 pub mod config;
 pub mod counts;
 pub mod desk;
+mod duty;
 pub mod fix;
+pub mod flight;
 mod index;
 pub mod line;
 pub mod link;
@@ -36,6 +39,7 @@ mod server;
 mod session;
 mod status;
 mod sync;
+mod takeover;
 mod upstream;
 
 pub use config::Config;

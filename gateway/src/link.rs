@@ -1,23 +1,24 @@
-//! Hot path: one core: its line, its partitions, and its reports on their way into the log.
+//! Hot path: one core: its partitions, and its reports on their way from either of its lines into the log.
 //!
 //! Reports come with their numbers (PartitionNo, ReportIndex). The next number of each partition is what is held
-//! here, and nothing else: whenever a line has logged on, the core is asked for its reports from there on, so what was
-//! missed while it was down comes first and comes once.
+//! here, and nothing else: whenever a line takes a partition over, the core is asked for its reports from there on, so what
+//! was missed comes first, and what comes over both lines is taken once.
 //!
 //! Rules: no allocation for a report, no copy but into the log (and one of the few bytes where PartitionNo changes).
 
 use crate::accounts::Accounts;
 use crate::check::Checks;
 use crate::counts::Counts;
+use crate::flight::{Flight, Identity, Kind};
 use crate::line::Line;
 use crate::orders::{AccountKey, Orders};
 use crate::route::Core;
 use flow::{Tag, Writer};
-use wire::szse::code::ExecType;
+use wire::szse::code::{ExecType, OrdRejReason};
 use wire::szse::session::{Event, SessionError};
 use wire::szse::trading::{
     BusinessReject, CancelReject, NewOrder, OrderCancelRequest, OrderReport, PARTITIONS_MAX, PartitionIndex,
-    PlatformInfo, PlatformStateInfo, ReportFinished, ReportSynchronization, TradeReport,
+    PlatformInfo, PlatformStateInfo, ReportBase, ReportFinished, ReportSynchronization, TradeReport,
 };
 use wire::szse::{DecodeError, Frame, GroupMessage, I32, I64, Message, Text, frame};
 
@@ -100,17 +101,17 @@ pub struct Intake<'a> {
     pub orders: &'a mut Orders,
     /// What the pre-trade rules remember of the day.
     pub checks: &'a mut Checks,
+    /// What is under way to the core.
+    pub flight: &'a mut Flight,
     /// What happened.
     pub counts: &'a mut Counts,
     /// What the core refused without a report, and whose it was.
     pub refused: &'a mut Vec<(AccountKey, BusinessReject)>,
 }
 
-/// A core behind its line.
+/// A core behind its lines.
 pub struct Link {
     core: Core,
-    /// The line; a second one will stand beside it.
-    pub line: Line,
     partitions: Partitions,
     /// The next ReportIndex of each partition.
     next: Vec<u64>,
@@ -123,11 +124,11 @@ impl Link {
     ///
     /// # Panics
     /// Partition numbers beyond 65,535 or more than [`PARTITIONS_MAX`]: configuration is checked before it gets here.
-    pub fn new(core: Core, line: Line, partitions: Partitions) -> Self {
+    pub fn new(core: Core, partitions: Partitions) -> Self {
         let Partitions { first, count, offset } = partitions;
         let last = u32::from(first) + u32::from(offset) + u32::from(count);
         assert!(last <= 1 << 16 && usize::from(count) <= PARTITIONS_MAX, "partitions out of range");
-        Self { core, line, partitions, next: vec![1; usize::from(count)], patched: Vec::with_capacity(512) }
+        Self { core, partitions, next: vec![1; usize::from(count)], patched: Vec::with_capacity(512) }
     }
 
     /// Which one.
@@ -140,12 +141,13 @@ impl Link {
         self.partitions.lanes().zip(self.next.iter().copied())
     }
 
-    /// Takes what the line has read; returns the bytes consumed. Answers are appended to `out`.
+    /// Takes what a line has read; returns the bytes consumed. Answers are appended to `out`.
     ///
     /// # Errors
     /// Why the line is to be closed, after `out` is written.
     pub fn receive(
         &mut self,
+        line: &mut Line,
         data: &[u8],
         now_ns: u64,
         intake: &mut Intake<'_>,
@@ -153,20 +155,20 @@ impl Link {
     ) -> Result<usize, LinkError> {
         let mut consumed = 0;
         loop {
-            let Some(session) = self.line.session() else { return Ok(data.len()) };
+            let Some(session) = line.session() else { return Ok(data.len()) };
             let Some(received) = session.receive(&data[consumed..], now_ns, out)? else {
                 return Ok(consumed);
             };
             consumed += received.consumed;
             match received.event {
-                Event::Message(frame) => self.message(frame, intake, out)?,
+                Event::Message(frame) => self.message(line, frame, intake)?,
                 Event::Heartbeat | Event::LoggedOn(_) => {}
                 Event::LogonRefused(logout) => {
                     tracing::warn!(core = self.core.name(), text = %logout.text, "logon refused");
                     return Err(LinkError::LogonRefused);
                 }
                 Event::LoggedOut(logout) => {
-                    if !self.line.is_leaving() {
+                    if !line.is_leaving() {
                         tracing::warn!(core = self.core.name(), text = %logout.text, "logged out");
                     }
                     return Err(LinkError::LoggedOut);
@@ -179,32 +181,46 @@ impl Link {
     #[inline]
     fn message(
         &mut self,
+        line: &mut Line,
         frame: Frame<'_>,
         intake: &mut Intake<'_>,
-        out: &mut Vec<u8>,
     ) -> Result<(), LinkError> {
         match frame.msg_type {
             OrderReport::MSG_TYPE => {
                 let report = frame.view::<OrderReport>()?;
                 let account = intake.accounts.key(report.account_id);
+                let whose = match account {
+                    Some(account) if repeats(report, account, intake.orders) => Whose::Nobodys,
+                    Some(account) => Whose::Of(account),
+                    None => Whose::Unknown,
+                };
                 // A refused order has an OrderID too, by which a cancel of it is answered; a cancelled one's report
                 // has the cancel's ClOrdID.
                 if let (Some(account), ExecType::NEW | ExecType::REJECTED) = (account, report.exec_type) {
                     intake.orders.accepted(account, report.cl_ord_id, self.core, report.order_id);
                 }
-                self.report(frame, (report.base.partition_no, report.base.report_index), account, intake)
+                if let Some(account) = account {
+                    let kind =
+                        if report.exec_type == ExecType::CANCELLED { Kind::Cancel } else { Kind::Order };
+                    intake.flight.answered(Identity { kind, account, cl_ord_id: report.cl_ord_id });
+                }
+                self.report(frame, &report.base, whose, intake)
             }
             TradeReport::MSG_TYPE => {
                 let report = frame.view::<TradeReport>()?;
                 let account = intake.accounts.key(report.account_id);
-                self.report(frame, (report.base.partition_no, report.base.report_index), account, intake)
+                self.report(frame, &report.base, Whose::from(account), intake)
             }
             CancelReject::MSG_TYPE => {
                 let report = frame.view::<CancelReject>()?;
                 let account = intake.orders.owner_of_rejected(self.core, report);
-                self.report(frame, (report.base.partition_no, report.base.report_index), account, intake)
+                if let Some(account) = account {
+                    let cl_ord_id = report.cl_ord_id;
+                    intake.flight.answered(Identity { kind: Kind::Cancel, account, cl_ord_id });
+                }
+                self.report(frame, &report.base, Whose::from(account), intake)
             }
-            _ => self.other(frame, intake, out),
+            _ => self.other(line, frame, intake),
         }
     }
 
@@ -213,13 +229,13 @@ impl Link {
     fn report(
         &mut self,
         frame: Frame<'_>,
-        (partition_no, report_index): (I32, I64),
-        account: Option<AccountKey>,
+        base: &ReportBase,
+        whose: Whose,
         intake: &mut Intake<'_>,
     ) -> Result<(), LinkError> {
-        let (at, lane) = self.place(partition_no.get())?;
+        let (at, lane) = self.place(base.partition_no.get())?;
         let core = self.core as usize;
-        let number = u64::try_from(report_index.get()).unwrap_or(0);
+        let number = u64::try_from(base.report_index.get()).unwrap_or(0);
         let next = self.next[at];
         if number < next {
             intake.counts.duplicates[core] += 1;
@@ -229,15 +245,16 @@ impl Link {
             tracing::warn!(core = self.core.name(), lane, number, next, "gap in the reports");
             return Err(LinkError::Gap);
         }
-        match account {
-            Some(key) => {
+        match whose {
+            Whose::Of(key) => {
                 let bytes = self.as_clients_see(frame, lane);
                 let appended = intake.writer.append(Tag { lane, number, key }, bytes);
                 appended.map_err(|_| LinkError::TooLong)?;
                 intake.checks.reported(self.core, key, frame);
                 intake.counts.reports[core] += 1;
             }
-            None => intake.counts.unowned[core] += 1,
+            Whose::Nobodys => intake.counts.repeated[core] += 1,
+            Whose::Unknown => intake.counts.unowned[core] += 1,
         }
         self.next[at] = number + 1;
         Ok(())
@@ -268,14 +285,9 @@ impl Link {
     }
 
     #[cold]
-    fn other(
-        &mut self,
-        frame: Frame<'_>,
-        intake: &mut Intake<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), LinkError> {
+    fn other(&mut self, line: &mut Line, frame: Frame<'_>, intake: &mut Intake<'_>) -> Result<(), LinkError> {
         match frame.msg_type {
-            PlatformInfo::MSG_TYPE => self.platform(&frame.group()?, out),
+            PlatformInfo::MSG_TYPE => self.platform(&frame.group()?).map(|()| line.set_ready()),
             PlatformStateInfo::MSG_TYPE => {
                 let info = frame.view::<PlatformStateInfo>()?;
                 tracing::info!(core = self.core.name(), state = ?info.platform_state, "platform state");
@@ -308,6 +320,8 @@ impl Link {
             && let Some(account) = intake.orders.owner_of_refused(self.core, id)
         {
             intake.checks.refused(account, id);
+            let kind = if msg_type == NewOrder::MSG_TYPE { Kind::Order } else { Kind::Cancel };
+            intake.flight.answered(Identity { kind, account, cl_ord_id: id });
             intake.refused.push((account, *reject));
             return Ok(());
         }
@@ -316,28 +330,56 @@ impl Link {
         if msg_type == ReportSynchronization::MSG_TYPE { Err(LinkError::NotSynchronized) } else { Ok(()) }
     }
 
-    /// The core says which partitions it has: it is told from where we want their reports, and takes orders from now.
-    fn platform(&mut self, info: &PlatformInfo<'_>, out: &mut Vec<u8>) -> Result<(), LinkError> {
+    /// The core says which partitions it has.
+    fn platform(&self, info: &PlatformInfo<'_>) -> Result<(), LinkError> {
         let first = self.partitions.first;
         let mut announced: Vec<i32> = info.partitions.iter().map(|partition| partition.get()).collect();
         announced.sort_unstable();
         let configured = (i32::from(first)..).take(self.next.len());
-        if !configured.clone().eq(announced.iter().copied()) {
+        if !configured.eq(announced.iter().copied()) {
             tracing::error!(core = self.core.name(), ?announced, ?self.partitions, "partitions differ");
             return Err(LinkError::Partitions);
         }
-        let wanted: Vec<PartitionIndex> = configured
-            .zip(&self.next)
-            .map(|(partition_no, next)| PartitionIndex {
-                partition_no: I32::new(partition_no),
-                report_index: I64::new(i64::try_from(*next).unwrap_or(i64::MAX)),
+        Ok(())
+    }
+
+    /// Appends to `out` from where the reports of these partitions are wanted, the first being 0. There is at least one.
+    pub fn synchronize(&self, partitions: impl Iterator<Item = usize>, out: &mut Vec<u8>) {
+        let wanted: Vec<PartitionIndex> = partitions
+            .map(|at| PartitionIndex {
+                partition_no: I32::new(i32::from(self.partitions.first) + at as i32),
+                report_index: I64::new(i64::try_from(self.next[at]).unwrap_or(i64::MAX)),
             })
             .collect();
         let synchronization = ReportSynchronization { partitions: &wanted };
         synchronization.encode(out).expect("invariant: no more partitions than the message holds");
-        self.line.set_ready();
-        Ok(())
     }
+}
+
+/// To whom a report goes.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// Whoever may see this account.
+    Of(AccountKey),
+    /// An account that nobody here may trade.
+    Unknown,
+    /// Nobody: it only repeats what was said before.
+    Nobodys,
+}
+
+impl From<Option<AccountKey>> for Whose {
+    fn from(account: Option<AccountKey>) -> Self {
+        account.map_or(Self::Unknown, Self::Of)
+    }
+}
+
+/// Whether this is the core's answer to the repetition of an order that it had already, as comes of sending again what a dead
+/// line may have brought. The order's own report has told its fate, under the same ClOrdID: this one would deny it.
+#[inline]
+fn repeats(report: &OrderReport, account: AccountKey, orders: &Orders) -> bool {
+    report.exec_type == ExecType::REJECTED
+        && report.ord_rej_reason == OrdRejReason::DUPLICATE_ORDER
+        && orders.by_identity(account, report.cl_ord_id).is_some_and(|order| !order.order_id.is_blank())
 }
 
 fn cleared(buffer: &mut Vec<u8>) -> &mut Vec<u8> {

@@ -47,12 +47,35 @@ service::metrics! {
         /// Messages from a core of a type that means nothing here.
         core_unknown: IntCounterVec = "gateway_core_messages_unknown_total" ["core"],
 
-        /// Whether the line to a core takes orders.
-        line_up: IntGaugeVec = "gateway_line_up" ["core"],
-        /// Times that the line to a core came up.
-        line_ups: IntCounterVec = "gateway_line_ups_total" ["core"],
-        /// Times that the line to a core ended or could not be dialled, by reason.
-        line_ended: IntCounterVec = "gateway_line_ended_total" ["core", "reason"],
+        /// Rejects of the repetition of an order that the core had already, which are not shown, by core.
+        reports_repeated: IntCounterVec = "gateway_reports_repeated_total" ["core"],
+
+        /// Whether a core takes requests, over whichever line.
+        core_up: IntGaugeVec = "gateway_core_up" ["core"],
+        /// Whether a line is logged on.
+        line_up: IntGaugeVec = "gateway_line_up" ["core", "line"],
+        /// Whether a line carries requests and reports.
+        line_active: IntGaugeVec = "gateway_line_active" ["core", "line"],
+        /// Times that a line came up.
+        line_ups: IntCounterVec = "gateway_line_ups_total" ["core", "line"],
+        /// Times that a line ended or could not be dialled, by reason.
+        line_ended: IntCounterVec = "gateway_line_ended_total" ["core", "line", "reason"],
+        /// Times that a line ended whose work then was another's, or nobody's, by core.
+        line_switches: IntCounterVec = "gateway_line_switches_total" ["core"],
+        /// Bytes sent over a line in the last second.
+        line_sent_bytes_per_s: IntGaugeVec = "gateway_line_sent_bytes_per_second" ["core", "line"],
+        /// Bytes received over a line in the last second.
+        line_received_bytes_per_s: IntGaugeVec = "gateway_line_received_bytes_per_second" ["core", "line"],
+        /// The busiest second since the start, bytes in the busier direction over both lines of a core together.
+        line_peak_bytes_per_s: IntGaugeVec = "gateway_line_peak_bytes_per_second" ["core"],
+        /// Alarm: the busiest second is more than this line's configured bandwidth: alone it would not carry the peak.
+        line_too_small: IntGaugeVec = "gateway_line_too_small" ["core", "line"],
+        /// Requests that went to a core and are not answered yet.
+        in_flight: IntGaugeVec = "gateway_requests_in_flight" ["core"],
+        /// Requests sent again because their line had died.
+        resent: IntCounterVec = "gateway_requests_resent_total" ["core"],
+        /// Requests that were not sent again, being too old, and that the core had not taken: their clients were told.
+        not_taken: IntCounterVec = "gateway_requests_not_taken_total" ["core"],
         /// Times that clients were not read from because a line had too much waiting.
         pauses: IntCounter = "gateway_pauses_total",
 
@@ -108,6 +131,9 @@ struct ByCore {
     reports: IntCounter,
     duplicates: IntCounter,
     unowned: IntCounter,
+    repeated: IntCounter,
+    resent: IntCounter,
+    not_taken: IntCounter,
     rejects: IntCounter,
     unknown: IntCounter,
 }
@@ -121,6 +147,9 @@ impl ByCore {
             reports: of(&metrics.reports),
             duplicates: of(&metrics.reports_duplicate),
             unowned: of(&metrics.reports_unowned),
+            repeated: of(&metrics.reports_repeated),
+            resent: of(&metrics.resent),
+            not_taken: of(&metrics.not_taken),
             rejects: of(&metrics.core_rejects),
             unknown: of(&metrics.core_unknown),
         }
@@ -155,6 +184,9 @@ impl Exporter {
             counters.reports.inc_by(now.reports[core] - before.reports[core]);
             counters.duplicates.inc_by(now.duplicates[core] - before.duplicates[core]);
             counters.unowned.inc_by(now.unowned[core] - before.unowned[core]);
+            counters.repeated.inc_by(now.repeated[core] - before.repeated[core]);
+            counters.resent.inc_by(now.resent[core] - before.resent[core]);
+            counters.not_taken.inc_by(now.not_taken[core] - before.not_taken[core]);
             counters.rejects.inc_by(now.core_rejects[core] - before.core_rejects[core]);
             counters.unknown.inc_by(now.unknown_from_core[core] - before.unknown_from_core[core]);
         }

@@ -3,14 +3,17 @@
 use crate::app::{Command, Gateway, Peers, Settings};
 use crate::check::load;
 use crate::check::{Check, Tables};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::counts::Counts;
 use crate::desk::Desk;
+use crate::duty::Duty;
+use crate::flight::Flight;
 use crate::line::Line;
 use crate::link::Link;
 use crate::metrics::{Exporter, Metrics};
 use crate::status;
-use crate::upstream::{Lines, Upstream};
+use crate::takeover::Patience;
+use crate::upstream::{Lines, Upstream, Wire};
 use flow::Writer;
 use service::tls::Tls;
 use service::{Host, Running, Shutdown};
@@ -147,7 +150,7 @@ impl Server {
             .config
             .cores
             .iter()
-            .map(|core| self.metrics.line_up.with_label_values(&[name(core)]))
+            .map(|core| self.metrics.core_up.with_label_values(&[name(core)]))
             .collect();
         move || match gauges.iter().any(|up| up.get() == 1) {
             true => Ok(()),
@@ -200,6 +203,32 @@ fn fix_listener(config: &Config, tls: &Tls, address: SocketAddr) -> io::Result<L
     Ok(tls.listener(Listener::bind(address, config.fix.socket)?, config.fix.transport))
 }
 
+fn upstream(
+    core: &config::Core,
+    which: crate::route::Core,
+    config: &Config,
+    tls: &Tls,
+    accounts: usize,
+) -> Upstream {
+    let partitions = core.partitions();
+    let wire = |address| {
+        let seed = RandomState::new().hash_one(address);
+        let connector = tls.connector(SocketOptions::default(), core.transport);
+        let timeout = Duration::from_millis(core.connect_timeout_ms);
+        let to = (address, connector, timeout);
+        let bounds = (core.bandwidth_bytes_per_s, config.forwarding.out_bytes_max / 2);
+        Wire::new(Line::new(core.line(), seed), to, usize::from(core.partitions), bounds)
+    };
+    let wires: Vec<Wire> = core.addresses().map(wire).collect();
+    Upstream {
+        link: Link::new(which, partitions),
+        duty: Duty::new(core.mode, wires.len(), accounts),
+        flight: Flight::new(config.forwarding.in_flight_max, accounts),
+        wires,
+        peak: [0; 2],
+    }
+}
+
 fn gateway(
     config: &Config,
     tls: &Tls,
@@ -210,15 +239,7 @@ fn gateway(
     let mut by_core = [None, None];
     for core in &config.cores {
         let which = crate::route::Core::from(core.core);
-        let seed = RandomState::new().hash_one(core.address);
-        by_core[which as usize] = Some(Upstream {
-            link: Link::new(which, Line::new(core.line(), seed), core.partitions()),
-            address: core.address,
-            connector: tls.connector(SocketOptions::default(), core.transport),
-            connect_timeout: Duration::from_millis(core.connect_timeout_ms),
-            conn: None,
-            last_error: String::new(),
-        });
+        by_core[which as usize] = Some(upstream(core, which, config, tls, desk.accounts.len()));
     }
     Gateway {
         settings: Settings {
@@ -226,6 +247,7 @@ fn gateway(
             session: config.sessions.limits(),
             synchronization_timeout_ns: config.sessions.synchronization_timeout_ms * NS_PER_MS,
             stall_timeout_ns: config.forwarding.stall_timeout_ms * NS_PER_MS,
+            patience: Patience::of_ms(config.forwarding.resend_within_ms, config.forwarding.settle_ms),
             out_bytes_max: config.forwarding.out_bytes_max,
         },
         by_comp: vec![None; desk.accounts.comps_len()],

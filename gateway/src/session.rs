@@ -6,6 +6,7 @@
 use crate::accounts::CompNo;
 use crate::app::{Gateway, LOG};
 use crate::check::{Moment, Refusal, Rule};
+use crate::flight::{Identity, Kind};
 use crate::sync::{SyncError, Wanted};
 use flow::Selection;
 use shard::{ConnId, Cx, Reason};
@@ -191,7 +192,8 @@ impl Gateway {
     ) -> Result<(), Refusal> {
         let at = Moment::of(cx);
         let forwarded = self.desk.new_order(at, comp_no, request).and_then(|(account, core)| {
-            self.lines.forward(cx, core, write)?;
+            let identity = Identity { kind: Kind::Order, account, cl_ord_id: request.cl_ord_id };
+            self.lines.forward(cx, core, identity, write)?;
             self.counts.orders[core as usize] += 1;
             self.desk.sent(at, comp_no, (account, core), request);
             Ok(())
@@ -212,7 +214,9 @@ impl Gateway {
         let at = Moment::of(cx);
         let forwarded = self.desk.cancel(at, comp_no, request).and_then(|order| {
             let named = OrderCancelRequest { order_id: order.order_id, ..*request };
-            self.lines.forward(cx, order.core, |out| write(&named, out))?;
+            let identity =
+                Identity { kind: Kind::Cancel, account: order.account, cl_ord_id: request.cl_ord_id };
+            self.lines.forward(cx, order.core, identity, |out| write(&named, out))?;
             self.counts.cancels[order.core as usize] += 1;
             self.desk.cancel_sent(at, &order, request);
             Ok(())

@@ -2,9 +2,11 @@
 
 use crate::app::{Command, Gateway, LOG};
 use crate::route::Core;
-use axum::extract::{Query, State};
+use crate::takeover::{Switch, SwitchError};
+use crate::upstream::LINE_NAMES;
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use shard::{Cx, Handle, Reason};
@@ -38,15 +40,27 @@ pub(crate) struct SessionStatus {
 pub(crate) struct LineStatus {
     /// The core.
     core: &'static str,
-    /// Its address.
+    /// `a` or `b`.
+    line: &'static str,
+    /// Where it ends.
     address: SocketAddr,
-    /// `waiting`, `dialling`, `logging on` or `up`.
+    /// `waiting`, `dialling`, `logging on`, `up`, or `out` (by the operator's word).
     state: &'static str,
+    /// Whether requests and reports go over it.
+    active: bool,
     /// Why it was not up last; empty while it is.
     last_error: String,
     /// Bytes that wait to be written to it.
     waiting_bytes: usize,
-    /// Its partitions.
+    /// Bytes of the last second.
+    sent_bytes_per_s: u64,
+    received_bytes_per_s: u64,
+    /// Bytes since the start.
+    sent_bytes: u64,
+    received_bytes: u64,
+    /// Requests under way to the core, over any line.
+    in_flight: usize,
+    /// The core's partitions, over whichever line they come.
     partitions: Vec<PartitionStatus>,
 }
 
@@ -81,21 +95,31 @@ impl Gateway {
     }
 
     pub(crate) fn line_statuses(&self, cx: &Cx) -> Vec<LineStatus> {
-        let of = |core: Core| {
-            let upstream = self.lines.by_core[core as usize].as_ref()?;
-            let lanes = upstream.link.lanes();
-            Some(LineStatus {
-                core: core.name(),
-                address: upstream.address,
-                state: upstream.link.line.state(),
-                last_error: upstream.last_error.clone(),
-                waiting_bytes: upstream.conn.map_or(0, |conn| cx.waiting_bytes(conn)),
-                partitions: lanes
-                    .map(|(partition_no, next)| PartitionStatus { partition_no, next })
-                    .collect(),
-            })
-        };
-        Core::ALL.into_iter().filter_map(of).collect()
+        let mut all = Vec::new();
+        for (upstream, core) in self.lines.by_core.iter().zip(Core::ALL) {
+            let Some(upstream) = upstream else { continue };
+            let lanes = || upstream.link.lanes();
+            for (wire, line) in upstream.wires.iter().zip(LINE_NAMES) {
+                all.push(LineStatus {
+                    core: core.name(),
+                    line,
+                    address: wire.address,
+                    state: if wire.closed_by_operator { "out" } else { wire.line.state() },
+                    active: wire.works(),
+                    last_error: wire.last_error.clone(),
+                    waiting_bytes: wire.waiting_bytes(cx),
+                    sent_bytes_per_s: wire.sent.per_s,
+                    received_bytes_per_s: wire.received.per_s,
+                    sent_bytes: wire.sent.total(),
+                    received_bytes: wire.received.total(),
+                    in_flight: upstream.flight.len(),
+                    partitions: lanes()
+                        .map(|(partition_no, next)| PartitionStatus { partition_no, next })
+                        .collect(),
+                });
+            }
+        }
+        all
     }
 }
 
@@ -126,7 +150,35 @@ struct Shown {
 
 /// What a gateway adds to the operator's port.
 pub(crate) fn routes(gateway: Handle<Command>) -> Router {
-    Router::new().route("/sessions", get(sessions)).route("/lines", get(lines)).with_state(gateway)
+    Router::new()
+        .route("/sessions", get(sessions))
+        .route("/lines", get(lines))
+        .route("/lines/{core}/{line}/{switch}", post(switch_line))
+        .with_state(gateway)
+}
+
+/// POST `/lines/CORE/LINE/activate`, `down` or `up`.
+async fn switch_line(
+    State(gateway): State<Handle<Command>>,
+    Path((core, line, switch)): Path<(String, String, String)>,
+) -> Result<StatusCode, (StatusCode, String)> {
+    let unknown = || (StatusCode::NOT_FOUND, SwitchError::NoSuchLine.to_string());
+    let core = Core::ALL.into_iter().find(|other| other.name() == core).ok_or_else(unknown)?;
+    let at = LINE_NAMES.iter().position(|name| *name == line).ok_or_else(unknown)?;
+    let switch = match switch.as_str() {
+        "activate" => Switch::Activate,
+        "down" => Switch::Down,
+        "up" => Switch::Up,
+        _ => return Err((StatusCode::NOT_FOUND, "expected activate, down or up".to_owned())),
+    };
+    let switched = ask(&gateway, |reply| Command::SwitchLine((core, at), switch, reply)).await;
+    match switched.map_err(|status| (status, String::new()))? {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(SwitchError::NoSuchLine) => Err(unknown()),
+        Err(error @ (SwitchError::NotLoggedOn | SwitchError::BothActive)) => {
+            Err((StatusCode::CONFLICT, error.to_string()))
+        }
+    }
 }
 
 async fn sessions(

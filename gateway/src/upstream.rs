@@ -1,25 +1,203 @@
-//! Hot path: the lines to the cores: requests out, reports in, and clients made to wait while a line is full.
+//! Hot path: the lines to the cores: requests out, reports in, the other line's turn when one dies, and clients made to wait
+//! while a line is full.
 //!
-//! Rules: no allocation for a request or a report; what a client sent is copied once, into the line's bytes.
+//! Rules: no allocation for a request or a report; what a client sent is copied once into the line's bytes, and once into
+//! what is kept of it until the core has answered ([`Flight`]).
 
 use crate::app::{Gateway, LOG};
+use crate::bandwidth::{Bucket, Meter};
 use crate::check::Refusal;
+use crate::duty::{Duty, LINES_MAX};
+use crate::flight::{Flight, Identity, Life};
+use crate::line::Line;
 use crate::link::{Intake, Link};
 use crate::route::Core;
 use shard::{ConnId, Cx, Reason};
 use std::net::SocketAddr;
 use std::time::Duration;
 use transport::Connector;
+use wire::szse::frame;
 
-/// A core and how it is reached.
-pub(crate) struct Upstream {
-    pub(crate) link: Link,
+/// The names of the lines, in the configuration, logs and metrics.
+pub(crate) const LINE_NAMES: [&str; LINES_MAX] = ["a", "b"];
+
+/// One leased line to a core.
+pub(crate) struct Wire {
+    pub(crate) line: Line,
     pub(crate) address: SocketAddr,
     pub(crate) connector: Connector,
     pub(crate) connect_timeout: Duration,
     pub(crate) conn: Option<ConnId>,
+    /// The core has said on it which partitions it has.
+    pub(crate) announced: bool,
+    /// How often it has ended.
+    pub(crate) ended: u32,
     /// Why it was not up last; empty while it is.
     pub(crate) last_error: String,
+    /// The operator has taken it out of service.
+    pub(crate) closed_by_operator: bool,
+    /// The partitions whose reports it was asked for.
+    pub(crate) carries: Vec<bool>,
+    /// What it may be sent; without one as much as it takes.
+    pub(crate) bucket: Option<Bucket>,
+    /// Whole frames that wait for their bandwidth, or for room: no more than are under way to the core.
+    held: Vec<u8>,
+    /// Bytes waiting in the connection from which on more are held.
+    full_bytes: usize,
+    pub(crate) sent: Meter,
+    pub(crate) received: Meter,
+}
+
+impl Wire {
+    pub(crate) fn new(
+        line: Line,
+        (address, connector, connect_timeout): (SocketAddr, Connector, Duration),
+        partitions: usize,
+        (bandwidth_bytes_per_s, full_bytes): (u64, usize),
+    ) -> Self {
+        Self {
+            line,
+            address,
+            connector,
+            connect_timeout,
+            conn: None,
+            announced: false,
+            ended: 0,
+            last_error: String::new(),
+            closed_by_operator: false,
+            carries: vec![false; partitions],
+            bucket: (bandwidth_bytes_per_s > 0).then(|| Bucket::new(bandwidth_bytes_per_s)),
+            held: Vec::new(),
+            full_bytes,
+            sent: Meter::default(),
+            received: Meter::default(),
+        }
+    }
+
+    /// Logged on: it can carry partitions.
+    fn can(&self) -> bool {
+        self.conn.is_some() && self.line.ready()
+    }
+
+    /// It takes requests.
+    pub(crate) fn works(&self) -> bool {
+        self.can() && self.carries.contains(&true)
+    }
+
+    /// Bytes that wait to go over it.
+    pub(crate) fn waiting_bytes(&self, cx: &Cx) -> usize {
+        self.held.len() + self.conn.map_or(0, |conn| cx.waiting_bytes(conn))
+    }
+
+    /// Appends a frame to what goes over it; `false` if it takes nothing any more. `note` is shown the frame.
+    #[inline]
+    pub(crate) fn put(
+        &mut self,
+        cx: &mut Cx,
+        write: impl FnOnce(&mut Vec<u8>),
+        note: impl FnOnce(&[u8]),
+    ) -> bool {
+        let now_ns = cx.now_ns();
+        let Some(conn) = self.conn else { return false };
+        let free = self.held.is_empty() && self.may(now_ns) && cx.waiting_bytes(conn) <= self.full_bytes;
+        let mut taken = None;
+        let append = |out: &mut Vec<u8>| {
+            let begin = out.len();
+            write(out);
+            note(&out[begin..]);
+            taken = Some(out.len() - begin);
+        };
+        if free {
+            cx.send(conn, append);
+        } else {
+            append(&mut self.held);
+        }
+        if let (Some(bytes), true) = (taken, free) {
+            self.count_sent(bytes);
+        }
+        taken.is_some()
+    }
+
+    /// Whether its bandwidth has room.
+    #[inline]
+    fn may(&mut self, now_ns: u64) -> bool {
+        self.bucket.as_mut().is_none_or(|bucket| bucket.may(now_ns))
+    }
+
+    #[inline]
+    fn count_sent(&mut self, bytes: usize) {
+        self.sent.add(bytes);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(bytes);
+        }
+    }
+
+    /// What is held does not go over it any more: it is kept in [`Flight`].
+    pub(crate) fn drop_held(&mut self) {
+        self.held.clear();
+    }
+
+    /// Lets go what there is room for by now, in whole frames.
+    pub(crate) fn release(&mut self, cx: &mut Cx) {
+        let (now_ns, Some(conn)) = (cx.now_ns(), self.conn) else { return };
+        let (mut released, waiting) = (0, cx.waiting_bytes(conn));
+        while released < self.held.len() && waiting + released <= self.full_bytes && self.may(now_ns) {
+            let rest = &self.held[released..];
+            let whole = frame::decode(rest, frame::BODY_LEN_MAX).ok().flatten();
+            let len = whole.map_or(rest.len(), |frame| frame.bytes.len());
+            released += len;
+            self.count_sent(len);
+        }
+        if released > 0 {
+            cx.send(conn, |out| out.extend_from_slice(&self.held[..released]));
+            self.held.drain(..released);
+        }
+    }
+}
+
+/// A core and how it is reached.
+pub(crate) struct Upstream {
+    pub(crate) link: Link,
+    pub(crate) wires: Vec<Wire>,
+    pub(crate) duty: Duty,
+    pub(crate) flight: Flight,
+    /// The busiest second of both lines together, bytes: sent, and received.
+    pub(crate) peak: [u64; 2],
+}
+
+impl Upstream {
+    pub(crate) fn can(&self) -> [bool; LINES_MAX] {
+        std::array::from_fn(|at| self.wires.get(at).is_some_and(Wire::can))
+    }
+
+    pub(crate) fn works(&self) -> [bool; LINES_MAX] {
+        std::array::from_fn(|at| self.wires.get(at).is_some_and(Wire::works))
+    }
+
+    /// Gives a request to the line that its account's go over.
+    #[inline]
+    fn forward(
+        &mut self,
+        cx: &mut Cx,
+        identity: Identity,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<usize, Refusal> {
+        let line_down = self.link.core().line_down();
+        if self.flight.is_full() {
+            return Err(Refusal::TooManyUnderWay);
+        }
+        if self.flight.holds(identity) {
+            return Err(Refusal::Duplicate);
+        }
+        let under_way = self.flight.of_account(identity.account);
+        let at = self.duty.line_for(identity.account, under_way, self.works()).ok_or(line_down)?;
+        let (wire, now_ns) = (&mut self.wires[at], cx.now_ns());
+        let life = Life { line: at as u8, ended: wire.ended };
+        let flight = &mut self.flight;
+        let taken = wire.put(cx, write, |frame| flight.sent(identity, life, now_ns, frame));
+        // A line that ended in this turn takes nothing more.
+        if taken { Ok(at) } else { Err(line_down) }
+    }
 }
 
 /// The lines, by core.
@@ -30,7 +208,7 @@ pub(crate) struct Lines {
     /// A line is that full now.
     full: bool,
     /// Clients are not read from, since then.
-    paused_since_ns: Option<u64>,
+    pub(crate) paused_since_ns: Option<u64>,
     resumed_ns: u64,
 }
 
@@ -47,24 +225,22 @@ impl Lines {
         self.by_core.iter().flatten().flat_map(|upstream| upstream.link.lanes())
     }
 
-    /// Gives a request to a line.
+    /// Gives a request to a line of its core; `write` appends its frame.
+    ///
+    /// # Errors
+    /// No line takes it, as many as may be are under way, or this very one is.
     #[inline]
     pub(crate) fn forward(
         &mut self,
         cx: &mut Cx,
         core: Core,
+        identity: Identity,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Refusal> {
-        let conn = self.by_core[core as usize].as_ref().and_then(|upstream| upstream.conn);
-        let conn = conn.ok_or(core.line_down())?;
-        let mut taken = false;
-        cx.send(conn, |out| {
-            write(out);
-            taken = true;
-        });
-        self.full |= cx.waiting_bytes(conn) > self.full_bytes;
-        // A line that ended in this turn takes nothing more.
-        if taken { Ok(()) } else { Err(core.line_down()) }
+        let upstream = self.by_core[core as usize].as_mut().ok_or(core.line_down())?;
+        let at = upstream.forward(cx, identity, write)?;
+        self.full |= upstream.wires[at].waiting_bytes(cx) > self.full_bytes;
+        Ok(())
     }
 
     pub(crate) fn paused(&self) -> bool {
@@ -76,8 +252,17 @@ impl Lines {
         self.paused() || now_ns < self.resumed_ns.saturating_add(RESUME_GRACE_NS) && self.resumed_ns > 0
     }
 
-    fn upstream(&mut self, core: Core) -> Option<&mut Upstream> {
+    pub(crate) fn upstream(&mut self, core: Core) -> Option<&mut Upstream> {
         self.by_core[core as usize].as_mut()
+    }
+
+    pub(crate) fn wire(&mut self, core: Core, at: usize) -> Option<&mut Wire> {
+        self.upstream(core)?.wires.get_mut(at)
+    }
+
+    /// All lines that there are.
+    pub(crate) fn each() -> impl Iterator<Item = (Core, usize)> {
+        Core::ALL.into_iter().flat_map(|core| (0..LINES_MAX).map(move |at| (core, at)))
     }
 }
 
@@ -104,8 +289,8 @@ impl Gateway {
     /// A line that was full is empty, or gone.
     pub(crate) fn resume(&mut self, cx: &mut Cx) {
         let full = self.lines.full_bytes;
-        let mut conns = self.lines.by_core.iter().flatten().filter_map(|upstream| upstream.conn);
-        if !self.lines.paused() || conns.any(|conn| cx.waiting_bytes(conn) > full) {
+        let mut wires = self.lines.by_core.iter().flatten().flat_map(|upstream| &upstream.wires);
+        if !self.lines.paused() || wires.any(|wire| wire.waiting_bytes(cx) > full) {
             return;
         }
         self.lines.full = false;
@@ -114,142 +299,57 @@ impl Gateway {
         self.pause_clients(cx, false);
     }
 
-    /// A line that keeps everybody waiting for too long is given up.
-    fn give_up_stalled(&mut self, cx: &mut Cx) {
-        let Some(since_ns) = self.lines.paused_since_ns else { return };
-        if cx.now_ns() - since_ns < self.settings.stall_timeout_ns {
-            return;
-        }
-        for core in Core::ALL {
-            let conn = self.lines.upstream(core).and_then(|upstream| upstream.conn);
-            if let Some(conn) = conn.filter(|conn| cx.waiting_bytes(*conn) > 0) {
-                self.line_down(core);
-                cx.close(conn, Reason::App("stalled"));
-            }
-        }
-    }
-
-    /// Dials what is to be dialled; heartbeats and deadlines of the lines.
-    pub(crate) fn line_timeouts(&mut self, cx: &mut Cx) {
-        let now_ns = cx.now_ns();
-        for core in Core::ALL {
-            let closing = self.desk.closing;
-            let Some(upstream) = self.lines.upstream(core) else { continue };
-            if !closing && upstream.link.line.dial_due(now_ns) {
-                cx.dial(upstream.address, &upstream.connector, upstream.connect_timeout, core as u32);
-            }
-            let (Some(conn), Some(session)) = (upstream.conn, upstream.link.line.session()) else { continue };
-            if let Some((_, sent_ns)) = cx.last_active_ns(conn) {
-                session.sent(sent_ns);
-            }
-            if let Err(error) = session.on_timeout(now_ns, &mut self.out) {
-                self.line_down(core);
-                cx.close(conn, Reason::App(error.text()));
-            }
+    /// Sends what was gathered in `out` over a line.
+    pub(crate) fn flush_line(&mut self, cx: &mut Cx, core: Core, at: usize) {
+        let bytes = self.out.len();
+        let Some(wire) = self.lines.wire(core, at) else { return };
+        wire.count_sent(bytes);
+        if let Some(conn) = wire.conn {
             self.flush(cx, conn);
         }
-        self.give_up_stalled(cx);
+        self.out.clear();
     }
 
-    /// A line is connected: the logon goes out.
-    pub(crate) fn line_opened(&mut self, cx: &mut Cx, core: Core, id: ConnId) {
-        let now_ns = cx.now_ns();
-        if let Some(upstream) = self.lines.upstream(core) {
-            upstream.conn = Some(id);
-            upstream.link.line.opened(now_ns, &mut self.out);
-        }
-        self.flush(cx, id);
-    }
-
-    /// What a core has sent.
+    /// What a core has sent over a line.
     pub(crate) fn line_data(
         &mut self,
         cx: &mut Cx,
-        core: Core,
+        (core, at): (Core, usize),
         id: ConnId,
         data: &[u8],
     ) -> Result<usize, Reason> {
         let now_ns = cx.now_ns();
         let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { return Ok(data.len()) };
+        let Some(wire) = upstream.wires.get_mut(at).filter(|wire| wire.conn == Some(id)) else {
+            return Ok(data.len());
+        };
         let mut intake = Intake {
             writer: cx.writer(LOG),
             accounts: &self.desk.accounts,
             orders: &mut self.desk.orders,
             checks: &mut self.desk.checks,
+            flight: &mut upstream.flight,
             counts: &mut self.counts,
             refused: &mut self.refused,
         };
-        let taken = upstream.link.receive(data, now_ns, &mut intake, &mut self.out);
-        let ready = upstream.link.line.ready();
-        self.flush(cx, id);
+        let taken = upstream.link.receive(&mut wire.line, data, now_ns, &mut intake, &mut self.out);
+        let news = wire.line.ready() && !wire.announced;
+        if let Ok(consumed) = taken {
+            wire.received.add(consumed);
+        }
+        self.flush_line(cx, core, at);
         self.tell_refused(cx);
         match taken {
             Ok(consumed) => {
-                if ready && !self.desk.up[core as usize] && !self.desk.closing {
-                    self.line_up(cx, core);
+                if news && !self.desk.closing {
+                    self.line_announced(cx, core, at);
                 }
                 Ok(consumed)
             }
             Err(error) => {
-                self.line_down(core);
+                self.line_closed(cx, (core, at), id, error.text());
                 Err(Reason::App(error.text()))
             }
         }
-    }
-
-    #[cold]
-    fn line_up(&mut self, cx: &mut Cx, core: Core) {
-        self.desk.up[core as usize] = true;
-        if let Some(upstream) = self.lines.upstream(core) {
-            upstream.last_error.clear();
-        }
-        self.metrics.line_up.with_label_values(&[core.name()]).set(1);
-        self.metrics.line_ups.with_label_values(&[core.name()]).inc();
-        tracing::info!(core = core.name(), "line up");
-        self.tell_platform_state(cx);
-    }
-
-    /// From now on requests for this core are refused; the rest follows when its connection is closed.
-    fn line_down(&mut self, core: Core) {
-        self.desk.up[core as usize] = false;
-        self.metrics.line_up.with_label_values(&[core.name()]).set(0);
-    }
-
-    /// A line's connection has ended, or could not be made.
-    pub(crate) fn line_closed(&mut self, cx: &mut Cx, core: Core, reason: &str) {
-        self.line_down(core);
-        self.metrics.line_ended.with_label_values(&[core.name(), reason]).inc();
-        if self.desk.closing {
-            tracing::info!(core = core.name(), reason, "line left");
-        } else {
-            tracing::warn!(core = core.name(), reason, "line down");
-        }
-        let now_ns = cx.now_ns();
-        if let Some(upstream) = self.lines.upstream(core) {
-            upstream.conn = None;
-            upstream.link.line.lost(now_ns);
-            reason.clone_into(&mut upstream.last_error);
-        }
-        self.tell_platform_state(cx);
-        self.resume(cx);
-    }
-
-    /// The gateway ends: the cores are told. Whether no line is left.
-    pub(crate) fn log_out_lines(&mut self, cx: &mut Cx) -> bool {
-        let now_ns = cx.now_ns();
-        let mut left = false;
-        for core in Core::ALL {
-            self.line_down(core);
-            let Some(upstream) = self.lines.upstream(core) else { continue };
-            let Some(conn) = upstream.conn else { continue };
-            left = true;
-            let text = Refusal::Closing.text();
-            let over = upstream.link.line.log_out(text, now_ns, &mut self.out);
-            self.flush(cx, conn);
-            if over {
-                cx.close(conn, Reason::App(text));
-            }
-        }
-        !left
     }
 }

@@ -54,7 +54,7 @@ fn an_order_and_its_report_allocate_nothing() {
     let (mut line, _) = core.accept();
     let mut client = Client::log_on(gateway.address, 1);
     client.synchronize(&[]);
-    peers::eventually("the line is up", || gateway.metrics.line_up.with_label_values(&["cash"]).get() == 1);
+    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
     let rounds: Vec<_> = (1..=WARM_UP + COUNTED)
         .map(|number| {
             let order = client.new_order(&number.to_string(), CashMargin::CASH);

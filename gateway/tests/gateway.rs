@@ -16,7 +16,7 @@ fn orders_go_to_their_cores_and_reports_to_their_accounts() {
     let ((mut cash, asked_cash), (mut margin, asked_margin)) = (cash.accept(), margin.accept());
     assert_eq!((asked_cash, asked_margin), (vec![(1, 1), (2, 1)], vec![(1, 1), (2, 1)]));
     peers::eventually("both lines are up", || {
-        ["cash", "margin"].iter().all(|core| gateway.metrics.line_up.with_label_values(&[core]).get() == 1)
+        ["cash", "margin"].iter().all(|core| gateway.metrics.core_up.with_label_values(&[core]).get() == 1)
     });
     let (mut one, mut two) = (Client::log_on(gateway.address, 1), Client::log_on(gateway.address, 2));
     assert_eq!(one.partitions, [1, 2, 11, 12]);
@@ -43,7 +43,7 @@ fn cancels_follow_their_orders_and_are_given_the_order_id() {
     let (cash, margin) = (Core::listen(&[1]), Core::listen(&[5]));
     let gateway = Gateway::start(config(&[(CoreName::Cash, &cash, 0), (CoreName::Margin, &margin, 0)]));
     let ((_cash, _), (mut margin, _)) = (cash.accept(), margin.accept());
-    peers::eventually("the line is up", || gateway.metrics.line_up.with_label_values(&["margin"]).get() == 1);
+    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["margin"]).get() == 1);
     let mut client = Client::log_on(gateway.address, 1);
     client.synchronize(&[]);
     client.order("x", CashMargin::MARGIN_CLOSE);
@@ -85,7 +85,7 @@ fn what_a_core_says_of_an_order_id_concerns_its_own_order() {
     let gateway = Gateway::start(config(&[(CoreName::Cash, &cash, 0), (CoreName::Margin, &margin, 0)]));
     let ((mut cash, _), (mut margin, _)) = (cash.accept(), margin.accept());
     peers::eventually("both lines are up", || {
-        ["cash", "margin"].iter().all(|core| gateway.metrics.line_up.with_label_values(&[core]).get() == 1)
+        ["cash", "margin"].iter().all(|core| gateway.metrics.core_up.with_label_values(&[core]).get() == 1)
     });
     let (mut one, mut two) = (Client::log_on(gateway.address, 1), Client::log_on(gateway.address, 2));
     one.synchronize(&[]);
@@ -118,14 +118,14 @@ fn a_halt_is_told_once_however_often_the_core_is_dialled() {
     let core = Core::listen(&[1]);
     let gateway = Gateway::with_cash(&core);
     let (line, _) = core.accept();
-    peers::eventually("the line is up", || gateway.metrics.line_up.with_label_values(&["cash"]).get() == 1);
+    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
     let mut client = Client::log_on(gateway.address, 1);
     client.synchronize(&[]);
     drop((line, core));
     let halt: PlatformStateInfo = client.peer.expect();
     assert_eq!(halt.platform_state, PlatformState::HALT);
     peers::eventually("dialled in vain", || {
-        gateway.metrics.line_ended.with_label_values(&["cash", "dial failed"]).get() >= 3
+        gateway.metrics.line_ended.with_label_values(&["cash", "a", "dial failed"]).get() >= 3
     });
     client.order("x", CashMargin::CASH);
     assert_eq!(client.rejected(), "cash core not reachable", "nothing came between");
@@ -217,7 +217,7 @@ fn while_a_line_is_down_orders_are_refused_and_afterwards_nothing_is_missing() {
     assert_eq!((client.report().1, client.report().1), (2, 3));
     client.order("z", CashMargin::CASH);
     assert_eq!(line.order().cl_ord_id, text("z"), "nothing that was refused came late");
-    assert_eq!(gateway.metrics.line_ended.with_label_values(&["cash", "closed by the core"]).get(), 1);
+    assert_eq!(gateway.metrics.line_ended.with_label_values(&["cash", "a", "closed by the core"]).get(), 1);
     gateway.stop();
 }
 
@@ -294,7 +294,7 @@ fn the_operator_sees_sessions_and_lines() {
     assert!(sessions.contains("\"comp_id\":\"c7\"") && sessions.contains("not synchronised"), "{sessions}");
     let lines = get("/lines");
     assert!(lines.contains("\"state\":\"up\"") && lines.contains("\"next\":1"), "{lines}");
-    assert!(get("/metrics").contains("gateway_line_up{core=\"cash\"} 1"));
+    assert!(get("/metrics").contains("gateway_core_up{core=\"cash\"} 1"));
     assert!(u32::from(HEARTBEAT_S) > 30, "no heartbeat is due within a test");
     running.stop().expect("ended well");
 }

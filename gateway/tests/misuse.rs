@@ -26,7 +26,7 @@ impl Scene {
     fn with(core: &Core, config: gateway::Config) -> Self {
         let gateway = Gateway::start(config);
         let (line, _) = core.accept();
-        eventually("the line is up", || gateway.metrics.line_up.with_label_values(&["cash"]).get() == 1);
+        eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
         let mut innocent = Client::log_on(gateway.address, 1);
         innocent.synchronize(&[]);
         Self { gateway, line, innocent, orders: 0 }
@@ -289,21 +289,32 @@ fn who_stops_reading_is_let_go_when_its_reports_are_and_others_get_theirs() {
     scene.gateway.stop();
 }
 
+/// A thousand different orders, whole; each lot has others than those before.
+fn orders(client: &Client, lot: usize) -> Vec<u8> {
+    let name = |number: usize| format!("f{}", lot * 1_000 + number);
+    (0..1_000).flat_map(|number| encoded(&client.new_order(&name(number), CashMargin::CASH))).collect()
+}
+
 /// Sends orders until the gateway stops reading. Returns how many, and what is missing of the last one.
 fn flood(client: &mut Client, paused: impl Fn() -> bool) -> (usize, Vec<u8>) {
-    let one = encoded(&client.new_order("f", CashMargin::CASH));
-    let many = one.repeat(1_000);
+    let (mut lot, mut sent) = (0, 0);
+    let mut many = orders(client, lot);
+    let one = many.len() / 1_000;
     client.peer.stream.set_nonblocking(true).expect("set");
-    let mut sent = 0;
     while !paused() {
-        match client.peer.stream.write(&many[sent % many.len()..]) {
+        match client.peer.stream.write(&many[sent..]) {
             Ok(bytes) => sent += bytes,
             Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
             Err(error) => panic!("{error}"),
         }
+        if sent == many.len() {
+            (lot, sent) = (lot + 1, 0);
+            many = orders(client, lot);
+        }
     }
     client.peer.stream.set_nonblocking(false).expect("set");
-    (sent.div_ceil(one.len()), one[one.len() - (one.len() - sent % one.len()) % one.len()..].to_vec())
+    let whole = sent.next_multiple_of(one);
+    (lot * 1_000 + whole / one, many[sent..whole].to_vec())
 }
 
 #[test]
@@ -311,6 +322,7 @@ fn a_core_that_reads_slowly_makes_clients_wait_and_loses_nothing() {
     let core = Core::listen(&[1]);
     let mut config = config(&[(CoreName::Cash, &core, 0)]);
     config.forwarding.out_bytes_max = 256 << 10;
+    config.forwarding.in_flight_max = 1 << 20;
     config.forwarding.stall_timeout_ms = 600_000;
     let Scene { gateway, mut line, .. } = Scene::with(&core, config);
     let mut client = Client::log_on(gateway.address, 2);
@@ -330,14 +342,21 @@ fn clients_that_wait_hear_heartbeats_and_need_send_none() {
     let core = Core::listen(&[1]);
     let mut config = config(&[(CoreName::Cash, &core, 0)]);
     config.forwarding.out_bytes_max = 256 << 10;
+    config.forwarding.in_flight_max = 1 << 20;
     config.forwarding.stall_timeout_ms = 600_000;
     config.sessions.silence_slack_ms = 0;
     let Scene { gateway, line, .. } = Scene::with(&core, config);
     let mut quick = Client::connect(gateway.address);
     quick.send(&Logon { heart_bt_int_s: 1.into(), ..Client::logon("c3", "secret") });
     let mut client = Client::log_on(gateway.address, 2);
-    let many = encoded(&client.new_order("f", CashMargin::CASH)).repeat(1_000);
-    let flood = std::thread::spawn(move || while client.peer.stream.write_all(&many).is_ok() {});
+    let flood = std::thread::spawn(move || {
+        for lot in 0.. {
+            let many = orders(&client, lot);
+            if client.peer.stream.write_all(&many).is_err() {
+                break;
+            }
+        }
+    });
     eventually("clients wait", || gateway.metrics.pauses.get() > 0);
     // Four seconds of silence would be two more than a session that is not excused may have.
     let mut heard = 0;
@@ -355,10 +374,11 @@ fn a_core_that_stops_reading_is_given_up_and_clients_go_on() {
     let core = Core::listen(&[1]);
     let mut config = config(&[(CoreName::Cash, &core, 0)]);
     config.forwarding.out_bytes_max = 256 << 10;
+    config.forwarding.in_flight_max = 1 << 20;
     config.forwarding.stall_timeout_ms = 500;
     let Scene { gateway, line, mut innocent, .. } = Scene::with(&core, config);
     let mut client = Client::log_on(gateway.address, 2);
-    let stalled = gateway.metrics.line_ended.with_label_values(&["cash", "stalled"]);
+    let stalled = gateway.metrics.line_ended.with_label_values(&["cash", "a", "stalled"]);
     let (_, rest) = flood(&mut client, || stalled.get() > 0);
     // Takes the answers as they come: there may be more than the sockets hold.
     let mut reading = peers::Peer::new(client.peer.stream.try_clone().expect("a second handle"));

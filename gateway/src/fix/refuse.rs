@@ -26,9 +26,11 @@ pub(super) const fn order_reason(refusal: Refusal) -> OrdRejReason {
         Refusal::Quantity => OrdRejReason::IncorrectQuantity,
         Refusal::UnknownOrder => OrdRejReason::UnknownOrder,
         Refusal::Duplicate => OrdRejReason::DuplicateOrder,
-        Refusal::CashLineDown | Refusal::MarginLineDown | Refusal::Closing | Refusal::Own(..) => {
-            OrdRejReason::Broker
-        }
+        Refusal::CashLineDown
+        | Refusal::MarginLineDown
+        | Refusal::TooManyUnderWay
+        | Refusal::Closing
+        | Refusal::Own(..) => OrdRejReason::Broker,
         Refusal::UnsupportedMessage
         | Refusal::ClOrdId
         | Refusal::Side
@@ -54,6 +56,7 @@ pub(super) const fn cancel_reason(refusal: Refusal) -> CxlRejReason {
         Refusal::Duplicate => CxlRejReason::DuplicateClOrdId,
         Refusal::CashLineDown
         | Refusal::MarginLineDown
+        | Refusal::TooManyUnderWay
         | Refusal::Closing
         | Refusal::Own(..)
         | Refusal::Rule(_) => CxlRejReason::Broker,

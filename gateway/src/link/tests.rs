@@ -3,7 +3,7 @@ use crate::accounts::Credentials;
 use crate::check::Checks;
 use crate::line::Settings;
 use flow::{Limits, Reader};
-use wire::szse::code::{PlatformId, SessionStatus};
+use wire::szse::code::{OrdRejReason, PlatformId, SessionStatus};
 use wire::szse::trading::ReportBase;
 use wire::szse::{Logon, Logout, Password, session};
 
@@ -11,6 +11,8 @@ const PARTITIONS: Partitions = Partitions { first: 1, count: 2, offset: 20 };
 
 struct Bench {
     link: Link,
+    line: Line,
+    flight: Flight,
     writer: Writer,
     reader: Reader,
     accounts: Accounts,
@@ -43,9 +45,11 @@ fn bench() -> Bench {
         accounts: vec!["A".parse().unwrap()],
     }]);
     let reader = writer.reader();
-    let link = Link::new(Core::Margin, line, PARTITIONS);
+    let link = Link::new(Core::Margin, PARTITIONS);
     Bench {
         link,
+        line,
+        flight: Flight::new(16, 1),
         writer,
         reader,
         accounts,
@@ -64,10 +68,11 @@ impl Bench {
             accounts: &self.accounts,
             orders: &mut self.orders,
             checks: &mut self.checks,
+            flight: &mut self.flight,
             counts: &mut self.counts,
             refused: &mut self.refused,
         };
-        let consumed = self.link.receive(data, 0, &mut intake, &mut self.out);
+        let consumed = self.link.receive(&mut self.line, data, 0, &mut intake, &mut self.out);
         self.writer.publish();
         self.reader.refresh();
         consumed
@@ -118,11 +123,12 @@ fn accepted(partition_no: i32, report_index: i64, account: &str) -> Vec<u8> {
 }
 
 #[test]
-fn it_is_ready_once_the_core_knows_from_where_we_want_its_reports() {
+fn it_is_ready_once_the_core_has_announced_itself_and_asked_for_what_comes_next() {
     let mut bench = bench();
-    assert!(!bench.link.line.ready());
+    assert!(!bench.line.ready());
     bench.log_on();
-    assert!(bench.link.line.ready());
+    assert!(bench.line.ready());
+    bench.link.synchronize(0..2, &mut bench.out);
     let asked = frame::decode(&bench.out, 1000).unwrap().unwrap();
     let asked: ReportSynchronization<'_> = asked.group().unwrap();
     let asked: Vec<_> =
@@ -173,6 +179,56 @@ fn a_rejected_cancel_goes_to_the_owner_of_its_order() {
     let order_id = "1".parse().unwrap();
     bench.receive(&encoded(&CancelReject { base: base(1, 2), order_id, ..CancelReject::default() })).unwrap();
     assert_eq!(bench.reader.entry(1).unwrap().unwrap().tag.key, 1);
+}
+
+#[test]
+fn a_report_answers_what_is_under_way() {
+    let mut bench = bench();
+    bench.log_on();
+    let life = crate::flight::Life { line: 0, ended: 0 };
+    let of = |kind, id: &str| Identity { kind, account: 1, cl_ord_id: id.parse().unwrap() };
+    for identity in [of(Kind::Order, "1"), of(Kind::Cancel, "c"), of(Kind::Cancel, "d"), of(Kind::Order, "2")]
+    {
+        bench.flight.sent(identity, life, 0, b"frame");
+    }
+    bench.receive(&accepted(1, 1, "A")).unwrap();
+    assert!(!bench.flight.holds(of(Kind::Order, "1")));
+    let cancelled = OrderReport {
+        base: base(1, 2),
+        order_id: "1".parse().unwrap(),
+        cl_ord_id: "c".parse().unwrap(),
+        exec_type: ExecType::CANCELLED,
+        account_id: "A".parse().unwrap(),
+        ..OrderReport::default()
+    };
+    bench.receive(&encoded(&cancelled)).unwrap();
+    assert!(!bench.flight.holds(of(Kind::Cancel, "c")));
+    let (order_id, cl_ord_id) = ("1".parse().unwrap(), "d".parse().unwrap());
+    let reject = CancelReject { base: base(1, 3), order_id, cl_ord_id, ..CancelReject::default() };
+    bench.receive(&encoded(&reject)).unwrap();
+    assert_eq!((bench.flight.len(), bench.flight.holds(of(Kind::Order, "2"))), (1, true));
+}
+
+#[test]
+fn a_reject_of_a_repetition_is_not_shown_when_the_first_one_is_known() {
+    let mut bench = bench();
+    bench.log_on();
+    bench.receive(&accepted(1, 1, "A")).unwrap();
+    let repeated = |index, id: &str| {
+        encoded(&OrderReport {
+            base: base(1, index),
+            order_id: "1".parse().unwrap(),
+            cl_ord_id: id.parse().unwrap(),
+            exec_type: ExecType::REJECTED,
+            ord_rej_reason: OrdRejReason::DUPLICATE_ORDER,
+            account_id: "A".parse().unwrap(),
+            ..OrderReport::default()
+        })
+    };
+    bench.receive(&repeated(2, "1")).unwrap();
+    assert_eq!((bench.reader.end(), bench.counts.repeated), (1, [0, 1]));
+    bench.receive(&repeated(3, "unheard")).unwrap();
+    assert_eq!(bench.reader.end(), 2, "nothing else has told of this one");
 }
 
 #[test]

@@ -208,6 +208,13 @@ impl Core {
 
     /// Takes the gateway's line up to its ReportSynchronization, which is returned.
     pub fn accept(&self) -> (Line, Vec<(i32, i64)>) {
+        let mut line = self.accept_standby();
+        let asked = line.synchronization();
+        (line, asked)
+    }
+
+    /// Takes a line that is not asked for reports yet.
+    pub fn accept_standby(&self) -> Line {
         let (stream, _) = self.listener.accept().expect("dialled");
         let mut peer = Peer::new(stream);
         let logon: Logon = peer.expect();
@@ -221,11 +228,7 @@ impl Core {
         let state =
             PlatformStateInfo { platform_id: PlatformId::CASH_AUCTION, platform_state: PlatformState::OPEN };
         peer.send(&state);
-        let asked = peer.next().expect("ReportSynchronization");
-        let asked: ReportSynchronization<'_> = decoded(&asked).group().expect("ReportSynchronization");
-        let index = |entry: &PartitionIndex| (entry.partition_no.get(), entry.report_index.get());
-        let asked = asked.partitions.iter().map(index).collect();
-        (Line { peer }, asked)
+        Line { peer }
     }
 }
 
@@ -235,6 +238,14 @@ pub struct Line {
 }
 
 impl Line {
+    /// (PartitionNo, ReportIndex) of all that are wanted over this line.
+    pub fn synchronization(&mut self) -> Vec<(i32, i64)> {
+        let asked = self.peer.next().expect("ReportSynchronization");
+        let asked: ReportSynchronization<'_> = decoded(&asked).group().expect("ReportSynchronization");
+        let index = |entry: &PartitionIndex| (entry.partition_no.get(), entry.report_index.get());
+        asked.partitions.iter().map(index).collect()
+    }
+
     pub fn order(&mut self) -> NewOrder {
         self.peer.expect()
     }

@@ -51,7 +51,7 @@ impl Figures {
         let backends = town.balancer.backends();
         let gateway = |(name, gateway): &(&'static str, crate::house::Gateway)| {
             let backend = backends.iter().find(|backend| backend.name == *name);
-            let line = |kind: Kind| gateway.meters.of_label("gateway_line_up", kind.name()) > 0.0;
+            let line = |kind: Kind| gateway.meters.of_label("gateway_core_up", kind.name()) > 0.0;
             GatewayFigures {
                 name,
                 up: backend.is_some_and(|backend| backend.state == slb::State::Up),

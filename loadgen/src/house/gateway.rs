@@ -49,7 +49,7 @@ impl Gateway {
     /// How many of its lines take orders.
     #[must_use]
     pub fn lines_up(&self) -> u64 {
-        self.meters.sum("gateway_line_up") as u64
+        self.meters.sum("gateway_core_up") as u64
     }
 
     /// Ends it.

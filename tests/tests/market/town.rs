@@ -237,7 +237,7 @@ fn gateway(name: &str, desks: [SocketAddr; 2], tls: Option<&Settings>) -> Gatewa
     let (address, metrics, tls) = (server.address(), server.metrics(), server.tls());
     let running = server.start().unwrap();
     eventually("both lines are up", || {
-        ["cash", "margin"].iter().all(|core| metrics.line_up.with_label_values(&[core]).get() == 1)
+        ["cash", "margin"].iter().all(|core| metrics.core_up.with_label_values(&[core]).get() == 1)
     });
     Gateway { name: name.to_owned(), address, host, tls, running }
 }

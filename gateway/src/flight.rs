@@ -1,0 +1,285 @@
+//! Hot path: what was sent to a core and not answered yet, in the order in which it was sent, with its bytes: when its line
+//! dies, it is sent again over the other one.
+//!
+//! Rules: no allocation after start; bounded: when it is full nothing more is sent ([`Flight::is_full`]). One copy of a
+//! request's bytes.
+
+use crate::index::{Index, Seed};
+use crate::orders::AccountKey;
+use wire::szse::trading::{NewOrder, OrderCancelRequest};
+use wire::szse::{Text, frame};
+
+/// The longest request, whole.
+const FRAME_BYTES_MAX: usize = size_of::<NewOrder>() + frame::OVERHEAD;
+const _: () = assert!(size_of::<OrderCancelRequest>() <= size_of::<NewOrder>());
+
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+/// What is asked of a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A new order.
+    Order,
+    /// A cancel.
+    Cancel,
+}
+
+/// Which request: no two with the same are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// What it asks.
+    pub kind: Kind,
+    /// Whose it is.
+    pub account: AccountKey,
+    /// The request's own ClOrdID.
+    pub cl_ord_id: Text<10>,
+}
+
+impl Identity {
+    fn key(self) -> [u8; 16] {
+        let mut key = [0; 16];
+        key[..10].copy_from_slice(self.cl_ord_id.as_bytes());
+        key[10] = self.kind as u8;
+        key[12..].copy_from_slice(&self.account.to_le_bytes());
+        key
+    }
+}
+
+/// One life of a line, from its connection to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Which line of the core.
+    pub line: u8,
+    /// How often it had ended before.
+    pub ended: u32,
+}
+
+/// A request under way.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Which.
+    pub identity: Identity,
+    /// Over what it was sent last.
+    pub life: Life,
+    /// When it was sent first.
+    pub sent_ns: u64,
+    /// It is not sent again: if the core has not reported it by then, it has not taken it.
+    pub settles_ns: Option<u64>,
+    bytes: [u8; FRAME_BYTES_MAX],
+    len: u8,
+    before: u32,
+    behind: u32,
+}
+
+impl Entry {
+    /// The request's frame.
+    pub fn frame(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// What becomes of an entry that [`Flight::review`] shows.
+pub enum Next {
+    /// It is still under way.
+    Stays,
+    /// It is dealt with.
+    Ends,
+}
+
+/// The requests under way to one core.
+pub struct Flight {
+    entries: Vec<Entry>,
+    /// Places of `entries` to be taken again.
+    free: Vec<u32>,
+    count_max: usize,
+    by_identity: Index,
+    seed: Seed,
+    first: u32,
+    last: u32,
+    /// How many there are of each account.
+    of_account: Vec<u32>,
+}
+
+impl Flight {
+    /// Room for `count_max` requests, about 190 bytes each, of `accounts` accounts.
+    pub fn new(count_max: u32, accounts: usize) -> Self {
+        let count_max = count_max.clamp(1, 1 << 24);
+        Self {
+            entries: Vec::with_capacity(count_max as usize),
+            free: Vec::with_capacity(count_max as usize),
+            count_max: count_max as usize,
+            by_identity: Index::new(count_max),
+            seed: Seed::random(),
+            first: NONE,
+            last: NONE,
+            of_account: vec![0; accounts + 1],
+        }
+    }
+
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether no more fit.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.len() == self.count_max
+    }
+
+    /// How many of an account are under way.
+    #[inline]
+    pub fn of_account(&self, account: AccountKey) -> u32 {
+        self.of_account[account as usize]
+    }
+
+    /// Whether this request is under way.
+    #[inline]
+    pub fn holds(&self, identity: Identity) -> bool {
+        self.find(identity).is_some()
+    }
+
+    #[inline]
+    fn find(&self, identity: Identity) -> Option<(u32, u32)> {
+        let hash = self.seed.hash(identity.key());
+        let place = self.by_identity.find(hash, |place| self.entries[place as usize].identity == identity)?;
+        Some((hash, place))
+    }
+
+    /// A request is on its way. `frame` is the whole of it.
+    ///
+    /// # Panics
+    /// If it is full, or holds this request: [`Self::is_full`] and [`Self::holds`] are asked first.
+    #[inline]
+    pub fn sent(&mut self, identity: Identity, life: Life, now_ns: u64, frame: &[u8]) {
+        assert!(!self.is_full() && !self.holds(identity), "asked before");
+        let mut bytes = [0; FRAME_BYTES_MAX];
+        bytes[..frame.len()].copy_from_slice(frame);
+        let len = frame.len() as u8;
+        let (before, behind) = (self.last, NONE);
+        let entry = Entry { identity, life, sent_ns: now_ns, settles_ns: None, bytes, len, before, behind };
+        let place = if let Some(place) = self.free.pop() {
+            self.entries[place as usize] = entry;
+            place
+        } else {
+            self.entries.push(entry);
+            (self.entries.len() - 1) as u32
+        };
+        match self.last {
+            NONE => self.first = place,
+            last => self.entries[last as usize].behind = place,
+        }
+        self.last = place;
+        self.by_identity.insert(self.seed.hash(identity.key()), place);
+        self.of_account[identity.account as usize] += 1;
+    }
+
+    /// The core has answered a request; whether it was under way.
+    #[inline]
+    pub fn answered(&mut self, identity: Identity) -> bool {
+        let found = self.find(identity);
+        if let Some((hash, place)) = found {
+            self.remove(hash, place);
+        }
+        found.is_some()
+    }
+
+    fn remove(&mut self, hash: u32, place: u32) {
+        let Entry { before, behind, identity, .. } = self.entries[place as usize];
+        match before {
+            NONE => self.first = behind,
+            before => self.entries[before as usize].behind = behind,
+        }
+        match behind {
+            NONE => self.last = before,
+            behind => self.entries[behind as usize].before = before,
+        }
+        self.by_identity.remove(hash, place);
+        self.free.push(place);
+        self.of_account[identity.account as usize] -= 1;
+    }
+
+    /// Shows all of them, in the order in which they were sent first.
+    #[cold]
+    pub fn review(&mut self, mut look: impl FnMut(&mut Entry) -> Next) {
+        let mut place = self.first;
+        while place != NONE {
+            let entry = &mut self.entries[place as usize];
+            let (behind, identity) = (entry.behind, entry.identity);
+            if matches!(look(entry), Next::Ends) {
+                self.remove(self.seed.hash(identity.key()), place);
+            }
+            place = behind;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIFE: Life = Life { line: 0, ended: 0 };
+
+    fn identity(number: u32) -> Identity {
+        let kind = if number.is_multiple_of(2) { Kind::Order } else { Kind::Cancel };
+        Identity { kind, account: 1 + number % 3, cl_ord_id: number.to_string().parse().unwrap() }
+    }
+
+    fn held(flight: &mut Flight) -> Vec<Identity> {
+        let mut all = Vec::new();
+        flight.review(|entry| {
+            all.push(entry.identity);
+            Next::Stays
+        });
+        all
+    }
+
+    #[test]
+    fn an_order_and_a_cancel_of_one_name_are_two() {
+        let mut flight = Flight::new(4, 3);
+        let order = Identity { kind: Kind::Order, ..identity(1) };
+        flight.sent(order, LIFE, 5, b"order");
+        assert!(!flight.holds(Identity { kind: Kind::Cancel, ..order }));
+        assert!(!flight.answered(Identity { account: 3, ..order }), "another's");
+        assert!(flight.answered(order));
+        assert!(!flight.answered(order), "once");
+        assert_eq!((flight.len(), flight.of_account(order.account)), (0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn it_keeps_the_order_of_sending(steps in prop::collection::vec((0_u32..24, any::<bool>()), 0..300)) {
+            let mut flight = Flight::new(16, 3);
+            let mut model: Vec<Identity> = Vec::new();
+            for (number, send) in steps {
+                let identity = identity(number);
+                let at = model.iter().position(|other| *other == identity);
+                prop_assert_eq!(flight.holds(identity), at.is_some());
+                if send && at.is_none() && !flight.is_full() {
+                    flight.sent(identity, LIFE, 0, &number.to_be_bytes());
+                    model.push(identity);
+                } else if !send {
+                    prop_assert_eq!(flight.answered(identity), at.is_some());
+                    at.map(|at| model.remove(at));
+                }
+                prop_assert_eq!(flight.len(), model.len());
+                prop_assert_eq!(flight.is_full(), model.len() == 16);
+            }
+            for account in 1..=3 {
+                let count = model.iter().filter(|identity| identity.account == account).count();
+                prop_assert_eq!(flight.of_account(account) as usize, count);
+            }
+            prop_assert_eq!(held(&mut flight), model.clone());
+            flight.review(|entry| if entry.identity.kind == Kind::Order { Next::Ends } else { Next::Stays });
+            model.retain(|identity| identity.kind == Kind::Cancel);
+            prop_assert_eq!(held(&mut flight), model);
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! A line's life, and what the other line does when it ends: reports from where they stopped, and again what may not have
+//! arrived.
+//!
+//! # What is sent again
+//! A request whose line has died without an answer may have reached the core or not. It is sent again, as it was, over
+//! the line that takes over, behind the request for the missed reports and in the order in which it was first sent. The core
+//! refuses a second order with the same (AccountID, ClOrdID), so there are never two; the reject that this gives is not
+//! shown ([`crate::link`]), as the order's own report has told its fate.
+//!
+//! What has waited longer than `resend_within_ms` is not sent again: its market is another one now. The core's reports tell
+//! whether it had taken it. If they have not by `settle_ms` after they were asked for, its client gets a BusinessReject
+//! "not taken by the core". That is what the report flow said by then: a core that held on to bytes of a dead line for longer
+//! could still take it, and its report, which then comes, is what counts.
+
+use crate::app::Gateway;
+use crate::flight::{Kind, Life, Next};
+use crate::route::Core;
+use crate::upstream::{LINE_NAMES, Lines, Upstream};
+use crate::{check::Refusal, orders::AccountKey};
+use shard::{ConnId, Cx, Reason};
+use wire::szse::code::BusinessRejectReason;
+use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest};
+use wire::szse::{I64, Message, Text, Timestamp, U32};
+
+/// What an operator may do with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Switch {
+    /// It takes over; the other one is dialled anew and waits.
+    Activate,
+    /// It is logged out and not dialled any more.
+    Down,
+    /// It is dialled again.
+    Up,
+}
+
+/// Why a switch was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SwitchError {
+    #[error("no such line")]
+    NoSuchLine,
+    #[error("the line is not logged on: nothing can go over it")]
+    NotLoggedOn,
+    #[error("both lines are active in this mode")]
+    BothActive,
+}
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// How long a request may have waited to be sent again, and how long it then has to be reported.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) resend_within_ns: u64,
+    pub(crate) settle_ns: u64,
+}
+
+impl Patience {
+    pub(crate) fn of_ms(resend_within_ms: u64, settle_ms: u64) -> Self {
+        Self { resend_within_ns: resend_within_ms * NS_PER_MS, settle_ns: settle_ms * NS_PER_MS }
+    }
+}
+
+impl Gateway {
+    /// Dials what is to be dialled; heartbeats, deadlines and measures of the lines.
+    pub(crate) fn line_timeouts(&mut self, cx: &mut Cx) {
+        let now_ns = cx.now_ns();
+        let closing = self.desk.closing;
+        for (core, at) in Lines::each() {
+            let Some(wire) = self.lines.wire(core, at) else { continue };
+            if !closing && !wire.closed_by_operator && wire.line.dial_due(now_ns) {
+                let tag = tag(core, at);
+                cx.dial(wire.address, &wire.connector, wire.connect_timeout, tag);
+            }
+            let (Some(conn), Some(session)) = (wire.conn, wire.line.session()) else { continue };
+            if let Some((_, sent_ns)) = cx.last_active_ns(conn) {
+                session.sent(sent_ns);
+            }
+            let ended = session.on_timeout(now_ns, &mut self.out);
+            self.flush_line(cx, core, at);
+            if let Err(error) = ended {
+                self.give_up(cx, (core, at), conn, error.text());
+            }
+        }
+        self.give_up_stalled(cx);
+        self.release_held(cx);
+        self.settle(cx);
+        self.measure(now_ns);
+    }
+
+    /// Closes a line; the other one takes over at once.
+    fn give_up(&mut self, cx: &mut Cx, of: (Core, usize), conn: ConnId, why: &'static str) {
+        cx.close(conn, Reason::App(why));
+        self.line_closed(cx, of, conn, why);
+    }
+
+    /// A line that keeps everybody waiting for too long is given up.
+    fn give_up_stalled(&mut self, cx: &mut Cx) {
+        let Some(since_ns) = self.lines.paused_since_ns else { return };
+        if cx.now_ns() - since_ns < self.settings.stall_timeout_ns {
+            return;
+        }
+        for (core, at) in Lines::each() {
+            let conn = self.lines.wire(core, at).and_then(|wire| wire.conn);
+            if let Some(conn) = conn.filter(|conn| cx.waiting_bytes(*conn) > 0) {
+                self.give_up(cx, (core, at), conn, "stalled");
+            }
+        }
+    }
+
+    /// What was held goes on its way, as far as there is room; and clients are read from again where all of it has gone.
+    pub(crate) fn release_held(&mut self, cx: &mut Cx) {
+        for upstream in self.lines.by_core.iter_mut().flatten() {
+            upstream.wires.iter_mut().for_each(|wire| wire.release(cx));
+        }
+        self.resume(cx);
+    }
+
+    /// A line is connected: the logon goes out.
+    pub(crate) fn line_opened(&mut self, cx: &mut Cx, (core, at): (Core, usize), id: ConnId) {
+        let now_ns = cx.now_ns();
+        if let Some(wire) = self.lines.wire(core, at) {
+            wire.conn = Some(id);
+            wire.line.opened(now_ns, &mut self.out);
+        }
+        self.flush_line(cx, core, at);
+    }
+
+    /// The core has said on a line which partitions it has.
+    #[cold]
+    pub(crate) fn line_announced(&mut self, cx: &mut Cx, core: Core, at: usize) {
+        let Some(wire) = self.lines.wire(core, at) else { return };
+        wire.announced = true;
+        wire.last_error.clear();
+        self.metrics.line_up.with_label_values(&label(core, at)).set(1);
+        self.metrics.line_ups.with_label_values(&label(core, at)).inc();
+        tracing::info!(core = core.name(), line = LINE_NAMES[at], "line up");
+        self.share_out(cx, core);
+    }
+
+    /// Gives every partition of a core to a line that can carry it, and then what may be lost to those lines.
+    #[cold]
+    fn share_out(&mut self, cx: &mut Cx, core: Core) {
+        let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { return };
+        let can = upstream.can();
+        let partitions = upstream.link.lanes().count();
+        let carriers: Vec<Option<usize>> =
+            (0..partitions).map(|partition| upstream.duty.carrier(partition, can)).collect();
+        for at in 0..upstream.wires.len() {
+            let carries: Vec<bool> = carriers.iter().map(|carrier| *carrier == Some(at)).collect();
+            let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { return };
+            let before = std::mem::replace(&mut upstream.wires[at].carries, carries);
+            let carries = &upstream.wires[at].carries;
+            if before == *carries || !can[at] {
+                continue;
+            }
+            if carries.contains(&true) {
+                let wanted = carries.iter().enumerate().filter(|(_, carried)| **carried).map(|(at, _)| at);
+                upstream.link.synchronize(wanted, &mut self.out);
+                self.flush_line(cx, core, at);
+                tracing::info!(core = core.name(), line = LINE_NAMES[at], "line takes reports and requests");
+            } else if let Some(conn) = upstream.wires[at].conn {
+                // It goes on with reports that the other line brings now: it comes back without.
+                self.give_up(cx, (core, at), conn, "switched over");
+                return;
+            }
+        }
+        self.resend(cx, core);
+        self.note_core(cx, core);
+    }
+
+    /// Sends again what went over a line that has died.
+    #[cold]
+    fn resend(&mut self, cx: &mut Cx, core: Core) {
+        let (now_ns, patience) = (cx.now_ns(), self.settings.patience);
+        let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { return };
+        let works = upstream.works();
+        let Upstream { wires, duty, flight, .. } = upstream;
+        let (mut resent, mut settling) = (0_u64, 0_u64);
+        flight.review(|entry| {
+            let gone = wires[usize::from(entry.life.line)].ended != entry.life.ended;
+            let line = if gone { duty.line_for(entry.identity.account, 0, works) } else { None };
+            let Some(at) = line else { return Next::Stays };
+            if now_ns - entry.sent_ns > patience.resend_within_ns {
+                entry.settles_ns = Some(now_ns + patience.settle_ns);
+                settling += 1;
+            } else if wires[at].put(cx, |out| out.extend_from_slice(entry.frame()), |_| {}) {
+                entry.life = Life { line: at as u8, ended: wires[at].ended };
+                resent += 1;
+            }
+            Next::Stays
+        });
+        self.counts.resent[core as usize] += resent;
+        if resent + settling > 0 {
+            tracing::warn!(core = core.name(), resent, settling, "requests of a dead line");
+        }
+    }
+
+    /// Tells those whose requests were not sent again, and not reported either.
+    fn settle(&mut self, cx: &mut Cx) {
+        let now_ns = cx.now_ns();
+        let time = Timestamp::from_unix_ns(cx.wall_ns().max(0).cast_unsigned());
+        for core in Core::ALL {
+            let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { continue };
+            if upstream.flight.is_empty() {
+                continue;
+            }
+            let works = upstream.works().contains(&true);
+            let (refused, checks) = (&mut self.refused, &mut self.desk.checks);
+            let before = refused.len();
+            upstream.flight.review(|entry| {
+                if !works || entry.settles_ns.is_none_or(|settles_ns| now_ns < settles_ns) {
+                    return Next::Stays;
+                }
+                if entry.identity.kind == Kind::Order {
+                    checks.refused(entry.identity.account, entry.identity.cl_ord_id);
+                }
+                refused.push(not_taken(entry.identity, time));
+                Next::Ends
+            });
+            self.counts.not_taken[core as usize] += (refused.len() - before) as u64;
+        }
+        self.tell_refused(cx);
+    }
+
+    /// Notes whether a core takes requests now.
+    fn note_core(&mut self, cx: &mut Cx, core: Core) {
+        let Some(upstream) = self.lines.by_core[core as usize].as_ref() else { return };
+        for (at, wire) in upstream.wires.iter().enumerate() {
+            self.metrics.line_active.with_label_values(&label(core, at)).set(i64::from(wire.works()));
+        }
+        let up = upstream.works().contains(&true) && !self.desk.closing;
+        if std::mem::replace(&mut self.desk.up[core as usize], up) != up {
+            self.metrics.core_up.with_label_values(&[core.name()]).set(i64::from(up));
+            tracing::info!(core = core.name(), up, "core");
+            self.tell_platform_state(cx);
+        }
+    }
+
+    /// A line could not be made.
+    pub(crate) fn line_not_made(&mut self, cx: &mut Cx, of: (Core, usize)) {
+        self.line_ended(cx, of, "dial failed");
+    }
+
+    /// A line's connection has ended, or was given up; told more than once it is the same.
+    pub(crate) fn line_closed(&mut self, cx: &mut Cx, of: (Core, usize), id: ConnId, reason: &str) {
+        let is_it = self.lines.wire(of.0, of.1).is_some_and(|wire| wire.conn == Some(id));
+        if is_it {
+            self.line_ended(cx, of, reason);
+        }
+    }
+
+    #[cold]
+    fn line_ended(&mut self, cx: &mut Cx, (core, at): (Core, usize), reason: &str) {
+        let now_ns = cx.now_ns();
+        let closing = self.desk.closing;
+        let Some(wire) = self.lines.wire(core, at) else { return };
+        let was_up = wire.works();
+        wire.conn = None;
+        wire.announced = false;
+        wire.ended += 1;
+        wire.drop_held();
+        wire.carries.fill(false);
+        wire.line.lost(now_ns);
+        reason.clone_into(&mut wire.last_error);
+        self.metrics.line_up.with_label_values(&label(core, at)).set(0);
+        self.metrics.line_ended.with_label_values(&[core.name(), LINE_NAMES[at], reason]).inc();
+        if closing || wire_is_out(&mut self.lines, core, at) {
+            tracing::info!(core = core.name(), line = LINE_NAMES[at], reason, "line left");
+        } else {
+            tracing::warn!(core = core.name(), line = LINE_NAMES[at], reason, "line down");
+        }
+        if was_up && !closing {
+            self.metrics.line_switches.with_label_values(&[core.name()]).inc();
+            self.share_out(cx, core);
+        }
+        self.note_core(cx, core);
+        self.resume(cx);
+    }
+
+    /// An operator's word.
+    pub(crate) fn switch_line(
+        &mut self,
+        cx: &mut Cx,
+        (core, at): (Core, usize),
+        switch: Switch,
+    ) -> Result<(), SwitchError> {
+        let Some(upstream) = self.lines.upstream(core) else { return Err(SwitchError::NoSuchLine) };
+        let can = upstream.can();
+        let Some(wire) = upstream.wires.get_mut(at) else { return Err(SwitchError::NoSuchLine) };
+        tracing::info!(core = core.name(), line = LINE_NAMES[at], ?switch, "operator");
+        match switch {
+            Switch::Activate if !can[at] => return Err(SwitchError::NotLoggedOn),
+            Switch::Activate if upstream.duty.is_active(1 - at) && upstream.duty.is_active(at) => {
+                return Err(SwitchError::BothActive);
+            }
+            Switch::Activate => {
+                upstream.duty.activate(at);
+                self.share_out(cx, core);
+            }
+            Switch::Down => {
+                wire.closed_by_operator = true;
+                if let Some(conn) = wire.conn {
+                    self.give_up(cx, (core, at), conn, "taken out by the operator");
+                }
+            }
+            Switch::Up => wire.closed_by_operator = false,
+        }
+        Ok(())
+    }
+
+    /// The gateway ends: the cores are told. Whether no line is left.
+    pub(crate) fn log_out_lines(&mut self, cx: &mut Cx) -> bool {
+        let now_ns = cx.now_ns();
+        let mut left = false;
+        for (core, at) in Lines::each() {
+            self.desk.up[core as usize] = false;
+            let Some(wire) = self.lines.wire(core, at) else { continue };
+            let Some(conn) = wire.conn else { continue };
+            left = true;
+            let text = Refusal::Closing.text();
+            let over = wire.line.log_out(text, now_ns, &mut self.out);
+            self.flush_line(cx, core, at);
+            if over {
+                cx.close(conn, Reason::App(text));
+            }
+        }
+        !left
+    }
+
+    /// Bytes over the lines in the last second, and whether one line alone could carry the busiest (单线带宽评估).
+    fn measure(&mut self, now_ns: u64) {
+        for core in Core::ALL {
+            let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { continue };
+            let mut ended = false;
+            for wire in &mut upstream.wires {
+                ended |= wire.sent.tick(now_ns);
+                ended |= wire.received.tick(now_ns);
+            }
+            self.metrics.in_flight.with_label_values(&[core.name()]).set(upstream.flight.len() as i64);
+            if !ended {
+                continue;
+            }
+            let both = upstream.wires.iter().fold([0; 2], |[sent, received], wire| {
+                [sent + wire.sent.per_s, received + wire.received.per_s]
+            });
+            upstream.peak = [upstream.peak[0].max(both[0]), upstream.peak[1].max(both[1])];
+            let peak = upstream.peak[0].max(upstream.peak[1]);
+            self.metrics.line_peak_bytes_per_s.with_label_values(&[core.name()]).set(peak as i64);
+            for (at, wire) in upstream.wires.iter().enumerate() {
+                let label = label(core, at);
+                self.metrics.line_sent_bytes_per_s.with_label_values(&label).set(wire.sent.per_s as i64);
+                self.metrics
+                    .line_received_bytes_per_s
+                    .with_label_values(&label)
+                    .set(wire.received.per_s as i64);
+                let small = wire.bucket.is_some_and(|bucket| bucket.bytes_per_s() < peak);
+                self.metrics.line_too_small.with_label_values(&label).set(i64::from(small));
+            }
+        }
+    }
+}
+
+fn wire_is_out(lines: &mut Lines, core: Core, at: usize) -> bool {
+    lines.wire(core, at).is_some_and(|wire| wire.closed_by_operator)
+}
+
+/// The tag of a line's dial.
+fn tag(core: Core, at: usize) -> u32 {
+    (core as usize * LINE_NAMES.len() + at) as u32
+}
+
+/// The line of a dial's tag.
+pub(crate) fn line_of(tag: u32) -> (Core, usize) {
+    (Core::ALL[tag as usize / LINE_NAMES.len()], tag as usize % LINE_NAMES.len())
+}
+
+fn label(core: Core, at: usize) -> [&'static str; 2] {
+    [core.name(), LINE_NAMES[at]]
+}
+
+fn not_taken(identity: crate::flight::Identity, time: Timestamp) -> (AccountKey, BusinessReject) {
+    let ref_msg_type = match identity.kind {
+        Kind::Order => NewOrder::MSG_TYPE,
+        Kind::Cancel => OrderCancelRequest::MSG_TYPE,
+    };
+    let reject = BusinessReject {
+        transact_time: time,
+        ref_seq_num: I64::new(0),
+        ref_msg_type: U32::new(ref_msg_type),
+        business_reject_ref_id: identity.cl_ord_id,
+        business_reject_reason: BusinessRejectReason::APPLICATION_UNAVAILABLE,
+        business_reject_text: Text::literal("not taken by the core"),
+        ..BusinessReject::default()
+    };
+    (identity.account, reject)
+}

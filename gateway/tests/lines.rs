@@ -1,0 +1,230 @@
+//! Two leased lines to a core: what happens to orders and reports when one of them ends.
+
+mod peers;
+
+use gateway::Config;
+use gateway::config::{CoreName, LineMode};
+use peers::{Client, Core, Gateway, Line, config, eventually, text};
+use wire::szse::Heartbeat;
+use wire::szse::code::{CashMargin, ExecType, OrdRejReason};
+use wire::szse::trading::{OrderCancelRequest, OrderReport};
+
+/// The cash core's two ends, and a gateway's configuration for them.
+fn two_lines() -> (Core, Core, Config) {
+    let (a, b) = (Core::listen(&[1, 2]), Core::listen(&[1, 2]));
+    let mut config = config(&[(CoreName::Cash, &a, 0)]);
+    config.cores[0].address_b = Some(b.address());
+    (a, b, config)
+}
+
+/// Line a active, line b waiting.
+fn started(ends: (&Core, &Core), config: Config) -> (Gateway, Line, Line) {
+    let gateway = Gateway::start(config);
+    let ((a, asked), b) = (ends.0.accept(), ends.1.accept_standby());
+    assert_eq!(asked, [(1, 1), (2, 1)]);
+    eventually("both lines are up", || ["a", "b"].iter().all(|line| up(&gateway, line)));
+    (gateway, a, b)
+}
+
+fn up(gateway: &Gateway, line: &str) -> bool {
+    gateway.metrics.line_up.with_label_values(&["cash", line]).get() == 1
+}
+
+fn active(gateway: &Gateway, line: &str) -> bool {
+    gateway.metrics.line_active.with_label_values(&["cash", line]).get() == 1
+}
+
+fn client(gateway: &Gateway, number: usize) -> Client {
+    let mut client = Client::log_on(gateway.address, number);
+    client.synchronize(&[]);
+    client
+}
+
+#[test]
+fn the_other_line_goes_on_from_the_next_report_and_brings_again_what_was_not_answered() {
+    let (end_a, end_b, config) = two_lines();
+    let (gateway, mut a, mut b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    let x = a.order();
+    a.accept(&x, 1, 1);
+    assert_eq!(client.report(), (1, 1, "x".to_owned()));
+    // The order y, its cancel, and the order z have reached the core or not when the line ends.
+    let y = client.order("y", CashMargin::CASH);
+    client.cancel("c", "y", "");
+    let z = client.order("z", CashMargin::CASH);
+    assert_eq!(a.order(), y);
+    let _: OrderCancelRequest = a.peer.expect();
+    assert_eq!(a.order(), z);
+    drop(a);
+    assert_eq!(b.synchronization(), [(1, 2), (2, 1)]);
+    assert_eq!(b.order(), y, "byte for byte, in the order of sending");
+    assert_eq!(b.peer.expect::<OrderCancelRequest>().cl_ord_id, text("c"));
+    assert_eq!(b.order(), z);
+    b.accept(&y, 1, 2);
+    b.accept(&z, 2, 1);
+    assert_eq!(client.report(), (1, 2, "y".to_owned()));
+    assert_eq!(client.report(), (2, 1, "z".to_owned()));
+    // What comes now goes there at once; a comes back and waits, and nothing is switched back.
+    client.order("w", CashMargin::CASH);
+    assert_eq!(b.order().cl_ord_id, text("w"));
+    let _a = end_a.accept_standby();
+    eventually("a is back", || up(&gateway, "a"));
+    assert!(active(&gateway, "b") && !active(&gateway, "a"));
+    eventually("counted", || gateway.metrics.resent.with_label_values(&["cash"]).get() == 3);
+    gateway.stop();
+}
+
+#[test]
+fn the_reject_of_a_repetition_does_not_deny_the_order() {
+    let (end_a, end_b, config) = two_lines();
+    let (gateway, mut a, mut b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    let x = a.order();
+    // The core has taken it; its report is lost with the line.
+    drop(a);
+    b.synchronization();
+    let again = b.order();
+    b.accept(&x, 1, 1);
+    b.peer.send(&OrderReport {
+        exec_type: ExecType::REJECTED,
+        ord_rej_reason: OrdRejReason::DUPLICATE_ORDER,
+        ..peers::accepted(&again, 1, 2)
+    });
+    let next = client.order("next", CashMargin::CASH);
+    assert_eq!(b.order(), next);
+    b.accept(&next, 1, 3);
+    assert_eq!(client.report(), (1, 1, "x".to_owned()));
+    assert_eq!(client.report(), (1, 3, "next".to_owned()), "2 is not shown");
+    eventually("counted", || gateway.metrics.reports_repeated.with_label_values(&["cash"]).get() == 1);
+    gateway.stop();
+}
+
+#[test]
+fn a_line_that_is_cut_without_a_word_is_given_up_after_two_heartbeats() {
+    let (end_a, end_b, mut config) = two_lines();
+    config.cores[0].heartbeat_s = 1;
+    let (gateway, mut a, mut b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    a.order();
+    // From here on a says nothing, and is not closed either; b has its heartbeats.
+    let x = loop {
+        let frame = b.peer.next_of_any_kind().expect("b lives");
+        match peers::decoded(&frame).msg_type {
+            3 => b.peer.send(&Heartbeat),
+            5 => break b.order(),
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(x.cl_ord_id, text("x"));
+    b.accept(&x, 1, 1);
+    client.report();
+    gateway.stop();
+}
+
+#[test]
+fn what_is_too_old_is_not_sent_again_and_its_client_is_told() {
+    let (end_a, end_b, mut config) = two_lines();
+    (config.forwarding.resend_within_ms, config.forwarding.settle_ms) = (0, 200);
+    let (gateway, mut a, mut b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    client.order("taken", CashMargin::CASH);
+    client.order("lost", CashMargin::CASH);
+    let (taken, _) = (a.order(), a.order());
+    drop(a);
+    b.synchronization();
+    b.accept(&taken, 1, 1);
+    assert_eq!(client.report(), (1, 1, "taken".to_owned()), "the core's word");
+    assert_eq!(client.rejected(), "not taken by the core");
+    // It may be ordered again, under its name.
+    client.order("lost", CashMargin::CASH);
+    assert_eq!(b.order().cl_ord_id, text("lost"));
+    eventually("counted", || gateway.metrics.not_taken.with_label_values(&["cash"]).get() == 1);
+    gateway.stop();
+}
+
+#[test]
+fn with_no_line_left_requests_are_refused_and_those_under_way_wait() {
+    let (end_a, end_b, config) = two_lines();
+    let (gateway, mut a, b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    let x = a.order();
+    drop((b, a));
+    eventually("both are down", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 0);
+    let _halt: wire::szse::trading::PlatformStateInfo = client.peer.expect();
+    client.order("y", CashMargin::CASH);
+    assert_eq!(client.rejected(), "cash core not reachable");
+    let mut back = end_b.accept_standby();
+    back.synchronization();
+    assert_eq!(back.order(), x);
+    gateway.stop();
+}
+
+#[test]
+fn a_request_that_is_under_way_or_known_is_not_sent_twice() {
+    let (end_a, end_b, config) = two_lines();
+    let (gateway, mut a, _b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    let x = a.order();
+    client.order("x", CashMargin::CASH);
+    assert_eq!(client.rejected(), "ClOrdID is that of another order", "under way");
+    a.accept(&x, 1, 1);
+    client.report();
+    client.order("x", CashMargin::CASH);
+    assert_eq!(client.rejected(), "ClOrdID is that of another order", "known");
+    gateway.stop();
+}
+
+#[test]
+fn both_lines_share_partitions_and_accounts_and_each_can_do_all() {
+    let (end_a, end_b, mut config) = two_lines();
+    config.cores[0].mode = LineMode::ActiveActive;
+    let gateway = Gateway::start(config);
+    let (mut a, first) = end_a.accept();
+    // Whoever is up first has all; then they share.
+    assert_eq!(first, [(1, 1), (2, 1)]);
+    let (mut b, of_b) = end_b.accept();
+    assert_eq!(of_b, [(2, 1)]);
+    assert_eq!(a.synchronization(), [(1, 1)]);
+    let (mut one, mut two) = (client(&gateway, 1), client(&gateway, 2));
+    let (of_one, of_two) = (one.order("x", CashMargin::CASH), two.order("x", CashMargin::CASH));
+    // An account is pinned to one of them.
+    let (odd, even) = (b.order(), a.order());
+    assert_eq!((odd, even), (of_one, of_two));
+    a.accept(&even, 1, 1);
+    b.accept(&odd, 2, 1);
+    assert_eq!((one.report().2, two.report().2), ("x".to_owned(), "x".to_owned()));
+    one.order("y", CashMargin::CASH);
+    b.order();
+    drop(b);
+    assert_eq!(a.synchronization(), [(1, 2), (2, 2)]);
+    let y = a.order();
+    assert_eq!(y.cl_ord_id, text("y"));
+    let (_b, of_b) = end_b.accept();
+    assert_eq!(of_b, [(2, 2)]);
+    assert_eq!(a.synchronization(), [(1, 2)]);
+    // While y is under way over a, what follows it takes the same way.
+    one.order("z", CashMargin::CASH);
+    assert_eq!(a.order().cl_ord_id, text("z"));
+    gateway.stop();
+}
+
+#[test]
+fn a_narrow_line_takes_what_it_can_and_all_of_it_in_order() {
+    let (end_a, end_b, mut config) = two_lines();
+    config.cores[0].bandwidth_bytes_per_s = 20_000;
+    let (gateway, mut a, _b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    let names: Vec<String> = (0..60).map(|number| format!("o{number}")).collect();
+    for name in &names {
+        client.order(name, CashMargin::CASH);
+    }
+    for name in &names {
+        assert_eq!(a.order().cl_ord_id, text(name));
+    }
+    gateway.stop();
+}
