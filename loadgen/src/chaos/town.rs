@@ -285,12 +285,13 @@ fn gateway_toml(
     }
     for core in cores {
         let (kind, partition_first) = (core.kind.name(), core.kind.partition_first());
-        let line = core.lines[0];
+        let [line_a, line_b] = core.lines;
         write!(
             text,
             "[[cores]]
 core = \"{kind}\"
-address = \"{line}\"
+address = \"{line_a}\"
+address_b = \"{line_b}\"
 sender_comp_id = \"gateway-{name}\"
 target_comp_id = \"{COMP_ID}\"
 heartbeat_s = 1

@@ -70,22 +70,13 @@ fn client(plan: &Plan, session: u64) -> Client {
 }
 
 fn line(name: &str, core: &Core) -> CoreLine {
+    let which = match core.kind {
+        Kind::Cash => CoreName::Cash,
+        Kind::Margin => CoreName::Margin,
+    };
     CoreLine {
-        core: match core.kind {
-            Kind::Cash => CoreName::Cash,
-            Kind::Margin => CoreName::Margin,
-        },
-        address: core.trading,
-        transport: None,
         sender_comp_id: Text::truncated(name),
         target_comp_id: Text::literal(COMP_ID),
-        password: Secret::default(),
-        heartbeat_s: 3,
-        partition_first: core.kind.partition_first(),
-        partitions: PARTITIONS,
-        partition_offset: 0,
-        connect_timeout_ms: 2_000,
-        backoff_min_ms: 100,
-        backoff_max_ms: 5_000,
+        ..CoreLine::new(which, core.trading, core.kind.partition_first(), PARTITIONS)
     }
 }
