@@ -34,13 +34,27 @@ pub struct Identity {
     pub account: AccountKey,
     /// The request's own ClOrdID.
     pub cl_ord_id: Text<10>,
+    /// Of a cancel, the ClOrdID of the order that it means: one name may be given to the cancels of several.
+    pub of: Text<10>,
 }
 
 impl Identity {
+    /// An order's.
+    pub fn order(account: AccountKey, cl_ord_id: Text<10>) -> Self {
+        Self { kind: Kind::Order, account, cl_ord_id, of: Text::BLANK }
+    }
+
+    /// That of a cancel of the order `of`.
+    pub fn cancel(account: AccountKey, cl_ord_id: Text<10>, of: Text<10>) -> Self {
+        Self { kind: Kind::Cancel, account, cl_ord_id, of }
+    }
+
+    /// What is hashed: two identities may share it.
     fn key(self) -> [u8; 16] {
         let mut key = [0; 16];
         key[..10].copy_from_slice(self.cl_ord_id.as_bytes());
-        key[10] = self.kind as u8;
+        key[5..15].iter_mut().zip(self.of.as_bytes()).for_each(|(byte, of)| *byte ^= of.rotate_left(3));
+        key[11] ^= self.kind as u8;
         key[12..].copy_from_slice(&self.account.to_le_bytes());
         key
     }
@@ -190,6 +204,18 @@ impl Flight {
         found.is_some()
     }
 
+    /// The core has refused a request of this name without a report, in which it does not say what a cancel was of.
+    #[cold]
+    pub fn refused(&mut self, kind: Kind, account: AccountKey, cl_ord_id: Text<10>) {
+        let mut done = false;
+        self.review(|entry| {
+            let Identity { kind: of_kind, account: of_account, cl_ord_id: name, .. } = entry.identity;
+            let is_it = !done && (of_kind, of_account, name) == (kind, account, cl_ord_id);
+            done |= is_it;
+            if is_it { Next::Ends } else { Next::Stays }
+        });
+    }
+
     fn remove(&mut self, hash: u32, place: u32) {
         let Entry { before, behind, identity, .. } = self.entries[place as usize];
         match before {
@@ -229,7 +255,8 @@ mod tests {
 
     fn identity(number: u32) -> Identity {
         let kind = if number.is_multiple_of(2) { Kind::Order } else { Kind::Cancel };
-        Identity { kind, account: 1 + number % 3, cl_ord_id: number.to_string().parse().unwrap() }
+        let of = if kind == Kind::Cancel { "9".parse().unwrap() } else { Text::BLANK };
+        Identity { kind, account: 1 + number % 3, cl_ord_id: number.to_string().parse().unwrap(), of }
     }
 
     fn held(flight: &mut Flight) -> Vec<Identity> {
@@ -247,6 +274,12 @@ mod tests {
         let order = Identity { kind: Kind::Order, ..identity(1) };
         flight.sent(order, LIFE, 5, b"order");
         assert!(!flight.holds(Identity { kind: Kind::Cancel, ..order }));
+        let cancel = |of: &str| Identity::cancel(1, "m".parse().unwrap(), of.parse().unwrap());
+        flight.sent(cancel("a"), LIFE, 5, b"cancel");
+        assert!(!flight.holds(cancel("b")), "the cancel of another");
+        flight.sent(cancel("b"), LIFE, 5, b"cancel");
+        flight.refused(Kind::Cancel, 1, "m".parse().unwrap());
+        assert!(flight.answered(cancel("b")) && !flight.answered(cancel("a")));
         assert!(!flight.answered(Identity { account: 3, ..order }), "another's");
         assert!(flight.answered(order));
         assert!(!flight.answered(order), "once");

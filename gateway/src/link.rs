@@ -200,9 +200,13 @@ impl Link {
                     intake.orders.accepted(account, report.cl_ord_id, self.core, report.order_id);
                 }
                 if let Some(account) = account {
-                    let kind =
-                        if report.exec_type == ExecType::CANCELLED { Kind::Cancel } else { Kind::Order };
-                    intake.flight.answered(Identity { kind, account, cl_ord_id: report.cl_ord_id });
+                    let identity = match report.exec_type {
+                        ExecType::CANCELLED => {
+                            Identity::cancel(account, report.cl_ord_id, report.orig_cl_ord_id)
+                        }
+                        _ => Identity::order(account, report.cl_ord_id),
+                    };
+                    intake.flight.answered(identity);
                 }
                 self.report(frame, &report.base, whose, intake)
             }
@@ -215,8 +219,9 @@ impl Link {
                 let report = frame.view::<CancelReject>()?;
                 let account = intake.orders.owner_of_rejected(self.core, report);
                 if let Some(account) = account {
-                    let cl_ord_id = report.cl_ord_id;
-                    intake.flight.answered(Identity { kind: Kind::Cancel, account, cl_ord_id });
+                    let named = intake.orders.by_order_id(report.order_id, |order| order.core == self.core);
+                    let of = named.map_or(report.orig_cl_ord_id, |order| order.cl_ord_id);
+                    intake.flight.answered(Identity::cancel(account, report.cl_ord_id, of));
                 }
                 self.report(frame, &report.base, Whose::from(account), intake)
             }
@@ -321,7 +326,7 @@ impl Link {
         {
             intake.checks.refused(account, id);
             let kind = if msg_type == NewOrder::MSG_TYPE { Kind::Order } else { Kind::Cancel };
-            intake.flight.answered(Identity { kind, account, cl_ord_id: id });
+            intake.flight.refused(kind, account, id);
             intake.refused.push((account, *reject));
             return Ok(());
         }

@@ -97,8 +97,6 @@ service::metrics! {
         fix_cancels: IntCounter = "gateway_fix_cancels_total",
         /// FIX messages made of reports.
         fix_reports: IntCounter = "gateway_fix_reports_total",
-        /// Refusals by a core of a second copy of an order that it has: not told to FIX clients.
-        fix_second_copies: IntCounter = "gateway_fix_second_copies_total",
         /// Reports that were let go before the FIX port saw them.
         fix_lost: IntCounter = "gateway_fix_reports_lost_total",
         /// Orders of FIX accounts that had to make room: reports of their trades have no average price.
@@ -204,7 +202,6 @@ impl Exporter {
         metrics.fix_orders.inc_by(now.orders - before.orders);
         metrics.fix_cancels.inc_by(now.cancels - before.cancels);
         metrics.fix_reports.inc_by(now.reports - before.reports);
-        metrics.fix_second_copies.inc_by(now.second_copies - before.second_copies);
         metrics.fix_lost.inc_by(now.lost - before.lost);
         metrics
             .fix_orders_forgotten

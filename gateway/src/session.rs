@@ -6,7 +6,7 @@
 use crate::accounts::CompNo;
 use crate::app::{Gateway, LOG};
 use crate::check::{Moment, Refusal, Rule};
-use crate::flight::{Identity, Kind};
+use crate::flight::Identity;
 use crate::sync::{SyncError, Wanted};
 use flow::Selection;
 use shard::{ConnId, Cx, Reason};
@@ -192,7 +192,7 @@ impl Gateway {
     ) -> Result<(), Refusal> {
         let at = Moment::of(cx);
         let forwarded = self.desk.new_order(at, comp_no, request).and_then(|(account, core)| {
-            let identity = Identity { kind: Kind::Order, account, cl_ord_id: request.cl_ord_id };
+            let identity = Identity::order(account, request.cl_ord_id);
             self.lines.forward(cx, core, identity, write)?;
             self.counts.orders[core as usize] += 1;
             self.desk.sent(at, comp_no, (account, core), request);
@@ -214,8 +214,7 @@ impl Gateway {
         let at = Moment::of(cx);
         let forwarded = self.desk.cancel(at, comp_no, request).and_then(|order| {
             let named = OrderCancelRequest { order_id: order.order_id, ..*request };
-            let identity =
-                Identity { kind: Kind::Cancel, account: order.account, cl_ord_id: request.cl_ord_id };
+            let identity = Identity::cancel(order.account, request.cl_ord_id, order.cl_ord_id);
             self.lines.forward(cx, order.core, identity, |out| write(&named, out))?;
             self.counts.cancels[order.core as usize] += 1;
             self.desk.cancel_sent(at, &order, request);

@@ -208,7 +208,6 @@ impl Port {
                     tracing::error!(%error, lane = tag.lane, number = tag.number, "report not kept");
                 }
             },
-            Made::SecondCopy => self.counts.second_copies += 1,
             Made::Other => {}
         }
     }

@@ -28,9 +28,7 @@ const HEAD: usize = 9;
 pub enum Made {
     /// Fields of a message, in the buffer.
     Message,
-    /// The core has refused a second copy of an order that it has: not told, for the order is what it was.
-    SecondCopy,
-    /// No report of an order.
+    /// No report of an order, or nothing new of it.
     Other,
 }
 
@@ -168,7 +166,8 @@ fn order_report(
         code::ExecType::NEW => (ExecType::New, book.accepted(key, report)),
         code::ExecType::REJECTED => match book.rejected(key, report) {
             Some(order) => (ExecType::Rejected, order),
-            None => return Made::SecondCopy,
+            // A second copy of an order that the core has: the order is what it was.
+            None => return Made::Other,
         },
         code::ExecType::CANCELLED => (ExecType::Canceled, book.cancelled(key, report)),
         _ => return Made::Other,

@@ -186,27 +186,28 @@ fn a_report_answers_what_is_under_way() {
     let mut bench = bench();
     bench.log_on();
     let life = crate::flight::Life { line: 0, ended: 0 };
-    let of = |kind, id: &str| Identity { kind, account: 1, cl_ord_id: id.parse().unwrap() };
-    for identity in [of(Kind::Order, "1"), of(Kind::Cancel, "c"), of(Kind::Cancel, "d"), of(Kind::Order, "2")]
-    {
+    let order = |id: &str| Identity::order(1, id.parse().unwrap());
+    let cancel = |id: &str| Identity::cancel(1, id.parse().unwrap(), "1".parse().unwrap());
+    for identity in [order("1"), cancel("c"), cancel("d"), order("2")] {
         bench.flight.sent(identity, life, 0, b"frame");
     }
     bench.receive(&accepted(1, 1, "A")).unwrap();
-    assert!(!bench.flight.holds(of(Kind::Order, "1")));
+    assert!(!bench.flight.holds(order("1")));
     let cancelled = OrderReport {
         base: base(1, 2),
         order_id: "1".parse().unwrap(),
         cl_ord_id: "c".parse().unwrap(),
+        orig_cl_ord_id: "1".parse().unwrap(),
         exec_type: ExecType::CANCELLED,
         account_id: "A".parse().unwrap(),
         ..OrderReport::default()
     };
     bench.receive(&encoded(&cancelled)).unwrap();
-    assert!(!bench.flight.holds(of(Kind::Cancel, "c")));
+    assert!(!bench.flight.holds(cancel("c")));
     let (order_id, cl_ord_id) = ("1".parse().unwrap(), "d".parse().unwrap());
     let reject = CancelReject { base: base(1, 3), order_id, cl_ord_id, ..CancelReject::default() };
     bench.receive(&encoded(&reject)).unwrap();
-    assert_eq!((bench.flight.len(), bench.flight.holds(of(Kind::Order, "2"))), (1, true));
+    assert_eq!((bench.flight.len(), bench.flight.holds(order("2"))), (1, true));
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl House {
         let address = gateway.fix_address.expect("configured");
         let (line, _) = core.accept();
         peers::eventually("the line is up", || {
-            gateway.metrics.line_up.with_label_values(&["cash"]).get() == 1
+            gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1
         });
         Self { core, line, gateway, address }
     }
@@ -266,7 +266,9 @@ fn each_refusal_comes_as_the_message_that_it_calls_for() {
     house.line.peer.send(&traded(&order, 3, (100_000, 100, 100)));
     let said = client.expect(&["150=F"]);
     assert_eq!(field(&said, 17), Some("e1-3"));
-    peers::eventually("it is counted", || house.gateway.metrics.fix_second_copies.get() == 1);
+    peers::eventually("it is counted", || {
+        house.gateway.metrics.reports_repeated.with_label_values(&["cash"]).get() == 1
+    });
     assert_eq!(house.gateway.refused("not your account"), 1);
     house.gateway.stop();
 }

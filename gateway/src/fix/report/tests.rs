@@ -147,7 +147,7 @@ fn a_reject_says_why_and_that_of_a_second_copy_is_not_told() {
         ord_rej_reason: code::OrdRejReason::DUPLICATE_ORDER,
         ..rejected
     };
-    assert_eq!(desk.tell(&copy), (Made::SecondCopy, String::new()));
+    assert_eq!(desk.tell(&copy), (Made::Other, String::new()));
     // A reason that only the core knows.
     let own =
         OrderReport { cl_ord_id: text("c3"), ord_rej_reason: code::OrdRejReason::from_raw(102), ..rejected };
