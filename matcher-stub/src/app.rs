@@ -6,6 +6,7 @@
 
 use crate::core::{Core, Now};
 use crate::intake::Intake;
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::session::PortState;
@@ -33,6 +34,7 @@ const METRICS_TICKS: u32 = 50;
 
 pub(crate) struct Matcher {
     pub(crate) core: Core,
+    pub(crate) journal: Option<Journal>,
     pub(crate) intake: Intake,
     pub(crate) trading: Trading,
     pub(crate) publisher: Publisher,
@@ -114,11 +116,23 @@ impl App for Matcher {
 }
 
 impl Matcher {
-    /// What came in goes to the core.
+    /// What came in goes to the journal, and then to the core.
     fn take_in(&mut self, cx: &mut Cx) {
+        if self.journal.as_mut().is_some_and(|journal| journal.append(self.intake.bytes()).is_err()) {
+            return self.refuse_all(cx);
+        }
         let mut out = ToLogs { cx, logs: self.logs };
         for (now, input, _) in self.intake.iter() {
             self.core.apply(now, input, &mut out);
+        }
+        self.intake.clear();
+    }
+
+    /// The journal took nothing of what came in: the core sees none of it.
+    #[cold]
+    fn refuse_all(&mut self, cx: &mut Cx) {
+        for (now, input, sender) in self.intake.iter() {
+            self.trading.not_journalled(cx, now, input, sender);
         }
         self.intake.clear();
     }
@@ -139,6 +153,9 @@ impl Matcher {
 
     fn bring_metrics(&self, cx: &Cx) {
         self.metrics.core(&self.core);
+        if let Some(journal) = &self.journal {
+            self.metrics.journal(&journal.counts);
+        }
         self.metrics.sessions("trading", self.trading.counts());
         self.metrics.publisher(&self.publisher.counts());
         self.metrics.shard(&cx.stats());

@@ -1,6 +1,7 @@
 //! The configuration file: what `default.toml` shows, and what is made of it.
 
 use crate::core::{Desk, DeskNo, Listing, Listings, Settings, id_range};
+use crate::journal::Durability;
 use crate::publisher::ResendLimits;
 use crate::session::{Admission, Client};
 use crate::trading::Platform;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use service::config::{Invalid, addresses_differ};
 use service::tls;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use wire::szse::code::{PlatformId, VERSION_MARKET_DATA, VERSION_TRADING};
 use wire::szse::trading::PARTITIONS_MAX;
@@ -31,6 +33,8 @@ pub struct Config {
     pub core: CoreConfig,
     /// Who may log on, and how.
     pub session: SessionConfig,
+    /// The day's inputs on disk.
+    pub journal: JournalConfig,
     /// How much is held.
     pub log: LogConfig,
     /// Bounds.
@@ -39,6 +43,22 @@ pub struct Config {
     pub tls: Option<tls::Settings>,
     /// The admin port.
     pub admin: service::admin::Config,
+}
+
+/// The day's inputs on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalConfig {
+    /// The day's directory; without one nothing outlives the process.
+    pub directory: Option<PathBuf>,
+    /// What has happened to inputs when their reports are published.
+    pub durability: Durability,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { directory: None, durability: Durability::Write }
+    }
 }
 
 /// A trading port: a desk of the core, with one line to it or two.
@@ -270,6 +290,7 @@ impl Default for Config {
             }],
             core: CoreConfig::default(),
             session: SessionConfig::default(),
+            journal: JournalConfig::default(),
             log: LogConfig::default(),
             limits: LimitsConfig::default(),
             admin: service::admin::Config { listen: loopback(7190), ..service::admin::Config::default() },
@@ -458,6 +479,18 @@ impl Config {
             snapshot_interval_ns: ns(self.core.snapshot_interval_ms),
             channel_heartbeat_ns: ns(self.core.channel_heartbeat_ms),
         }
+    }
+
+    /// Of all that makes the same inputs the same day: desks, securities, and what the core numbers by. FNV-1a, so that
+    /// another build of this program has the same.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let Settings { core_no, orders_max, desks, channel_first, channels, .. } = self.settings();
+        let text = format!(
+            "{core_no} {orders_max} {desks:?} {channel_first} {channels} {:?} {:?}",
+            self.security_ranges, self.securities
+        );
+        let byte = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, byte)
     }
 
     /// The lines of all desks.

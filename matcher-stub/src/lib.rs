@@ -2,7 +2,7 @@
 //! partition, and publishes its market data on two ports, as a primary and a backup source.
 //!
 //! What it is not: an exchange. It has the rules that a scenario needs to be honest (identity, lots, ticks, limits,
-//! short sales), one trading phase, and no memory of yesterday.
+//! short sales), one trading phase, and no memory of yesterday; of today it has, with a journal.
 //!
 //! Start at [`core::Core::new_order`], the way of an order once it is in; `app.rs` is the way to there from the
 //! socket. [`book`] is the matching itself. [`publisher`] stands by itself: a load generator publishes its own frames
@@ -13,13 +13,16 @@ pub mod book;
 pub mod config;
 pub mod core;
 mod intake;
+mod journal;
 mod metrics;
 pub mod publisher;
+mod recovery;
 mod server;
 mod session;
 mod trading;
 
 pub use config::Config;
+pub use journal::{Durability, JournalError};
 pub use metrics::Metrics;
 pub use server::{BindError, Control, ControlError, Server};
 pub use session::{Admission, Client, PortState, SessionCounts, UnknownPortState};

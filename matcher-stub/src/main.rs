@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Plays exchange and central-trading core.
 ///
 /// Gateways log on to its trading ports (SZSE binary trading), feeds to its market-data ports (SZSE binary market
-/// data). Orders are matched in memory, price before time; nothing survives a restart.
+/// data). Orders are matched in memory, price before time; with a journal a core that was killed goes on where it was.
 #[derive(Parser)]
 #[command(version)]
 struct Args {

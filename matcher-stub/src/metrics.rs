@@ -1,6 +1,7 @@
 //! Every counter of the matcher, with its meaning.
 
 use crate::core::{CancelRefusal, Core, Counts, Refusal};
+use crate::journal;
 use crate::publisher;
 use crate::session::SessionCounts;
 use service::prometheus::{IntCounter, IntCounterVec};
@@ -20,6 +21,12 @@ service::metrics! {
         cancels_refused: IntCounterVec = "matcher_cancels_refused_total" ["reason"],
         /// Orders remembered today, refused ones among them.
         remembered: IntGauge = "matcher_orders_remembered",
+        /// Records written to the journal: each holds the orders and cancels of a turn.
+        journal_records: IntCounter = "matcher_journal_records_total",
+        /// Bytes written to the journal.
+        journal_bytes: IntCounter = "matcher_journal_bytes_total",
+        /// Writes that the journal's disk did not take: their orders and cancels were refused.
+        journal_errors: IntCounter = "matcher_journal_errors_total",
         /// Sessions logged on now, by kind of port.
         sessions: IntGaugeVec = "matcher_sessions" ["kind"],
         /// Logons taken, by kind of port.
@@ -72,6 +79,13 @@ impl Metrics {
             bring_of(&self.cancels_refused, &[&refusal.to_string()], *total);
         }
         self.remembered.set(core.orders_len() as i64);
+    }
+
+    /// Brings in what the journal counted.
+    pub(crate) fn journal(&self, counts: &journal::Counts) {
+        bring(&self.journal_records, counts.records);
+        bring(&self.journal_bytes, counts.bytes);
+        bring(&self.journal_errors, counts.errors);
     }
 
     /// Brings in what a kind of ports counted.

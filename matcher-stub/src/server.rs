@@ -1,18 +1,18 @@
 //! The matcher as a server: bound, then started.
 
 use crate::app::{Command, Matcher, PortNo};
-use crate::config::{Config, SEGMENT_BYTES, Version};
-use crate::core::Core;
+use crate::config::{Config, Version};
 use crate::intake::Intake;
+use crate::journal::JournalError;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
+use crate::recovery::{self, Recovered};
 use crate::session::PortState;
 use crate::trading::{Logs, Trading};
 use axum::Router;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::{get, put};
-use flow::{Limits as LogLimits, Writer};
 use service::config::{Config as _, Invalid};
 use service::tls::Tls;
 use service::{Host, Running};
@@ -38,6 +38,9 @@ pub enum BindError {
         /// What the system says.
         error: io::Error,
     },
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// What `[tls]` names cannot be used.
     #[error(transparent)]
     Tls(#[from] transport::tls::LoadError),
@@ -59,6 +62,7 @@ struct Named {
 pub struct Server {
     config: Config,
     tls: Tls,
+    recovered: Recovered,
     listeners: Vec<Port>,
     ports: Arc<[Named]>,
     metrics: Metrics,
@@ -113,6 +117,7 @@ impl Server {
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         config.validate().map_err(BindError::Config)?;
         let tls = Tls::load(config.tls.as_ref(), false, host)?;
+        let recovered = recovery::recover(&config)?;
         let lines = config.lines().enumerate().map(|(number, line)| {
             let port = &config.trading[usize::from(line.desk_no)];
             (line.name, Some(port.name.clone()), line.listen, port.transport, PortNo::Trading(number))
@@ -136,6 +141,7 @@ impl Server {
             ports: ports.into(),
             listeners,
             tls,
+            recovered,
             config,
         })
     }
@@ -206,18 +212,15 @@ impl Server {
 
     /// The shard and its application.
     fn assemble(self) -> (Setup, Matcher) {
-        let Self { config, tls: _, listeners, ports, metrics, shutdown, handle } = self;
-        let window =
-            |window_bytes| Log::Own(Writer::new(LogLimits { segment_bytes: SEGMENT_BYTES, window_bytes }));
-        let mut logs: Vec<Log> = Vec::new();
-        logs.resize_with(config.trading.len(), || window(config.log.report_window_bytes));
-        logs.push(window(config.log.market_window_bytes));
+        let Self { config, tls: _, recovered, listeners, ports, metrics, shutdown, handle } = self;
+        let logs = recovered.logs.into_iter().map(Log::Own).collect();
         let named = Logs::new(config.trading.len());
         let valid = "invariant: the configuration was validated when the ports were bound";
         let trading = config.admission(Version::Trading).expect(valid);
         let market = config.admission(Version::MarketData).expect(valid);
         let matcher = Matcher {
-            core: Core::new(config.settings(), config.listings().expect(valid)),
+            core: recovered.core,
+            journal: recovered.journal,
             intake: Intake::default(),
             trading: Trading::new(config.platforms(), named, trading, config.session.per_comp_id_max.into()),
             publisher: Publisher::new(

@@ -9,7 +9,7 @@ use std::process::Command;
 use wire::szse::code::{OrdRejReason, OrdStatus, PlatformState, Side};
 use wire::szse::market::{TickOrder, TickTrade};
 use wire::szse::trading::{
-    OrderReport, PartitionIndex, PlatformInfo, PlatformStateInfo, ReportSynchronization,
+    OrderReport, PartitionIndex, PlatformInfo, PlatformStateInfo, ReportSynchronization, TradeReport,
 };
 use wire::szse::{I32, I64, Logout, frame};
 
@@ -135,6 +135,50 @@ fn a_source_fails_while_the_other_goes_on() {
     backup.expect::<TickOrder>();
     assert_eq!(matcher.control.set_port("nowhere", PortState::Up), Err(ControlError::UnknownPort));
     matcher.stop();
+}
+
+/// Nothing is done when a matcher ends, so that its end is as good as being killed: `loadgen chaos` does that.
+#[test]
+fn a_matcher_goes_on_with_its_journal_as_if_it_had_never_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.journal.directory = Some(folder.path().join("day"));
+    let matcher = Matcher::with(config.clone());
+    let mut peer = gateway(matcher.cash, "GATEWAY", &[(1, 1), (2, 1)]);
+    peer.send(&crate::trading::order(1, Side::BUY, 9_900));
+    let rests: OrderReport = peer.expect();
+    peer.send(&crate::trading::order(2, Side::BUY, 9_900));
+    let second: OrderReport = peer.expect();
+    let used = Server::bind(config.clone(), &Host::default()).err().unwrap().to_string();
+    assert!(used.contains("another process has it open"), "{used}");
+    let counters = matcher.counters_at_end();
+    assert!(counters.contains("matcher_journal_records_total 2"), "{counters}");
+
+    let matcher = Matcher::with(config.clone());
+    let mut peer = gateway(matcher.cash, "GATEWAY", &[(1, 1), (2, 1)]);
+    assert_eq!(
+        (peer.expect::<OrderReport>(), peer.expect::<OrderReport>()),
+        (rests, second),
+        "byte for byte"
+    );
+    peer.send(&crate::trading::order(1, Side::BUY, 9_900));
+    let duplicate: OrderReport = peer.expect();
+    assert_eq!(
+        (duplicate.ord_rej_reason, duplicate.base.report_index.get()),
+        (OrdRejReason::DUPLICATE_ORDER, 3)
+    );
+    assert_eq!(duplicate.order_id, rests.order_id);
+    // The book is there again, price before time.
+    peer.send(&crate::trading::order(3, Side::SELL, 9_900));
+    let taker: OrderReport = peer.expect();
+    assert_eq!(taker.ord_status, OrdStatus::NEW);
+    let trades: [TradeReport; 2] = std::array::from_fn(|_| peer.expect());
+    assert!(trades.iter().any(|trade| trade.order_id == rests.order_id), "the first in the queue");
+    matcher.stop();
+
+    config.core.core_no += 1;
+    let other = Server::bind(config, &Host::default()).err().unwrap().to_string();
+    assert!(other.contains("begun with other desks"), "{other}");
 }
 
 #[test]
