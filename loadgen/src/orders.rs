@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use fix::session::Credentials;
 use transport::Clock;
 use wire::szse::{Password, Price, Text};
 
@@ -17,9 +18,9 @@ use crate::report::{Percentiles, Report};
 use crate::schedule::Schedule;
 use crate::trading::floor::{Floor, State};
 use crate::trading::plan::{ORDERS_MAX, Plan};
-use crate::trading::trader::Setup;
+use crate::trading::trader::{Protocol, Setup};
 use crate::wait::wait;
-use crate::wires::{WireArgs, Wires};
+use crate::wires::{Transport, WireArgs, Wires};
 
 const NS_PER_S: f64 = 1e9;
 /// Between the word to begin and the first order.
@@ -39,6 +40,12 @@ pub struct Args {
     /// started in this process
     #[arg(long, value_name = "ADDRESS")]
     pub gateway: Option<SocketAddr>,
+    /// What is spoken with the gateway; --gateway is its FIX port then
+    #[arg(long, value_enum, default_value_t = Protocol::Binary, value_name = "PROTOCOL")]
+    pub protocol: Protocol,
+    /// CompID of the gateway's FIX port
+    #[arg(long, default_value = "TONGDAO", value_name = "NAME")]
+    pub fix_comp_id: Text<20>,
     /// Order sessions, each with an account of its own
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub sessions: u64,
@@ -123,7 +130,9 @@ impl Args {
                 "[[clients]]\ncomp_id = \"{comp_id}\"\npassword = \"{password}\"\naccounts = [\"{account}\"]\n\n"
             )
         };
-        Ok((0..plan.sessions).map(client).collect())
+        let fix = |session| format!("[[fix.sessions]]\ncomp_id = \"{}\"\n\n", plan.comp_id(session));
+        let by_fix = if self.protocol == Protocol::Fix { plan.sessions } else { 0 };
+        Ok((0..plan.sessions).map(client).chain((0..by_fix).map(fix)).collect())
     }
 }
 
@@ -134,10 +143,10 @@ struct Servers {
 }
 
 impl Servers {
-    fn start(plan: &Plan, planned: u64, wires: &Wires) -> anyhow::Result<Self> {
+    fn start(plan: &Plan, by_fix: bool, planned: u64, wires: &Wires) -> anyhow::Result<Self> {
         let cores = Kind::ALL.map(|kind| Core::start(kind, planned, wires));
         let cores = cores.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-        let gateway = Gateway::start("gateway", plan, &cores, wires)?;
+        let gateway = Gateway::start("gateway", (plan, by_fix), &cores, wires)?;
         Ok(Self { cores, gateway })
     }
 
@@ -156,11 +165,13 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     let wall_s = clock.wall_ns(0) as f64 / NS_PER_S;
     let plan = args.plan(wall_s as u64)?;
     let planned = args.rate * args.seconds;
+    let quic = args.protocol == Protocol::Fix && args.wires.transport == Transport::Quic;
+    anyhow::ensure!(!quic, "--protocol fix: the FIX port is for --transport tls or tcp");
     let (wires, servers) = match args.gateway {
         Some(_) => (Wires::outside(&args.wires)?, None),
         None => {
             let wires = Wires::local(&args.wires)?;
-            let servers = Servers::start(&plan, planned, &wires)?;
+            let servers = Servers::start(&plan, args.protocol == Protocol::Fix, planned, &wires)?;
             (wires, Some(servers))
         }
     };
@@ -168,14 +179,23 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
         let lines = || servers.gateway.lines_up();
         wait(&clock, progress, "waiting for the gateway's lines", lines, servers.cores.len() as u64, || 0)?;
     }
-    let address = args.gateway.or(servers.as_ref().map(|servers| servers.gateway.address));
+    let started = servers.as_ref().and_then(|servers| match args.protocol {
+        Protocol::Binary => Some(servers.gateway.address),
+        Protocol::Fix => servers.gateway.fix_address,
+    });
+    let address = args.gateway.or(started);
     let address = address.expect("invariant: one or the other");
     let setup = Setup {
         address,
         connector: wires.connector(),
+        protocol: args.protocol,
+        fix_logon: Credentials { username: String::new(), password: args.password.clone() },
         plan,
         threads: args.threads,
-        target_comp_id: Text::literal("gateway"),
+        target_comp_id: match args.protocol {
+            Protocol::Binary => Text::literal("gateway"),
+            Protocol::Fix => args.fix_comp_id,
+        },
         tolerance_ns: args.tolerance_ms.saturating_mul(1_000_000),
         clock,
     };

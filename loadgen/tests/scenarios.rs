@@ -41,6 +41,21 @@ fn orders_are_all_answered_and_filled() {
     assert_eq!(report.latencies_ns["fill"].count, 400);
 }
 
+#[test]
+fn orders_by_fix_are_all_answered_and_filled() {
+    for transport in ["tls", "tcp"] {
+        let line =
+            format!("--protocol fix --sessions 6 --threads 2 --rate 400 --seconds 1 --transport {transport}");
+        let report = orders::run(&args(&line), &mut quiet()).unwrap();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!((report.sent, report.expected, report.received, report.rejected), (400, 800, 800, 0));
+        assert_eq!(report.latencies_ns["fill"].count, 400);
+    }
+    let args = args("--protocol fix --sessions 2 --rate 200 --seconds 1 --price 99.00 --margin-percent 0");
+    let report = orders::run(&args, &mut quiet()).unwrap();
+    assert_eq!((report.sent, report.rejected, report.latency_ns.count), (200, 200, 0), "{report}");
+}
+
 /// An order that the core refuses is not lost, and neither is the fill that its other half cannot have.
 #[test]
 fn refused_orders_are_counted_as_refused() {
@@ -67,6 +82,10 @@ fn clients_for_a_gateway_s_configuration_are_printed() {
     let config: gateway::Config = toml::from_str(&text).unwrap();
     assert_eq!(config.clients[1].comp_id.to_string(), "client0001");
     assert_eq!(config.clients[1].accounts[0].to_string(), "010000001");
+    assert!(config.fix.sessions.is_empty());
+    let text = args::<orders::Args>("--sessions 2 --protocol fix --password x").clients_toml().unwrap();
+    let config: gateway::Config = toml::from_str(&text).unwrap();
+    assert_eq!(config.fix.sessions[1].comp_id.to_string(), "client0001");
 }
 
 #[test]
@@ -77,4 +96,7 @@ fn what_cannot_be_is_refused() {
     assert!(error("--sources 3").contains("1 or 2"));
     let error = orders::run(&args("--sessions 3 --threads 2"), &mut quiet()).err().unwrap().to_string();
     assert!(error.contains("--threads"), "{error}");
+    let error =
+        orders::run(&args("--protocol fix --transport quic"), &mut quiet()).err().unwrap().to_string();
+    assert!(error.contains("--transport tls or tcp"), "{error}");
 }

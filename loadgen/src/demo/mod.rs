@@ -160,6 +160,8 @@ impl Demo {
             town.cores.iter().map(|core| group(core.market_data[1], 1, false, COMP_ID)).collect();
         let subscribers = group(town.feed.address, args.subscribers, true, "feed")?;
         let setup = trader::Setup {
+            protocol: trader::Protocol::Binary,
+            fix_logon: fix::session::Credentials { username: String::new(), password: String::new() },
             address: town.balancer.address,
             connector: wires.connector(),
             plan,

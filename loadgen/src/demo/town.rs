@@ -41,7 +41,8 @@ impl Town {
     ) -> anyhow::Result<Self> {
         let cores = Kind::ALL.map(|kind| Core::start(kind, orders, wires));
         let cores = cores.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-        let gateway = |name| Gateway::start(name, plan, &cores, wires).map(|gateway| (name, gateway));
+        let gateway =
+            |name| Gateway::start(name, (plan, false), &cores, wires).map(|gateway| (name, gateway));
         let gateways = GATEWAYS.map(gateway).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         let lines = || gateways.iter().map(|(_, gateway)| gateway.lines_up()).sum();
         wait(clock, progress, "gateways find the cores", lines, 4, || 0)?;

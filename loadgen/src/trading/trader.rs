@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
+use ::fix::session::Credentials;
 use shard::{App, ConnId, Cx, Opened, Reason, Running};
 use transport::{Clock, Connector};
 use wire::szse::code::ExecType;
@@ -19,6 +20,7 @@ use wire::szse::trading::{
 use wire::szse::{Frame, I32, I64, Message, Qty, Text, Timestamp, frame};
 
 use super::account::{News, Orders};
+use super::fix;
 use super::plan::Plan;
 use crate::logon::{thread_name, trading};
 use crate::recorder::{Interval, Recorder};
@@ -27,9 +29,18 @@ use crate::schedule::{Lag, Pacer, Schedule, Share};
 use crate::sessions::{Heard, Sessions, Slot};
 
 /// Orders that one turn may send, so that answers are read in between.
-const BATCH_MAX: u64 = 256;
+pub(super) const BATCH_MAX: u64 = 256;
 const TICK_MS: u32 = 20;
-const HAND_OVER_NS: u64 = 250_000_000;
+pub(super) const HAND_OVER_NS: u64 = 250_000_000;
+
+/// What is spoken with the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocol {
+    /// The exchange's binary protocol.
+    Binary,
+    /// FIX 4.4.
+    Fix,
+}
 
 /// What the order sessions are to do.
 #[derive(Clone, Debug)]
@@ -38,6 +49,10 @@ pub struct Setup {
     pub address: SocketAddr,
     /// How it is connected to.
     pub connector: Connector,
+    /// What is spoken over it.
+    pub protocol: Protocol,
+    /// Password of FIX logons; the username is each session's CompID.
+    pub fix_logon: Credentials,
     /// Which orders, by how many sessions.
     pub plan: Plan,
     /// Threads that the sessions are spread over; the number of sessions is a multiple of it.
@@ -128,35 +143,53 @@ pub fn start(setup: &Setup, recorders: impl Fn() -> [Recorder; 2]) -> io::Result
         let of_shard = shard::Setup { limits, ..shard::Setup::default() };
         let (setup, recorders, of_thread) = (setup.clone(), recorders(), counters.clone());
         let name = thread_name("order", which);
-        let running = shard::spawn(&name, of_shard, move || Desk::new(setup, share, recorders, of_thread))?;
+        let running = match setup.protocol {
+            Protocol::Binary => {
+                shard::spawn(&name, of_shard, move || Desk::new(setup, share, recorders, of_thread))?
+            }
+            Protocol::Fix => {
+                shard::spawn(&name, of_shard, move || fix::Desk::new(setup, share, recorders, of_thread))?
+            }
+        };
         started.push(Traders { counters, running });
     }
     Ok(started)
 }
 
 /// One session.
-struct Trader {
-    number: u64,
+pub(super) struct Trader {
+    pub(super) number: u64,
     /// It may order.
-    ready: bool,
+    pub(super) ready: bool,
     /// What all its orders have in common, and the last one's rest.
-    order: NewOrder,
+    pub(super) order: NewOrder,
     /// The last ReportIndex of each partition.
     indices: Vec<(i32, i64)>,
     received: u64,
     latency_sum_ns: u128,
 }
 
+impl Trader {
+    pub(super) fn new(plan: &Plan, number: u64) -> Self {
+        let order = plan.blank(number);
+        Self { number, ready: false, order, indices: Vec::new(), received: 0, latency_sum_ns: 0 }
+    }
+
+    pub(super) fn total(&self, closed: bool) -> ConnectionTotal {
+        ConnectionTotal { received: self.received, latency_sum_ns: self.latency_sum_ns, closed }
+    }
+}
+
 /// What is counted over all sessions of a thread.
-struct Book {
-    plan: Plan,
-    schedule: Option<Schedule>,
-    orders: Orders,
+pub(super) struct Book {
+    pub(super) plan: Plan,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) orders: Orders,
     foreign: u64,
     last_ns: u64,
     refusals: Vec<(Text<50>, u64)>,
-    accepts: Recorder,
-    fills: Recorder,
+    pub(super) accepts: Recorder,
+    pub(super) fills: Recorder,
 }
 
 /// Kinds of refusal that are told apart.
@@ -177,22 +210,9 @@ struct Desk {
 
 impl Desk {
     fn new(setup: Setup, share: Share, [accepts, fills]: [Recorder; 2], counters: Arc<Counters>) -> Self {
-        let trader = |place| {
-            let number = share.message(place);
-            let order = setup.plan.blank(number);
-            Trader { number, ready: false, order, indices: Vec::new(), received: 0, latency_sum_ns: 0 }
-        };
+        let trader = |place| Trader::new(&setup.plan, share.message(place));
         let traders = (0..share.part(setup.plan.sessions)).map(trader);
-        let book = Book {
-            plan: setup.plan.clone(),
-            schedule: None,
-            orders: Orders::new(share, 0),
-            foreign: 0,
-            last_ns: 0,
-            refusals: Vec::new(),
-            accepts,
-            fills,
-        };
+        let book = Book::new(&setup.plan, share, [accepts, fills]);
         Self {
             sessions: Sessions::new(setup.address, setup.connector.clone(), traders),
             setup,
@@ -233,40 +253,17 @@ impl Desk {
     }
 
     fn show(&self) {
-        let orders = &self.book.orders;
-        let counters = &self.counters;
-        for (to, value) in [
-            (&counters.ready, self.ready),
-            (&counters.sent, orders.sent),
-            (&counters.accepted, orders.accepted),
-            (&counters.rejected, orders.rejected),
-            (&counters.filled, orders.filled),
-            (&counters.wrong, orders.again + orders.out_of_order),
-            (&counters.closed, self.sessions.closed),
-            (&counters.lag_ns, self.pacer.as_ref().map_or(0, |pacer| pacer.lag().max_ns)),
-            (&counters.last_ns, self.book.last_ns),
-        ] {
-            to.store(value, Ordering::Relaxed);
-        }
+        self.book.show(&self.counters, self.ready, self.sessions.closed, self.pacer.as_ref());
     }
 
     fn outcome(&mut self) -> Outcome {
-        Outcome {
-            orders: self.book.orders.clone(),
-            lag: self.pacer.as_ref().map_or(Lag::new(0), |pacer| *pacer.lag()),
-            connections: self.sessions.slots.iter().map(connection).collect(),
-            foreign: self.book.foreign,
-            unsent: self.unsent,
-            refusals: self.book.refusals.clone(),
-            accepts: self.book.accepts.take(),
-            fills: self.book.fills.take(),
-        }
+        let connections = self.sessions.slots.iter().map(connection).collect();
+        self.book.outcome(self.pacer.as_ref(), connections, self.unsent)
     }
 }
 
 fn connection(slot: &Slot<Trader>) -> ConnectionTotal {
-    let Trader { received, latency_sum_ns, .. } = slot.state;
-    ConnectionTotal { received, latency_sum_ns, closed: slot.closed }
+    slot.state.total(slot.closed)
 }
 
 const PLATFORM_INFO: u32 = <PlatformInfo<'_> as wire::szse::GroupMessage<'_>>::MSG_TYPE;
@@ -283,6 +280,56 @@ fn synchronise(frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
 }
 
 impl Book {
+    pub(super) fn new(plan: &Plan, share: Share, [accepts, fills]: [Recorder; 2]) -> Self {
+        Self {
+            plan: plan.clone(),
+            schedule: None,
+            orders: Orders::new(share, 0),
+            foreign: 0,
+            last_ns: 0,
+            refusals: Vec::new(),
+            accepts,
+            fills,
+        }
+    }
+
+    /// What others see of a thread.
+    pub(super) fn show(&self, counters: &Counters, ready: u64, closed: u64, pacer: Option<&Pacer>) {
+        let orders = &self.orders;
+        for (to, value) in [
+            (&counters.ready, ready),
+            (&counters.sent, orders.sent),
+            (&counters.accepted, orders.accepted),
+            (&counters.rejected, orders.rejected),
+            (&counters.filled, orders.filled),
+            (&counters.wrong, orders.again + orders.out_of_order),
+            (&counters.closed, closed),
+            (&counters.lag_ns, pacer.map_or(0, |pacer| pacer.lag().max_ns)),
+            (&counters.last_ns, self.last_ns),
+        ] {
+            to.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// What a thread did.
+    pub(super) fn outcome(
+        &mut self,
+        pacer: Option<&Pacer>,
+        connections: Vec<ConnectionTotal>,
+        unsent: u64,
+    ) -> Outcome {
+        Outcome {
+            orders: self.orders.clone(),
+            lag: pacer.map_or(Lag::new(0), |pacer| *pacer.lag()),
+            connections,
+            foreign: self.foreign,
+            unsent,
+            refusals: self.refusals.clone(),
+            accepts: self.accepts.take(),
+            fills: self.fills.take(),
+        }
+    }
+
     /// One message.
     #[inline]
     fn take(&mut self, frame: &Frame<'_>, now_ns: u64, trader: &mut Trader) -> Result<(), Reason> {
@@ -318,7 +365,7 @@ impl Book {
         }
     }
 
-    fn answered(&mut self, report: &OrderReport, now_ns: u64, trader: &mut Trader) {
+    pub(super) fn answered(&mut self, report: &OrderReport, now_ns: u64, trader: &mut Trader) {
         let Some(order) = self.plan.order_of(&report.cl_ord_id) else {
             self.foreign += 1;
             return;
@@ -341,7 +388,7 @@ impl Book {
     }
 
     /// A fill counts from when the later of the two orders that meet was due.
-    fn traded(&mut self, report: &TradeReport, now_ns: u64, trader: &mut Trader) {
+    pub(super) fn traded(&mut self, report: &TradeReport, now_ns: u64, trader: &mut Trader) {
         let Some(order) = self.plan.order_of(&report.cl_ord_id) else {
             self.foreign += 1;
             return;
@@ -356,7 +403,7 @@ impl Book {
     }
 
     #[cold]
-    fn refused(&mut self, reject: &BusinessReject, now_ns: u64) {
+    pub(super) fn refused(&mut self, reject: &BusinessReject, now_ns: u64) {
         let text = reject.business_reject_text;
         if let Some(order) = self.plan.order_of(&reject.business_reject_ref_id) {
             self.orders.rejected(order);
