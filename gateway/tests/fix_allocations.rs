@@ -91,7 +91,7 @@ fn an_order_by_fix_and_its_report_allocate_nothing() {
     }];
     let gateway = Gateway::start(config);
     let (mut line, _) = core.accept();
-    peers::eventually("the line is up", || gateway.metrics.line_up.with_label_values(&["cash"]).get() == 1);
+    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
     let mut stream = TcpStream::connect(gateway.fix_address.expect("configured")).expect("it listens");
     stream.set_nodelay(true).expect("set");
     let (time, mut buffer) = (now(), [0; 4096]);

@@ -86,7 +86,7 @@ impl Gateway {
         eventually("both lines are up", || {
             ["cash", "margin"]
                 .iter()
-                .all(|core| gateway.metrics.line_up.with_label_values(&[core]).get() == 1)
+                .all(|core| gateway.metrics.core_up.with_label_values(&[core]).get() == 1)
         });
         gateway
     }
