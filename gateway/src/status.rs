@@ -19,20 +19,22 @@ const SESSIONS_SHOWN: usize = 1_000;
 /// A client's session as the operator sees it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SessionStatus {
+    /// `binary` or `fix`.
+    pub(crate) protocol: &'static str,
     /// Its address.
-    peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// SenderCompID of its logon; empty before that.
-    comp_id: String,
-    /// `not synchronised`, `waiting` or `following`.
-    reports: &'static str,
+    pub(crate) comp_id: String,
+    /// `not synchronised`, `waiting` or `following`; by FIX `away`, `behind` or `following`.
+    pub(crate) reports: &'static str,
     /// How long it is connected, seconds.
-    age_s: u64,
+    pub(crate) age_s: u64,
     /// Orders and cancels forwarded.
-    requests: u64,
+    pub(crate) requests: u64,
     /// Requests refused.
-    refused: u64,
+    pub(crate) refused: u64,
     /// Entries of the log that it was not sent yet.
-    behind: u64,
+    pub(crate) behind: u64,
 }
 
 /// A line as the operator sees it.
@@ -82,6 +84,7 @@ impl Gateway {
             let Some((id, client)) = self.peers.client_at(index) else { continue };
             let comp_id = client.comp.map(|comp_no| self.desk.accounts[comp_no].comp_id.to_string());
             all.push(SessionStatus {
+                protocol: "binary",
                 peer: client.peer,
                 comp_id: comp_id.unwrap_or_default(),
                 reports: client.following.name(),
@@ -91,6 +94,8 @@ impl Gateway {
                 behind: cx.behind(id).min(cx.log(LOG).end()),
             });
         }
+        let left = count_max.saturating_sub(all.len());
+        all.extend(self.fix.statuses(cx.now_ns()).take(left));
         all
     }
 

@@ -47,6 +47,8 @@ pub struct Order {
     amount_unknown: bool,
     /// Where it stands, as of the last report; `None` while there is none.
     pub status: Option<OrdStatus>,
+    /// A core has reported it: what it says then goes before what was thought of the order here.
+    reported: bool,
     /// It is among the open orders of its account: the places before and behind it, plus 1.
     open: bool,
     older: u32,
@@ -72,6 +74,7 @@ impl Order {
             amount: 0,
             amount_unknown: false,
             status: None,
+            reported: false,
             open: false,
             older: 0,
             newer: 0,
@@ -96,6 +99,7 @@ impl Order {
             amount: 0,
             amount_unknown: false,
             status: None,
+            reported: false,
             open: false,
             older: 0,
             newer: 0,
@@ -174,7 +178,7 @@ impl Book {
         };
         let order = &mut self.list[place];
         order.order_id = report.order_id;
-        if order.status.is_none() {
+        if !std::mem::replace(&mut order.reported, true) {
             order.status = Some(OrdStatus::NEW);
             order.leaves_qty = report.leaves_qty;
             self.link(place);
@@ -187,11 +191,11 @@ impl Book {
     #[inline]
     pub fn rejected(&mut self, account: AccountKey, report: &OrderReport) -> Option<Order> {
         let place = match self.place(account, report.cl_ord_id) {
-            Some(place) if self.list[place].status.is_some() => return None,
+            Some(place) if self.list[place].reported => return None,
             Some(place) => place,
             None => self.add(Order::reported(account, report)),
         };
-        self.list[place].order_id = report.order_id;
+        (self.list[place].order_id, self.list[place].reported) = (report.order_id, true);
         self.end(place, OrdStatus::REJECTED);
         Some(self.list[place])
     }
@@ -206,6 +210,7 @@ impl Book {
         };
         let order = &mut self.list[place];
         order.order_id = report.order_id;
+        order.reported = true;
         order.amount_unknown |= order.cum_qty != report.cum_qty;
         order.cum_qty = report.cum_qty;
         self.end(place, OrdStatus::CANCELLED);
@@ -221,6 +226,7 @@ impl Book {
             report.cum_qty.raw().checked_sub(report.last_qty.raw()) != Some(order.cum_qty.raw());
         order.amount =
             order.amount.saturating_add(i128::from(report.last_px.raw()) * i128::from(report.last_qty.raw()));
+        order.reported = true;
         order.cum_qty = report.cum_qty;
         order.leaves_qty = report.leaves_qty;
         order.status = Some(report.ord_status);

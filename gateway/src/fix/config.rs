@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use transport::SocketOptions;
+use transport::tls::ClientAuth;
 use wire::szse::Text;
 
 /// The longest FIX message that is taken, bytes: with it an unfinished one fits what the shard keeps.
@@ -218,11 +219,15 @@ impl Config {
             if !default.is_blank() && !client.accounts.contains(&default) {
                 return invalid("default_account", "expected one of the client's accounts");
             }
-            let over_tls = tls.is_some() && self.transport != Some(tls::Over::Tcp);
-            if session.authentication != Authentication::Password && !over_tls {
+            let asked = tls.is_some_and(|tls| tls.client_auth != ClientAuth::None);
+            let shown = asked && self.transport != Some(tls::Over::Tcp);
+            if session.authentication != Authentication::Password && !shown {
                 return invalid("authentication", "needs TLS, and a [tls] whose client_auth is not \"none\"");
             }
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -332,7 +332,7 @@ impl Gateway {
         outcome: Result<u64, &'static str>,
         now: Now,
     ) -> Result<Option<fix::message::Refusal>, Reason> {
-        let id = self.fix.exec_id(now.wall_ns / 1_000_000 / 1_000);
+        let id = self.fix.exec_id(now);
         let accepted = match wanted.mass_cancel_request_type {
             MassCancelRequestType::Security => MassCancelResponse::Security,
             MassCancelRequestType::All => MassCancelResponse::All,
@@ -360,7 +360,7 @@ impl Gateway {
         let cl_ord_id = reject.business_reject_ref_id;
         for at in 0..count {
             let number = self.fix.by_account[account as usize][at];
-            let exec_id = self.fix.exec_id(now.wall_ns / 1_000_000 / 1_000);
+            let exec_id = self.fix.exec_id(now);
             let name = self.desk.accounts.name(account).unwrap_or(Text::BLANK);
             let order = self.fix.book.find(account, cl_ord_id).copied();
             let text = reject.business_reject_text;

@@ -9,6 +9,8 @@ use super::session::{Place, Session};
 use super::store::{OpenError, SessionStore};
 use crate::accounts::{Accounts, CompNo};
 use crate::app::{Gateway, LOG};
+use crate::status::SessionStatus;
+use fix::Now;
 use flow::{Limits, Reader, Seq, Tag, Writer};
 use shard::{ConnId, Cx, Opened};
 use std::hash::{BuildHasher, RandomState};
@@ -162,6 +164,29 @@ impl Port {
         self.conns.iter().flatten()
     }
 
+    /// The connections, for the operator.
+    pub(crate) fn statuses(&self, now_ns: u64) -> impl Iterator<Item = SessionStatus> {
+        self.conns().map(move |conn| {
+            let session = conn.session.map(|number| &self.sessions[number]);
+            let place = session.map_or(Place::Away, |session| session.place);
+            let (reports, behind) = match place {
+                Place::Away => ("away", 0),
+                Place::Behind(at) => ("behind", self.reader.end().saturating_sub(at)),
+                Place::Live => ("following", 0),
+            };
+            SessionStatus {
+                protocol: "fix",
+                peer: conn.peer,
+                comp_id: session.map(|session| session.comp_id.to_string()).unwrap_or_default(),
+                reports,
+                age_s: now_ns.saturating_sub(conn.since_ns) / 1_000_000_000,
+                requests: session.map_or(0, |session| session.requests),
+                refused: session.map_or(0, |session| session.refused),
+                behind,
+            }
+        })
+    }
+
     /// Orders that had to make room in the book.
     pub(crate) fn orders_forgotten(&self) -> u64 {
         self.book.forgotten()
@@ -188,9 +213,10 @@ impl Port {
     }
 
     /// An ExecID of our own, for what never reached a core.
-    pub(super) fn exec_id(&mut self, started_ms: u64) -> Id {
+    pub(super) fn exec_id(&mut self, now: Now) -> Id {
         self.execs += 1;
-        Id::new(format_args!("G{started_ms:x}{:04x}-{}", self.seed, self.execs))
+        let unix_s = now.wall_ns / 1_000_000_000;
+        Id::new(format_args!("G{unix_s:x}{:04x}-{}", self.seed, self.execs))
     }
 
     /// Takes a report of the gateway's log into the book, and into the port's log if there is something to tell.

@@ -206,7 +206,7 @@ impl Gateway {
         why: (OrdRejReason, &str),
         now: Now,
     ) -> Result<(), Reason> {
-        let exec_id = self.fix.exec_id(now.wall_ns / 1_000_000 / 1_000);
+        let exec_id = self.fix.exec_id(now);
         let answer = order_refused(message, &exec_id, why, now);
         self.fix_answer(cx, number, &answer, now)
     }

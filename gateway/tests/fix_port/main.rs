@@ -1,5 +1,6 @@
 //! FIX clients of a gateway, on real sockets, with cores that the tests play.
 
+mod certificate;
 mod client;
 mod misuse;
 #[path = "../peers/mod.rs"]

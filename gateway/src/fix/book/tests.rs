@@ -58,6 +58,19 @@ fn a_second_reject_of_a_known_order_is_told_from_the_first() {
 }
 
 #[test]
+fn what_the_core_says_goes_before_what_was_thought() {
+    let mut book = Book::new(8, 3);
+    book.sent(1, &NewOrder { cl_ord_id: text("a"), ..NewOrder::default() });
+    book.refused(1, text("a"));
+    assert_eq!(book.find(1, text("a")).unwrap().status, Some(OrdStatus::REJECTED));
+    // It was under way after all.
+    assert_eq!(book.accepted(1, &report("a")).status, Some(OrdStatus::NEW));
+    assert_eq!(open(&book, 1), ["a"]);
+    book.refused(1, text("a"));
+    assert_eq!(book.find(1, text("a")).unwrap().status, Some(OrdStatus::NEW), "the core has spoken");
+}
+
+#[test]
 fn a_cancel_ends_the_order_that_it_names() {
     let mut book = Book::new(8, 3);
     for id in ["a", "b", "c"] {
