@@ -111,6 +111,11 @@ impl Accounts {
         comp_no.filter(|_| right)
     }
 
+    /// The names of all accounts, that with key 1 first.
+    pub fn names(&self) -> &[Text<12>] {
+        &self.names
+    }
+
     /// How many accounts there are: their keys are 1 to this.
     pub fn len(&self) -> usize {
         self.names.len()

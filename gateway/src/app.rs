@@ -7,6 +7,7 @@
 //! Rules: no allocation, no lock and no log line for a request or a report.
 
 use crate::accounts::CompNo;
+use crate::audit::Audit;
 use crate::counts::Counts;
 use crate::desk::Desk;
 use crate::fix;
@@ -133,6 +134,7 @@ pub(crate) struct Gateway {
     pub(crate) lines: Lines,
     pub(crate) peers: Peers,
     pub(crate) fix: fix::Port,
+    pub(crate) audit: Option<Audit>,
     /// The session of each CompID.
     pub(crate) by_comp: Vec<Option<ConnId>>,
     /// Clients that are ahead of the gateway in their reports.
@@ -157,6 +159,17 @@ impl Gateway {
         if !self.out.is_empty() {
             cx.send(id, |out| out.extend_from_slice(&self.out));
             self.out.clear();
+        }
+    }
+
+    /// What the audit lets happen until the next tick.
+    fn follow_audit(&mut self, cx: &Cx) {
+        let Some(audit) = &self.audit else { return };
+        let reports_end = cx.log(LOG).end();
+        self.metrics.audit_lag.set(audit.lag_records(reports_end) as i64);
+        let health = audit.health(reports_end);
+        if std::mem::replace(&mut self.desk.audit, health) != health {
+            tracing::warn!(?health, "audit");
         }
     }
 
@@ -227,8 +240,8 @@ impl App for Gateway {
 
     fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: Reason) {
         match self.peers.remove(id) {
-            Some(Peer::Client(client)) => self.client_closed(id, &client, reason),
-            Some(Peer::Fix) => self.fix_closed(id, reason),
+            Some(Peer::Client(client)) => self.client_closed(cx, id, &client, reason),
+            Some(Peer::Fix) => self.fix_closed(cx, id, reason),
             Some(Peer::Line(core, at)) => self.line_closed(cx, (core, at), id, status::reason(reason)),
             None => {}
         }
@@ -245,6 +258,7 @@ impl App for Gateway {
             self.client_timeouts(cx);
         }
         self.follow_waiting(cx);
+        self.follow_audit(cx);
         self.exporter.export(cx.stats(), &self.counts, &self.desk.orders);
         self.exporter.export_fix(&self.fix.counts, self.fix.orders_forgotten());
     }
@@ -283,5 +297,8 @@ impl App for Gateway {
     #[inline]
     fn on_turn_end(&mut self, cx: &mut Cx) {
         self.fix_turn_end(cx);
+        if let Some(audit) = &self.audit {
+            audit.publish();
+        }
     }
 }

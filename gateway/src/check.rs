@@ -86,6 +86,8 @@ pub enum Refusal {
     MarginLineDown,
     /// A second ReportSynchronization: a session says once from where it wants its reports.
     SecondSynchronization,
+    /// The audit cannot be written, or is too far behind.
+    AuditUnavailable,
     /// The gateway drains: no new requests.
     Closing,
     /// It does not keep a pre-trade rule.
@@ -106,7 +108,7 @@ impl Refusal {
     pub const COUNT: usize = Self::ALL.len() + Rule::ALL.len() + OWN_CHECKS_MAX;
 
     /// All but those of rules, in the order of their counters.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::UnsupportedMessage,
         Self::Account,
         Self::ClOrdId,
@@ -124,6 +126,7 @@ impl Refusal {
         Self::CashLineDown,
         Self::MarginLineDown,
         Self::SecondSynchronization,
+        Self::AuditUnavailable,
         Self::Closing,
     ];
 
@@ -157,9 +160,11 @@ impl Refusal {
             | Self::Price
             | Self::CashMargin => BusinessRejectReason::FIELD_INVALID,
             Self::UnknownOrder => BusinessRejectReason::UNKNOWN_ID,
-            Self::CashLineDown | Self::MarginLineDown | Self::Closing | Self::TooManyUnderWay => {
-                BusinessRejectReason::APPLICATION_UNAVAILABLE
-            }
+            Self::CashLineDown
+            | Self::MarginLineDown
+            | Self::Closing
+            | Self::TooManyUnderWay
+            | Self::AuditUnavailable => BusinessRejectReason::APPLICATION_UNAVAILABLE,
             Self::SecondSynchronization | Self::SeveralOrders | Self::Duplicate => {
                 BusinessRejectReason::OTHER
             }
@@ -189,6 +194,7 @@ impl Refusal {
             Self::CashLineDown => "cash core not reachable",
             Self::MarginLineDown => "margin core not reachable",
             Self::SecondSynchronization => "already synchronised",
+            Self::AuditUnavailable => "audit not available",
             Self::Closing => "gateway is closing",
             Self::Rule(rule) => rule.text(),
             Self::Own(_, verdict) => verdict.text,

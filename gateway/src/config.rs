@@ -11,6 +11,7 @@ use service::tls;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use transport::SocketOptions;
 use wire::szse::trading::PARTITIONS_MAX;
 use wire::szse::{Password, Text, frame, session};
@@ -50,6 +51,8 @@ pub struct Config {
     pub checks: Checks,
     /// How many orders and cancels are granted.
     pub throttle: Throttle,
+    /// Where requests and reports are kept for the regulator.
+    pub audit: Audit,
     /// Reports held for clients.
     pub log: Log,
     /// Certificates; without it all connections are plain TCP.
@@ -192,6 +195,59 @@ pub struct Forwarding {
     pub resend_within_ms: u64,
     /// How long the core then has to report it, milliseconds.
     pub settle_ms: u64,
+}
+
+/// Where requests and reports are kept for the regulator.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// The directory of its journal; without one nothing is kept.
+    pub directory: Option<PathBuf>,
+    /// How far a record outlives what.
+    pub durability: Durability,
+    /// How often what is new is committed, milliseconds.
+    pub commit_interval_ms: u64,
+    /// So many records behind, and no new order is taken.
+    pub lag_records_max: u64,
+    /// Length of the journal's files, bytes.
+    pub segment_bytes: u64,
+}
+
+/// What a committed record outlives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The process.
+    Write,
+    /// A loss of power.
+    Sync,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            durability: Durability::Sync,
+            commit_interval_ms: 5,
+            lag_records_max: 100_000,
+            segment_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Audit {
+    fn validate(&self) -> Result<(), Invalid> {
+        if !(1..=1_000).contains(&self.commit_interval_ms) {
+            return Err(Invalid::new("audit.commit_interval_ms", "expected 1 to 1000"));
+        }
+        if !(1_000..=10_000_000).contains(&self.lag_records_max) {
+            return Err(Invalid::new("audit.lag_records_max", "expected 1000 to 10000000"));
+        }
+        if !(2 << 20..=16 << 30).contains(&self.segment_bytes) {
+            return Err(Invalid::new("audit.segment_bytes", "expected 2097152 to 17179869184"));
+        }
+        Ok(())
+    }
 }
 
 /// Reports held for clients.
@@ -364,6 +420,7 @@ impl Default for Config {
             clients: Vec::new(),
             cores: vec![core(CoreName::Cash, 7101, 1), core(CoreName::Margin, 7102, 11)],
             forwarding: Forwarding::default(),
+            audit: Audit::default(),
             fix: crate::fix::Config::default(),
             checks: Checks::default(),
             throttle: Throttle::default(),
@@ -477,6 +534,7 @@ impl service::config::Config for Config {
         if self.forwarding.in_flight_max == 0 || self.forwarding.in_flight_max > 1 << 24 {
             return Err(Invalid::new("forwarding.in_flight_max", "expected 1 to 16777216"));
         }
+        self.audit.validate()?;
         let Log { window_bytes, segment_bytes } = self.log;
         if !(8 << 10..=1 << 30).contains(&segment_bytes) {
             return Err(Invalid::new("log.segment_bytes", "expected 8192 to 1 GiB"));

@@ -3,6 +3,7 @@
 //! Rules: no I/O, no allocation, no clock.
 
 use crate::accounts::{Accounts, CompNo};
+use crate::audit::Health;
 use crate::check::{self, Checks, Moment, Refusal};
 use crate::orders::{AccountKey, Order, Orders};
 use crate::route::{self, Core};
@@ -18,6 +19,8 @@ pub struct Desk {
     pub checks: Checks,
     /// Cores whose line takes orders.
     pub up: [bool; 2],
+    /// What the audit lets happen.
+    pub audit: Health,
     /// Nothing new is taken.
     pub closing: bool,
 }
@@ -25,7 +28,14 @@ pub struct Desk {
 impl Desk {
     /// A desk with all lines down.
     pub fn new(accounts: Accounts, orders_max: u32, checks: Checks) -> Self {
-        Self { accounts, orders: Orders::new(orders_max), checks, up: [false; 2], closing: false }
+        Self {
+            accounts,
+            orders: Orders::new(orders_max),
+            checks,
+            up: [false; 2],
+            audit: Health::Good,
+            closing: false,
+        }
     }
 
     /// Whose an order is and which core it goes to. Once it is on its way, tell [`Self::sent`].
@@ -47,6 +57,9 @@ impl Desk {
             .ok_or(Refusal::Account)?;
         check::order(request)?;
         let core = self.reachable(route::order(request.ext.cash_margin)?)?;
+        if self.audit != Health::Good {
+            return Err(Refusal::AuditUnavailable);
+        }
         // One that the core refused without a report may come again; one without an answer is found under way.
         let before = self.orders.by_identity(account, request.cl_ord_id);
         if before.is_some_and(|first| first.core != core || !first.order_id.is_blank()) {
@@ -85,6 +98,9 @@ impl Desk {
         check::cancel(request)?;
         let order = route::cancel(&self.orders, &self.accounts[comp_no].accounts, request)?;
         self.reachable(order.core)?;
+        if self.audit == Health::Nothing {
+            return Err(Refusal::AuditUnavailable);
+        }
         self.checks.cancel(at, &order, request)?;
         Ok(order)
     }

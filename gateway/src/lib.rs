@@ -21,6 +21,7 @@
 
 pub mod accounts;
 mod app;
+pub mod audit;
 mod bandwidth;
 pub mod check;
 pub mod config;

@@ -102,6 +102,17 @@ service::metrics! {
         /// Orders of FIX accounts that had to make room: reports of their trades have no average price.
         fix_orders_forgotten: IntCounter = "gateway_fix_orders_forgotten_total",
 
+        /// Records given to the audit's store, by kind.
+        audit_records: IntCounterVec = "gateway_audit_records_total" ["kind"],
+        /// Records that are not safe in the audit's store yet: the journal's lag.
+        audit_lag: IntGauge = "gateway_audit_lag_records",
+        /// Commits of the audit's store that failed.
+        audit_errors: IntCounter = "gateway_audit_errors_total",
+        /// Whether the audit cannot be written: orders are refused meanwhile.
+        audit_failing: IntGauge = "gateway_audit_failing",
+        /// Alarm: records were let go before they could be written. Reports among them are written after a restart.
+        audit_incomplete: IntGauge = "gateway_audit_incomplete",
+
         /// Bytes read from clients and cores.
         bytes_in: IntCounter = "gateway_bytes_in_total",
         /// Bytes written to clients and cores.

@@ -1,6 +1,7 @@
 //! The server as a whole: bound, then started; in a process of its own or embedded in another.
 
 use crate::app::{Command, Gateway, Peers, Settings};
+use crate::audit::{Audit, Ended, FileStore, Keeper, Store};
 use crate::check::load;
 use crate::check::{Check, Tables};
 use crate::config::{self, Config};
@@ -21,6 +22,7 @@ use shard::{Handle, Log, Port, Setup};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 use transport::{Listener, SocketOptions};
 
@@ -44,6 +46,9 @@ pub enum BindError {
     /// The memory of a FIX session cannot be used.
     #[error(transparent)]
     Fix(#[from] crate::fix::OpenError),
+    /// The audit's journal cannot be used.
+    #[error("audit: {0}")]
+    Audit(String),
     /// The host's registry has a gateway's metrics already.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
@@ -62,6 +67,7 @@ pub struct Server {
     tables: Tables,
     own: Vec<Box<dyn Check>>,
     fix: crate::fix::Port,
+    store: Option<Box<dyn Store>>,
     fix_listener: Option<Listener>,
     fix_address: Option<SocketAddr>,
 }
@@ -90,8 +96,11 @@ impl Server {
             config.fix.address.map(|address| fix_listener(&config, &tls, address)).transpose()?;
         let fix_address = fix_listener.as_ref().map(Listener::local_addr).transpose()?;
         let fix = crate::fix::Port::open(&config.fix, &config.accounts(), config.forwarding.out_bytes_max)?;
+        let store = config.audit.directory.as_deref().map(|directory| open_audit(&config.audit, directory));
+        let store = store.transpose()?;
         Ok(Self {
             config,
+            store,
             listeners,
             address,
             quic_address,
@@ -115,6 +124,13 @@ impl Server {
     pub fn with_check(mut self, check: Box<dyn Check>) -> Self {
         assert!(self.own.len() < crate::check::OWN_CHECKS_MAX, "too many checks");
         self.own.push(check);
+        self
+    }
+
+    /// Sends the audit to another store than the configured directory.
+    #[must_use]
+    pub fn with_audit(mut self, store: Box<dyn Store>) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -173,6 +189,7 @@ impl Server {
             segment_bytes: self.config.log.segment_bytes,
             window_bytes: self.config.log.window_bytes,
         });
+        let reports = writer.reader();
         let setup = Setup {
             ports: self
                 .listeners
@@ -190,12 +207,31 @@ impl Server {
         let exporter = Exporter::new(self.metrics.clone(), &own);
         self.own.into_iter().for_each(|check| assert!(checks.push(check), "invariant: `with_check` counts"));
         let desk = Desk::new(accounts, self.config.forwarding.orders_max, checks);
-        let parts = (desk, self.fix, exporter, self.metrics);
+        let audit = self.store.as_ref().map(|_| Audit::new(self.config.audit.lag_records_max));
+        let progress = audit.as_ref().map(Audit::progress);
+        if let (Some(audit), Some(store)) = (&audit, self.store) {
+            let names = desk.accounts.names().to_vec();
+            let interval = Duration::from_millis(self.config.audit.commit_interval_ms);
+            let logs = (audit.reader(), reports);
+            let keeper = Keeper::new(store, audit.progress(), logs, names, self.metrics.clone(), interval);
+            let keeper = keeper.map_err(io::Error::other)?;
+            running.spawn("audit", move || keeper.run())?;
+        }
+        let parts = (desk, (self.fix, audit), exporter, self.metrics);
         let app = gateway(&self.config, &self.tls, parts, self.shutdown, self.handle.clone());
         let handle = self.handle;
-        running.spawn("gateway", move || shard::run_on_this_thread(setup, app, handle).map(drop))?;
+        running.spawn("gateway", move || {
+            let _ended = progress.map(Ended);
+            shard::run_on_this_thread(setup, app, handle).map(drop)
+        })?;
         Ok(running)
     }
+}
+
+fn open_audit(config: &config::Audit, directory: &Path) -> Result<Box<dyn Store>, BindError> {
+    let sync = config.durability == config::Durability::Sync;
+    let store = FileStore::open(directory, config.segment_bytes, sync);
+    store.map(|store| Box::new(store) as Box<dyn Store>).map_err(|error| BindError::Audit(error.to_string()))
 }
 
 fn fix_listener(config: &Config, tls: &Tls, address: SocketAddr) -> io::Result<Listener> {
@@ -232,7 +268,7 @@ fn upstream(
 fn gateway(
     config: &Config,
     tls: &Tls,
-    (desk, fix, exporter, metrics): (Desk, crate::fix::Port, Exporter, Metrics),
+    (desk, (fix, audit), exporter, metrics): (Desk, (crate::fix::Port, Option<Audit>), Exporter, Metrics),
     shutdown: Shutdown,
     handle: Handle<Command>,
 ) -> Gateway {
@@ -255,6 +291,7 @@ fn gateway(
         lines: Lines::new(by_core, config.forwarding.out_bytes_max),
         peers: Peers::default(),
         fix,
+        audit,
         waiting: Vec::new(),
         told_open: false,
         out: Vec::with_capacity(4 << 10),

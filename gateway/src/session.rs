@@ -7,6 +7,7 @@ use crate::accounts::CompNo;
 use crate::app::{Gateway, LOG};
 use crate::check::{Moment, Refusal, Rule};
 use crate::flight::Identity;
+use crate::route;
 use crate::sync::{SyncError, Wanted};
 use flow::Selection;
 use shard::{ConnId, Cx, Reason};
@@ -199,6 +200,11 @@ impl Gateway {
             Ok(())
         });
         self.throttle(cx);
+        if let Some(audit) = &mut self.audit {
+            let core = route::order(request.ext.cash_margin).ok();
+            let comp_id = self.desk.accounts[comp_no].comp_id;
+            audit.request(at.wall_ns, comp_id, (core, forwarded), |out| frame::encode(request, out));
+        }
         forwarded
     }
 
@@ -212,7 +218,9 @@ impl Gateway {
         write: impl FnOnce(&OrderCancelRequest, &mut Vec<u8>),
     ) -> Result<(), Refusal> {
         let at = Moment::of(cx);
+        let mut core = None;
         let forwarded = self.desk.cancel(at, comp_no, request).and_then(|order| {
+            core = Some(order.core);
             let named = OrderCancelRequest { order_id: order.order_id, ..*request };
             let identity = Identity::cancel(order.account, request.cl_ord_id, order.cl_ord_id);
             self.lines.forward(cx, order.core, identity, |out| write(&named, out))?;
@@ -221,7 +229,24 @@ impl Gateway {
             Ok(())
         });
         self.throttle(cx);
+        if let Some(audit) = &mut self.audit {
+            let comp_id = self.desk.accounts[comp_no].comp_id;
+            audit.request(at.wall_ns, comp_id, (core, forwarded), |out| frame::encode(request, out));
+        }
         forwarded
+    }
+
+    /// Writes into the audit that a client came, or was not let in, or left.
+    pub(crate) fn audit_session(
+        &mut self,
+        cx: &Cx,
+        comp_id: Option<Text<20>>,
+        peer: SocketAddr,
+        what: (&str, &str),
+    ) {
+        if let Some(audit) = &mut self.audit {
+            audit.session(cx.wall_ns(), comp_id, peer, what);
+        }
     }
 
     fn refuse(
@@ -274,6 +299,9 @@ impl Gateway {
                 tracing::warn!(comp_id = %logon.sender_comp_id, reason = refusal.text(), "logon refused");
                 if let Some(client) = self.peers.client(id) {
                     client.session.refuse(refusal, &mut self.out);
+                    let peer = client.peer;
+                    let what = ("logon refused", refusal.text());
+                    self.audit_session(cx, Some(logon.sender_comp_id), peer, what);
                 }
                 return Err(Reason::App("logon refused"));
             }
@@ -288,6 +316,8 @@ impl Gateway {
             self.metrics.logons.inc();
             self.metrics.sessions.inc();
             tracing::info!(comp_id = %logon.sender_comp_id, peer = %client.peer, "logged on");
+            let peer = client.peer;
+            self.audit_session(cx, Some(logon.sender_comp_id), peer, ("logged on", ""));
         }
         self.welcome();
         Ok(())
@@ -447,7 +477,7 @@ impl Gateway {
     }
 
     /// A client's connection has ended.
-    pub(crate) fn client_closed(&mut self, id: ConnId, client: &Client, reason: Reason) {
+    pub(crate) fn client_closed(&mut self, cx: &Cx, id: ConnId, client: &Client, reason: Reason) {
         let label = end(reason);
         self.metrics.session_ended.with_label_values(&[label]).inc();
         if let Some(comp_no) = client.comp {
@@ -457,6 +487,7 @@ impl Gateway {
             }
             let comp_id = self.desk.accounts[comp_no].comp_id;
             tracing::info!(%comp_id, peer = %client.peer, reason = label, "session ended");
+            self.audit_session(cx, Some(comp_id), client.peer, ("session ended", label));
         }
         self.waiting.retain(|other| *other != id);
     }

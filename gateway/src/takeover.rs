@@ -287,6 +287,10 @@ impl Gateway {
         let can = upstream.can();
         let Some(wire) = upstream.wires.get_mut(at) else { return Err(SwitchError::NoSuchLine) };
         tracing::info!(core = core.name(), line = LINE_NAMES[at], ?switch, "operator");
+        if let Some(audit) = &mut self.audit {
+            let what = format!("line {} {}: {switch:?}", core.name(), LINE_NAMES[at]);
+            audit.operator(cx.wall_ns(), &what);
+        }
         match switch {
             Switch::Activate if !can[at] => return Err(SwitchError::NotLoggedOn),
             Switch::Activate if upstream.duty.is_active(1 - at) && upstream.duty.is_active(at) => {

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("shard", &["flow", "transport"]),
     ("service", &["transport"]),
     ("feed", &["wire", "flow", "transport", "shard", "service"]),
-    ("gateway", &["wire", "fix", "flow", "transport", "shard", "service"]),
+    ("gateway", &["wire", "fix", "flow", "journal", "transport", "shard", "service"]),
     ("matcher-stub", &["wire", "flow", "transport", "shard", "service"]),
     // Payload-blind: it must not know what it carries.
     ("slb", &["transport", "service"]),

@@ -29,6 +29,7 @@ pub(super) const fn order_reason(refusal: Refusal) -> OrdRejReason {
         Refusal::CashLineDown
         | Refusal::MarginLineDown
         | Refusal::TooManyUnderWay
+        | Refusal::AuditUnavailable
         | Refusal::Closing
         | Refusal::Own(..) => OrdRejReason::Broker,
         Refusal::UnsupportedMessage
@@ -57,6 +58,7 @@ pub(super) const fn cancel_reason(refusal: Refusal) -> CxlRejReason {
         Refusal::CashLineDown
         | Refusal::MarginLineDown
         | Refusal::TooManyUnderWay
+        | Refusal::AuditUnavailable
         | Refusal::Closing
         | Refusal::Own(..)
         | Refusal::Rule(_) => CxlRejReason::Broker,

@@ -271,8 +271,11 @@ impl Gateway {
         };
         let session = &mut self.fix.sessions[number];
         if let Some(text) = refusal {
-            let told = session.engine.refuse_logon(text, now, &mut self.out);
+            let (told, comp_id) = (session.engine.refuse_logon(text, now, &mut self.out), session.comp_id);
             self.fix_logon_failed(text);
+            if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
+                self.audit_session(cx, Some(comp_id), peer, ("FIX logon refused", text));
+            }
             return Err(match told {
                 Ok(()) => Reason::App("logon refused"),
                 Err(error) => self.fix_failed(cx, number, error.into()),
@@ -283,7 +286,11 @@ impl Gateway {
         }
         self.metrics.logons.inc();
         self.metrics.fix_sessions.inc();
-        tracing::info!(comp_id = %self.fix.sessions[number].comp_id, reset = request.reset, "logged on by FIX");
+        let comp_id = self.fix.sessions[number].comp_id;
+        tracing::info!(%comp_id, reset = request.reset, "logged on by FIX");
+        if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
+            self.audit_session(cx, Some(comp_id), peer, ("logged on by FIX", ""));
+        }
         self.fix_begin(cx, number, request.reset, now).map_err(|_| Reason::App("reports no longer held"))
     }
 
@@ -425,7 +432,7 @@ impl Gateway {
     }
 
     /// A connection of the FIX port has ended.
-    pub(crate) fn fix_closed(&mut self, id: ConnId, reason: Reason) {
+    pub(crate) fn fix_closed(&mut self, cx: &Cx, id: ConnId, reason: Reason) {
         let Some(conn) = self.fix.closed(id) else { return };
         let label = crate::session::end(reason);
         self.metrics.session_ended.with_label_values(&[label]).inc();
@@ -433,7 +440,10 @@ impl Gateway {
         let session = &mut self.fix.sessions[number];
         if !matches!(session.place, Place::Away) || session.engine.is_active() {
             tracing::info!(comp_id = %session.comp_id, peer = %conn.peer, reason = label, "FIX session ended");
+            let comp_id = session.comp_id;
+            self.audit_session(cx, Some(comp_id), conn.peer, ("FIX session ended", label));
         }
+        let session = &mut self.fix.sessions[number];
         session.engine.disconnected();
         session.place = Place::Away;
         session.conn = None;

@@ -313,6 +313,11 @@ impl Gateway {
     pub fn start(config: Config) -> Self {
         let host = Host::default();
         let server = Server::bind(config, &host).expect("bound");
+        Self::run(server, host)
+    }
+
+    /// One that is bound and has what else it needs.
+    pub fn run(server: Server, host: Host) -> Self {
         let (address, metrics) = (server.address(), server.metrics());
         let fix_address = server.fix_address();
         Self { address, fix_address, host, metrics, running: server.start().expect("a thread") }

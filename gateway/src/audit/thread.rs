@@ -1,0 +1,176 @@
+//! The audit's own thread: follows the log of requests and the log of reports, and commits what is new, some times a second or
+//! as fast as the store takes it.
+
+use super::record::{Head, report_head};
+use super::{Kind, Progress, Store, StoreError};
+use crate::metrics::Metrics;
+use flow::{Reader, Seq, Tag};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use wire::szse::Text;
+
+/// Records taken before a commit, at most.
+const BATCH_MAX: usize = 16_384;
+
+/// What it follows and where that goes.
+pub(crate) struct Keeper {
+    store: Box<dyn Store>,
+    progress: Arc<Progress>,
+    own: (Reader, Seq),
+    reports: (Reader, Seq),
+    /// The names of accounts, by key less 1.
+    accounts: Vec<Text<12>>,
+    /// The highest ReportIndex that the store has, by PartitionNo.
+    kept: HashMap<u16, u64>,
+    metrics: Metrics,
+    interval: Duration,
+}
+
+impl Keeper {
+    /// One that begins with the beginning of both logs.
+    ///
+    /// # Errors
+    /// The store cannot tell what it holds.
+    pub(crate) fn new(
+        mut store: Box<dyn Store>,
+        progress: Arc<Progress>,
+        (own, reports): (Reader, Reader),
+        accounts: Vec<Text<12>>,
+        metrics: Metrics,
+        interval: Duration,
+    ) -> Result<Self, StoreError> {
+        let mut kept = HashMap::new();
+        store.reports(&mut |lane, number| {
+            let highest: &mut u64 = kept.entry(lane).or_default();
+            *highest = number.max(*highest);
+        })?;
+        Ok(Self { store, progress, own: (own, 0), reports: (reports, 0), accounts, kept, metrics, interval })
+    }
+
+    /// Runs until the hot thread has ended and all of it is safe, or cannot be made so.
+    pub(crate) fn run(mut self) {
+        loop {
+            let ended = self.progress.ended.load(Ordering::Acquire);
+            let (taken, held) = self.take();
+            let committed = self.commit();
+            if ended && (!committed || (taken == 0 && held)) {
+                return;
+            }
+            if taken < BATCH_MAX || !committed {
+                std::thread::park_timeout(self.interval);
+            }
+        }
+    }
+
+    /// Gives the store what is new; how many records, and whether all that there is was taken.
+    fn take(&mut self) -> (usize, bool) {
+        self.own.0.refresh();
+        self.reports.0.refresh();
+        let own = self.take_own();
+        let reports = self.take_reports();
+        (own + reports, self.own.1 == self.own.0.end() && self.reports.1 == self.reports.0.end())
+    }
+
+    fn take_own(&mut self) -> usize {
+        let (reader, next) = &mut self.own;
+        let mut taken = 0;
+        while taken < BATCH_MAX {
+            let entry = match reader.entry(*next) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                // Orders and cancels are refused long before.
+                Err(_) => {
+                    lost(&self.progress, &self.metrics, "requests");
+                    *next = reader.start();
+                    continue;
+                }
+            };
+            let (head, payload) = Head::split(entry.frame).expect("invariant: written by the audit");
+            if !append(&mut *self.store, &self.metrics, head, &[payload]) {
+                break;
+            }
+            *next += 1;
+            taken += 1;
+        }
+        taken
+    }
+
+    fn take_reports(&mut self) -> usize {
+        let (reader, next) = &mut self.reports;
+        let unix_ns = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
+        let mut taken = 0;
+        while taken < BATCH_MAX {
+            let (tag, frame) = match reader.entry(*next) {
+                Ok(Some(entry)) => (entry.tag, entry.frame),
+                Ok(None) => break,
+                Err(_) => {
+                    lost(&self.progress, &self.metrics, "reports");
+                    *next = reader.start();
+                    continue;
+                }
+            };
+            let kept = self.kept.entry(tag.lane).or_default();
+            let is_new = tag.key != Tag::EVERYONE && tag.number > *kept;
+            if is_new {
+                let account = (tag.key as usize).checked_sub(1).and_then(|at| self.accounts.get(at));
+                let before = report_head(tag.lane, tag.number, account.copied().unwrap_or(Text::BLANK));
+                let head = Head { kind: Kind::Report, unix_ns };
+                if !append(&mut *self.store, &self.metrics, head, &[&before, frame]) {
+                    break;
+                }
+                *kept = tag.number;
+                taken += 1;
+            }
+            *next += 1;
+        }
+        taken
+    }
+
+    /// Makes what was taken safe; says so to the hot thread.
+    fn commit(&mut self) -> bool {
+        match self.store.commit() {
+            Ok(()) => {
+                self.progress.own.store(self.own.1, Ordering::Release);
+                self.progress.reports.store(self.reports.1, Ordering::Release);
+                if self.metrics.audit_failing.get() == 1 && self.metrics.audit_incomplete.get() == 0 {
+                    self.metrics.audit_failing.set(0);
+                    self.progress.failing.store(false, Ordering::Release);
+                    tracing::info!("audit: writing again, nothing is missing");
+                }
+                true
+            }
+            Err(error) => {
+                self.metrics.audit_errors.inc();
+                if self.metrics.audit_failing.get() == 0 {
+                    self.metrics.audit_failing.set(1);
+                    self.progress.failing.store(true, Ordering::Release);
+                    tracing::error!(%error, "audit: cannot be written; orders are refused until it can");
+                }
+                false
+            }
+        }
+    }
+}
+
+fn append(store: &mut dyn Store, metrics: &Metrics, head: Head, parts: &[&[u8]]) -> bool {
+    let appended = match store.append(head.kind, head.unix_ns, parts) {
+        Err(StoreError::BufferFull) => {
+            store.commit().and_then(|()| store.append(head.kind, head.unix_ns, parts))
+        }
+        other => other,
+    };
+    if appended.is_ok() {
+        metrics.audit_records.with_label_values(&[head.kind.name()]).inc();
+    }
+    appended.is_ok()
+}
+
+#[cold]
+fn lost(progress: &Progress, metrics: &Metrics, what: &'static str) {
+    progress.failing.store(true, Ordering::Release);
+    metrics.audit_failing.set(1);
+    metrics.audit_incomplete.set(1);
+    tracing::error!(what, "audit: let go before they could be written; reports come again after a restart");
+}

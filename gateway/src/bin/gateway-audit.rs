@@ -1,0 +1,228 @@
+//! Reads a gateway's audit: prints it, and says whether all of it is there.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use gateway::audit::{Outcome, Record};
+use journal::Reader;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use wire::szse::trading::{CancelReject, NewOrder, OrderCancelRequest, OrderReport, TradeReport};
+use wire::szse::{Message, Timestamp, frame};
+
+/// Reads a gateway's audit journal; the gateway may be running.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints records, one JSON object a line
+    Print {
+        /// The directory of `[audit]`
+        directory: PathBuf,
+        /// The first record; left out, the oldest that is there
+        #[arg(long)]
+        from: Option<u64>,
+        /// Only what concerns this account
+        #[arg(long)]
+        account: Option<String>,
+        /// Only what concerns this ClOrdID
+        #[arg(long)]
+        cl_ord_id: Option<String>,
+    },
+    /// Reads all of it: every record is whole, and no report is missing, doubled or out of order. Exit code 1 otherwise
+    Verify {
+        /// The directory of `[audit]`
+        directory: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway-audit: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Who reads has seen enough: `gateway-audit print … | head`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let code = match command {
+        Command::Print { directory, from, account, cl_ord_id } => {
+            let reader = match from {
+                Some(number) => Reader::open(&directory, number),
+                None => Reader::oldest(&directory),
+            };
+            let wanted = |record: &Value| {
+                let is = |key: &str, wanted: &Option<String>| {
+                    wanted.as_ref().is_none_or(|wanted| record[key].as_str() == Some(wanted))
+                };
+                is("account", &account) && is("cl_ord_id", &cl_ord_id)
+            };
+            print(reader?, wanted, &mut out)?
+        }
+        Command::Verify { directory } => verify(Reader::oldest(&directory)?, &mut out)?,
+    };
+    out.flush()?;
+    Ok(code)
+}
+
+fn print(
+    mut reader: Reader,
+    wanted: impl Fn(&Value) -> bool,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    while let Some(record) = reader.next()? {
+        let told = Record::parse(record.kind, record.payload)
+            .with_context(|| format!("record {}", record.number))?;
+        let mut told = json_of(&told);
+        told["number"] = json!(record.number);
+        told["time"] = json!(Timestamp::from_unix_ns(record.unix_ns).to_string());
+        if wanted(&told) {
+            writeln!(out, "{told}")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json_of(record: &Record<'_>) -> Value {
+    match record {
+        Record::Request { comp_id, outcome, frame } => {
+            let mut told = json_of_frame(frame);
+            told["record"] = json!("request");
+            told["comp_id"] = json!(comp_id.to_string());
+            match outcome {
+                Outcome::Forwarded(core) => told["forwarded_to"] = json!(core.name()),
+                Outcome::Refused(code, text) => {
+                    told["refused"] = json!(text);
+                    told["code"] = json!(code);
+                }
+            }
+            told
+        }
+        Record::Report { partition_no, report_index, account_id, frame } => {
+            let mut told = json_of_frame(frame);
+            told["record"] = json!("report");
+            told["partition_no"] = json!(partition_no);
+            told["report_index"] = json!(report_index);
+            told["account"] = json!(account_id.to_string());
+            told
+        }
+        Record::Session { comp_id, peer, what, why } => {
+            json!({ "record": "session", "comp_id": comp_id.to_string(), "peer": peer, "what": what, "why": why })
+        }
+        Record::Operator(what) => json!({ "record": "operator", "what": what }),
+    }
+}
+
+/// The fields that matter of a request or a report.
+fn json_of_frame(bytes: &[u8]) -> Value {
+    let Ok(Some(frame)) = frame::decode(bytes, frame::BODY_LEN_MAX) else { return json!({}) };
+    match frame.msg_type {
+        NewOrder::MSG_TYPE => frame.view::<NewOrder>().map(|order| {
+            json!({
+                "message": "NewOrder", "account": order.account_id.to_string(),
+                "cl_ord_id": order.cl_ord_id.to_string(), "security": order.base.security_id.to_string(),
+                "side": char::from(order.side.raw()).to_string(), "price": order.price.to_string(),
+                "quantity": order.order_qty.to_string(),
+                "cash_margin": char::from(order.ext.cash_margin.raw()).to_string(),
+            })
+        }),
+        OrderCancelRequest::MSG_TYPE => frame.view::<OrderCancelRequest>().map(|cancel| {
+            json!({
+                "message": "OrderCancelRequest", "cl_ord_id": cancel.cl_ord_id.to_string(),
+                "orig_cl_ord_id": cancel.orig_cl_ord_id.to_string(), "order_id": cancel.order_id.to_string(),
+                "security": cancel.base.security_id.to_string(),
+            })
+        }),
+        OrderReport::MSG_TYPE => frame.view::<OrderReport>().map(|report| {
+            json!({
+                "message": "ExecutionReport", "cl_ord_id": report.cl_ord_id.to_string(),
+                "orig_cl_ord_id": report.orig_cl_ord_id.to_string(), "order_id": report.order_id.to_string(),
+                "exec_type": char::from(report.exec_type.raw()).to_string(),
+                "leaves": report.leaves_qty.to_string(), "reason": report.ord_rej_reason.raw(),
+            })
+        }),
+        TradeReport::MSG_TYPE => frame.view::<TradeReport>().map(|report| {
+            json!({
+                "message": "Trade", "cl_ord_id": report.cl_ord_id.to_string(),
+                "order_id": report.order_id.to_string(), "price": report.last_px.to_string(),
+                "quantity": report.last_qty.to_string(), "leaves": report.leaves_qty.to_string(),
+            })
+        }),
+        CancelReject::MSG_TYPE => frame.view::<CancelReject>().map(|report| {
+            json!({
+                "message": "CancelReject", "cl_ord_id": report.cl_ord_id.to_string(),
+                "orig_cl_ord_id": report.orig_cl_ord_id.to_string(), "order_id": report.order_id.to_string(),
+            })
+        }),
+        other => Ok(json!({ "message": other })),
+    }
+    .unwrap_or_else(|_| json!({ "message": "malformed" }))
+}
+
+fn verify(mut reader: Reader, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let first = reader.next_number();
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    // The highest ReportIndex of each partition. A client's reports are some of a partition's, so numbers leave others out;
+    // none may come twice, or behind a later one.
+    let mut highest: HashMap<u16, u64> = HashMap::new();
+    let mut wrong = 0_u64;
+    let end = loop {
+        let (number, kind, record) = match reader.next() {
+            Ok(Some(record)) => (
+                record.number,
+                record.kind,
+                Record::parse(record.kind, record.payload).map(|of| match of {
+                    Record::Request { .. } => ("request", None),
+                    Record::Report { partition_no, report_index, .. } => {
+                        ("report", Some((partition_no, report_index)))
+                    }
+                    Record::Session { .. } => ("session", None),
+                    Record::Operator(_) => ("operator", None),
+                }),
+            ),
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        };
+        let Ok((name, report)) = record else {
+            writeln!(out, "record {number}: kind {kind} is not a record of the audit")?;
+            wrong += 1;
+            continue;
+        };
+        *kinds.entry(name).or_default() += 1;
+        if let Some((partition, index)) = report {
+            let before = highest.insert(partition, index).unwrap_or(0);
+            if index <= before {
+                writeln!(
+                    out,
+                    "record {number}: report {index} of partition {partition} comes behind {before}"
+                )?;
+                wrong += 1;
+            }
+        }
+    };
+    writeln!(out, "records {first} to {}", reader.next_number() - 1)?;
+    for (name, count) in kinds {
+        writeln!(out, "  {name}: {count}")?;
+    }
+    if let Some(error) = end {
+        writeln!(out, "{error}")?;
+        wrong += 1;
+    }
+    Ok(ExitCode::from(u8::from(wrong > 0)))
+}

@@ -1,0 +1,276 @@
+//! The audit: what is kept, and what happens to orders while it cannot be kept.
+
+mod peers;
+
+use gateway::audit::{Kind, Outcome, Record, Store, StoreError};
+use gateway::config::CoreName;
+use gateway::{Config, Server};
+use journal::Reader;
+use peers::{Client, Core, Gateway, Line, config, eventually};
+use service::Host;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use wire::szse::code::CashMargin;
+
+fn with_audit(core: &Core, directory: &Path) -> Config {
+    let mut config = config(&[(CoreName::Cash, core, 0)]);
+    config.audit.directory = Some(directory.to_owned());
+    config.audit.commit_interval_ms = 1;
+    config.audit.segment_bytes = 2 << 20;
+    config
+}
+
+/// A gateway whose line is up and whose audit has nothing against orders.
+fn started(core: &Core, config: Config) -> (Gateway, Line) {
+    let gateway = Gateway::start(config);
+    let (line, _) = core.accept();
+    eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+    (gateway, line)
+}
+
+fn records(directory: &Path) -> Vec<String> {
+    let mut reader = Reader::oldest(directory).expect("a journal");
+    let mut all = Vec::new();
+    while let Some(record) = reader.next().expect("whole") {
+        all.push(match Record::parse(record.kind, record.payload).expect("an audit's") {
+            Record::Request { comp_id, outcome: Outcome::Forwarded(core), .. } => {
+                format!("{comp_id} to {}", core.name())
+            }
+            Record::Request { comp_id, outcome: Outcome::Refused(_, text), .. } => {
+                format!("{comp_id}: {text}")
+            }
+            Record::Report { partition_no, report_index, account_id, .. } => {
+                format!("report {partition_no}/{report_index} of {account_id}")
+            }
+            Record::Session { comp_id, what, why, .. } => format!("{comp_id} {what} {why}").trim().to_owned(),
+            Record::Operator(what) => what.to_owned(),
+        });
+    }
+    all
+}
+
+fn verify(directory: &Path) -> bool {
+    let verified = Command::new(env!("CARGO_BIN_EXE_gateway-audit")).arg("verify").arg(directory).output();
+    verified.expect("it runs").status.success()
+}
+
+#[test]
+fn what_was_asked_and_answered_is_kept_once_over_restarts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let core = Core::listen(&[1]);
+    let (gateway, mut line) = started(&core, with_audit(&core, folder.path()));
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    client.order("x", CashMargin::CASH);
+    let x = line.order();
+    line.accept(&x, 1, 1);
+    client.report();
+    client.order("x", CashMargin::MARGIN_OPEN);
+    client.rejected();
+    gateway.stop();
+    let kept = records(folder.path());
+    let expected = [
+        "c1 logged on",
+        "c1 to cash",
+        "c1: margin core not reachable",
+        "report 1/1 of a1",
+        "c1 session ended",
+    ];
+    for expected in expected {
+        assert_eq!(kept.iter().filter(|one| one.starts_with(expected)).count(), 1, "{expected}: {kept:?}");
+    }
+
+    // The one that starts again reads the day anew: what is kept is not kept twice, and what is missing is.
+    let (gateway, mut line) = started(&core, with_audit(&core, folder.path()));
+    line.accept(&x, 1, 1);
+    line.accept(&x, 1, 2);
+    eventually("both are read", || gateway.metrics.reports.with_label_values(&["cash"]).get() == 2);
+    gateway.stop();
+    let kept = records(folder.path());
+    let reports: Vec<_> = kept.iter().filter(|one| one.starts_with("report")).collect();
+    assert_eq!(reports, ["report 1/1 of a1", "report 1/2 of a1"]);
+    assert!(verify(folder.path()));
+    let printed = Command::new(env!("CARGO_BIN_EXE_gateway-audit"))
+        .args(["print", "--cl-ord-id", "x"])
+        .arg(folder.path())
+        .output()
+        .expect("it runs");
+    let printed = String::from_utf8(printed.stdout).expect("text");
+    assert_eq!(printed.lines().count(), 4, "{printed}");
+    assert!(printed.contains("\"forwarded_to\":\"cash\""), "{printed}");
+}
+
+#[test]
+fn a_directory_that_another_gateway_has_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let core = Core::listen(&[1]);
+    let _first = Server::bind(with_audit(&core, folder.path()), &Host::default()).expect("bound");
+    let second = Server::bind(with_audit(&core, folder.path()), &Host::default());
+    assert!(second.err().expect("refused").to_string().contains("another process writes this journal"));
+}
+
+/// A store that can be made to fail, or to hang.
+#[derive(Clone, Default)]
+struct Moody {
+    fails: Arc<AtomicBool>,
+    hangs: Arc<AtomicBool>,
+    taken: Arc<Mutex<Vec<Kind>>>,
+    waiting: Vec<Kind>,
+}
+
+impl Store for Moody {
+    fn append(&mut self, kind: Kind, _unix_ns: u64, _parts: &[&[u8]]) -> Result<(), StoreError> {
+        self.waiting.push(kind);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        while self.hangs.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        if self.fails.load(Ordering::Acquire) {
+            return Err(StoreError::Outside("no".to_owned()));
+        }
+        self.taken.lock().expect("whole").append(&mut self.waiting);
+        Ok(())
+    }
+
+    fn reports(&mut self, _see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn moody(core: &Core, lag_records_max: u64) -> (Gateway, Line, Moody) {
+    let store = Moody::default();
+    let mut config = config(&[(CoreName::Cash, core, 0)]);
+    config.audit.lag_records_max = lag_records_max;
+    config.audit.commit_interval_ms = 1;
+    let host = Host::default();
+    let server = Server::bind(config, &host).expect("bound").with_audit(Box::new(store.clone()));
+    let gateway = Gateway::run(server, host);
+    let (line, _) = core.accept();
+    eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+    (gateway, line, store)
+}
+
+#[test]
+fn an_order_never_waits_for_a_store_that_hangs_and_is_refused_when_too_much_waits() {
+    let core = Core::listen(&[1]);
+    let (gateway, mut line, store) = moody(&core, 1_000);
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    store.hangs.store(true, Ordering::Release);
+    // Orders go, and their reports come, while nothing can be written.
+    let mut accepted = 0_i64;
+    while gateway.metrics.audit_lag.get() < 500 {
+        let name = format!("o{accepted}");
+        client.order(&name, CashMargin::CASH);
+        let order = line.order();
+        accepted += 1;
+        line.accept(&order, 1, accepted);
+        assert_eq!(client.report().2, name);
+    }
+    let mut more = 0;
+    eventually("too much waits", || {
+        more += 1;
+        client.order(&format!("m{more}"), CashMargin::CASH);
+        gateway.refused("audit not available") > 0
+    });
+    store.hangs.store(false, Ordering::Release);
+    eventually("caught up", || gateway.metrics.audit_lag.get() == 0);
+    gateway.stop();
+    let taken = store.taken.lock().expect("whole");
+    let reports = taken.iter().filter(|kind| **kind == Kind::Report).count();
+    assert_eq!(reports as i64, accepted, "nothing is missing, nothing twice");
+}
+
+#[test]
+fn while_the_store_fails_orders_are_refused_reports_flow_and_afterwards_nothing_is_missing() {
+    let core = Core::listen(&[1]);
+    let (gateway, mut line, store) = moody(&core, 100_000);
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    client.order("x", CashMargin::CASH);
+    let x = line.order();
+    store.fails.store(true, Ordering::Release);
+    line.accept(&x, 1, 1);
+    assert_eq!(client.report().2, "x", "reports flow");
+    eventually("noticed", || gateway.metrics.audit_failing.get() == 1);
+    eventually("orders are refused", || {
+        client.order("y", CashMargin::CASH);
+        gateway.refused("audit not available") > 0
+    });
+    // A cancel takes risk away: it goes.
+    client.cancel("c", "x", "");
+    let cancel = loop {
+        let bytes = line.peer.next().expect("a frame");
+        if peers::decoded(&bytes).msg_type == 190_007 {
+            break bytes;
+        }
+    };
+    assert!(!cancel.is_empty());
+    store.fails.store(false, Ordering::Release);
+    eventually("written again", || gateway.metrics.audit_failing.get() == 0);
+    gateway.stop();
+    let taken = store.taken.lock().expect("whole");
+    let of = |wanted: Kind| taken.iter().filter(|kind| **kind == wanted).count();
+    assert_eq!(of(Kind::Report), 1);
+    assert!(of(Kind::Request) >= 3, "{taken:?}");
+}
+
+/// A file system of this size, gone when dropped; `None` where this process may not make one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, bytes: u64) -> Option<Self> {
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
+        let made = mounted.is_ok_and(|output| output.status.success());
+        if !made {
+            eprintln!("skipped: no small file system can be mounted here (root may)");
+        }
+        made.then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "unmounted");
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_orders_until_there_is_room_and_nothing_is_missing_then() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(disk) = SmallDisk::mount(folder.path(), 5 << 20) else { return };
+    let ballast = folder.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 2 << 20]).expect("room yet");
+    let journal = folder.path().join("journal");
+    let core = Core::listen(&[1]);
+    let (gateway, mut line) = started(&core, with_audit(&core, &journal));
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    // Two segments of 2 MiB do not fit beside the ballast.
+    let order = client.new_order("x", CashMargin::CASH);
+    let mut reports = 0_i64;
+    while gateway.metrics.audit_failing.get() == 0 {
+        reports += 1;
+        line.accept(&order, 1, reports);
+        client.report();
+    }
+    eventually("orders are refused", || {
+        client.order("y", CashMargin::CASH);
+        gateway.refused("audit not available") > 0
+    });
+    std::fs::remove_file(&ballast).expect("removed");
+    eventually("written again", || gateway.metrics.audit_failing.get() == 0);
+    gateway.stop();
+    let kept = records(&journal);
+    let kept_reports = kept.iter().filter(|one| one.starts_with("report")).count();
+    assert_eq!(kept_reports as i64, reports);
+    assert!(verify(&journal));
+    drop(disk);
+}
