@@ -74,8 +74,11 @@ impl FixClient {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        if let Some(stream) = &mut self.stream {
-            stream.write_all(bytes).expect("written");
+        // A gateway that was killed takes nothing more: the next read says so.
+        if let Some(stream) = &mut self.stream
+            && let Err(error) = stream.write_all(bytes)
+        {
+            self.ended = Some(error.to_string());
         }
     }
 
@@ -161,6 +164,16 @@ impl FixClient {
             assert!(self.turn(), "a message, not the end: {:?}", self.ended);
         }
         self.said.remove(0)
+    }
+
+    /// The next message that came before the connection ended; `None` at its end.
+    pub(crate) fn next_before_the_end(&mut self) -> Option<Said> {
+        while self.said.is_empty() {
+            if !self.turn() && self.said.is_empty() {
+                return None;
+            }
+        }
+        Some(self.said.remove(0))
     }
 
     /// The next message, which has all these parts.

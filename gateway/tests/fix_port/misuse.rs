@@ -144,7 +144,7 @@ fn a_client_that_reads_nothing_until_its_reports_are_let_go_is_ended() {
     let mut slow = FixClient::log_on(house.address, 1);
     slow.order("x", "");
     let order = house.line.order();
-    let mut index = 0;
+    let mut index = 0_i64;
     peers::eventually("it is ended", || {
         for _ in 0..1_000 {
             index += 1;
@@ -156,6 +156,9 @@ fn a_client_that_reads_nothing_until_its_reports_are_let_go_is_ended() {
         house.gateway.ended("reports not read and no longer held") == 1
     });
     slow.lose();
+    peers::eventually("the core has no more to say", || {
+        house.gateway.metrics.reports.with_label_values(&["cash"]).get() == index.unsigned_abs()
+    });
     // Who comes back is told what it must do about it, and what is still held comes.
     slow.connect(house.address);
     assert!(slow.expect_end().contains("ResetSeqNumFlag"), "{:?}", slow.ended);
