@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -19,10 +20,36 @@ fn run(command: &mut Command) -> (Output, String) {
     (output, text)
 }
 
+/// Runs it small; what it says is shown where the run failed.
+fn chaos(args: &str, json: &Path) -> serde_json::Value {
+    let (output, text) = run(loadgen().arg("chaos").args(args.split_whitespace()).arg("--json").arg(json));
+    assert!(output.status.success(), "{}\n{text}", output.status);
+    println!("{text}");
+    serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap()
+}
+
 /// The folder that a run says it has kept.
 fn kept(text: &str) -> PathBuf {
     let line = text.lines().find_map(|line| line.strip_prefix("configurations, logs and journals are in "));
     PathBuf::from(line.expect("it says where").trim())
+}
+
+#[test]
+fn every_order_exactly_once_whatever_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = chaos("--seconds 8 --rate 200 --sessions 10", &folder.path().join("chaos.json"));
+    let keys: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected =
+        ["seed", "orders", "acknowledged", "lost", "duplicated", "report_gaps", "faults", "recovery_ms"];
+    assert_eq!(keys, BTreeSet::from(expected));
+    assert_eq!((json["orders"].as_u64(), json["acknowledged"].as_u64()), (Some(1_600), Some(1_600)));
+    for none in ["lost", "duplicated", "report_gaps"] {
+        assert_eq!(json[none], 0, "{none}");
+    }
+    for kind in ["line_cut", "gateway_killed", "core_killed", "slb_drain"] {
+        assert!(json["faults"][kind].as_u64() >= Some(1), "{kind}");
+    }
+    assert!(json["recovery_ms"]["max"].as_u64() >= json["recovery_ms"]["p50"].as_u64());
 }
 
 /// The checker itself is checked on real processes: cores that keep no journal forget when they are killed.
@@ -44,8 +71,7 @@ fn cores_that_forget_are_found() {
 /// Whatever ends the load generator, no server stays behind.
 #[test]
 fn servers_end_with_who_started_them() {
-    let line =
-        "chaos --seconds 600 --rate 10 --sessions 2 --faults-per-minute 0 --without-journal --transport tcp";
+    let line = "chaos --seconds 600 --rate 10 --sessions 2 --faults-per-minute 0 --transport tcp";
     let mut command = loadgen();
     command.args(line.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

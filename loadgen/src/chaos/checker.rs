@@ -167,10 +167,19 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Findings {
 
 /// What the cores hold, in order.
 struct Cores {
-    /// Digest and owner of each report.
-    reports: HashMap<Place, (u64, Option<u64>)>,
+    reports: HashMap<Place, Held>,
     /// Where each order was accepted.
     orders: HashMap<u64, Place>,
+}
+
+/// A report at its core.
+struct Held {
+    digest: u64,
+    /// The session that must get it.
+    owner: Option<u64>,
+    /// It only says that an order was sent again which the core had: whoever sent it again, its own report has told the
+    /// client, so a gateway may keep this one for itself.
+    repeats: bool,
 }
 
 /// An order as its reports tell of it.
@@ -195,8 +204,12 @@ impl Cores {
                     let after = Place { index: before, ..place };
                     findings.breaks.push(Break::Hole { core: flow.core, after, found: place.index });
                 }
-                let owner = owner(evidence.mix, report);
-                cores.reports.insert(place, (report.digest, owner));
+                let held = Held {
+                    digest: report.digest,
+                    owner: owner(evidence.mix, report),
+                    repeats: report.is_duplicate(),
+                };
+                cores.reports.insert(place, held);
                 cores.take(evidence, flow.core, report, &mut lives, findings);
             }
         }
@@ -300,7 +313,8 @@ fn clients(evidence: &Evidence<'_>, cores: &Cores, findings: &mut Findings) -> H
         let mut missed: Vec<Place> = cores
             .reports
             .iter()
-            .filter(|(place, (_, owner))| *owner == Some(client.session) && !seen.contains(*place))
+            .filter(|(_, held)| held.owner == Some(client.session) && !held.repeats)
+            .filter(|(place, _)| !seen.contains(*place))
             .map(|(place, _)| *place)
             .collect();
         missed.sort_unstable();
@@ -333,10 +347,10 @@ fn sequence(client: &History, cores: &Cores, findings: &mut Findings) -> HashSet
         }
         *before = (*before).max(place.index);
         match cores.reports.get(&place) {
-            Some((at_core, _)) if *at_core != digest => {
+            Some(held) if held.digest != digest => {
                 findings.breaks.push(Break::Altered { at: format!("session {session}"), place });
             }
-            Some((_, Some(owner))) if *owner == session => {}
+            Some(held) if held.owner == Some(session) => {}
             _ => findings.breaks.push(Break::ReportOfNobody { session, place }),
         }
     }
@@ -368,7 +382,7 @@ fn audit(
         }
         for (place, digest) in &trail.reports {
             match cores.reports.get(place) {
-                Some((at_core, _)) if at_core == digest => {
+                Some(held) if held.digest == *digest => {
                     reports.insert(*place);
                 }
                 _ => {
@@ -398,7 +412,7 @@ fn recovered(evidence: &Evidence<'_>, cores: &Cores, findings: &mut Findings) {
     gone.sort_unstable();
     findings.breaks.extend(gone.into_iter().map(|place| Break::Forgotten { place }));
     for report in reports() {
-        if cores.reports.get(&report.place).is_none_or(|(digest, _)| *digest != report.digest) {
+        if cores.reports.get(&report.place).is_none_or(|held| held.digest != report.digest) {
             let at = "the core after it was killed".to_string();
             findings.breaks.push(Break::Altered { at, place: report.place });
         }

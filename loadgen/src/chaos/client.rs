@@ -76,7 +76,7 @@ pub(super) struct Counters {
 pub(super) enum Command {
     /// Sends orders so.
     Start(Schedule),
-    /// How many reports each session has.
+    /// How many reports each session has, but for those of orders that came twice.
     Count(SyncSender<Vec<usize>>),
     /// Gives the histories, and why gateways refused requests.
     Finish(SyncSender<Seen>),
@@ -482,8 +482,11 @@ impl App for Desk {
                 self.order(cx);
             }
             Command::Count(to) => {
-                let counts = self.traders.iter().map(|trader| trader.history.reports.len()).collect();
-                answer(&to, counts);
+                let told = |trader: &Trader| {
+                    let reports = trader.history.reports.iter();
+                    reports.filter(|received| !received.report.is_duplicate()).count()
+                };
+                answer(&to, self.traders.iter().map(told).collect());
             }
             Command::Finish(to) => answer(&to, self.seen()),
         }

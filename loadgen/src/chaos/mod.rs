@@ -339,7 +339,8 @@ fn arrive(
     progress: &mut Progress<impl Write>,
 ) -> anyhow::Result<()> {
     let mut expected = vec![0; mix.plan.sessions as usize];
-    for report in flows.iter().flat_map(|flow| &flow.reports) {
+    let reports = flows.iter().flat_map(|flow| &flow.reports);
+    for report in reports.filter(|report| !report.is_duplicate()) {
         if let Some(request) = mix.request(&report.cl_ord_id) {
             expected[mix.session(request) as usize] += 1;
         }

@@ -19,6 +19,8 @@ use crate::trading::plan::Plan;
 
 /// Below what the system gives to connections that go out: a server that is started again must find its port free.
 const PORTS: (u16, u16) = (15_000, 32_000);
+/// How the lines to a core share the work, by gateway: both ways are put to the test.
+const MODES: [&str; GATEWAYS.len()] = ["active-standby", "active-active"];
 const POOL: &str = "gateways";
 
 /// What all configurations have in common.
@@ -286,12 +288,14 @@ fn gateway_toml(
     for core in cores {
         let (kind, partition_first) = (core.kind.name(), core.kind.partition_first());
         let [line_a, line_b] = core.lines;
+        let mode = MODES[usize::from(name == GATEWAYS[1])];
         write!(
             text,
             "[[cores]]
 core = \"{kind}\"
 address = \"{line_a}\"
 address_b = \"{line_b}\"
+mode = \"{mode}\"
 sender_comp_id = \"gateway-{name}\"
 target_comp_id = \"{COMP_ID}\"
 heartbeat_s = 1
