@@ -76,10 +76,10 @@ pub enum Wire {
 }
 
 /// Orders while lines are cut, gateways and cores killed, and gateways drained, at random; at the end a checker compares
-/// what clients saw, what the audit holds and what the cores hold
+/// what clients saw and what the cores hold
 ///
 /// Two cores (cash, margin) with two lines each, two gateways, a balancer: each a process of its own. Every order must be
-/// at its client, at its core and in the audit, exactly once; no report may be lost, doubled or out of order.
+/// at its client and at its core, exactly once; no report may be lost, doubled or out of order.
 ///
 /// Exit code 0: all of that held. 1: it did not; what broke is said, the folder with configurations, logs and journals is
 /// kept, and how to repeat the run is printed. 2: it could not run.
