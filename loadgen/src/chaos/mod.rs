@@ -2,8 +2,8 @@
 //! cores killed, gateways drained; and at the end a comparison of what clients saw, what the audit holds and what the
 //! cores hold.
 //!
-//! Every server is a process of its own ([`role`]). The faults follow from the seed ([`faults`]), and so do the orders
-//! ([`mix`]). Start at [`run`]; what must hold is in `checker.rs`.
+//! Every server is a process of its own ([`role`]). The faults follow from the seed (`faults.rs`), and so do the orders
+//! (`mix.rs`). Start at `run`; what must hold is in `checker.rs`.
 
 mod admin;
 mod checker;
