@@ -89,6 +89,7 @@ fn order(criterion: &mut Criterion) {
         comp_id: text("client0001"),
         password: Password::default(),
         accounts: vec![text("0100000001")],
+        read_only: false,
     }]);
     let (mut book, bytes, mut fields) = (Book::new(1_000, 1), report_frame(), Vec::with_capacity(512));
     let tag = Tag { lane: 1, number: 1, key: 1 };

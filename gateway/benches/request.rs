@@ -30,6 +30,7 @@ fn desk() -> Desk {
         comp_id: text("client"),
         password: Password::default(),
         accounts: (0..ACCOUNTS).map(|number| text(&number.to_string())).collect(),
+        read_only: false,
     };
     let checks = Checks::off(ACCOUNTS as usize, 1);
     Desk { up: [true; 2], ..Desk::new(Accounts::new(vec![credentials]), ORDERS, checks) }

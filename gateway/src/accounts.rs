@@ -16,8 +16,10 @@ pub struct Comp {
     /// Its name.
     pub comp_id: Text<20>,
     password: Password,
-    /// The accounts that it may trade, ascending.
+    /// The accounts that it may trade, ascending; of a drop copy, those whose reports it gets.
     pub accounts: Box<[AccountKey]>,
+    /// A drop copy: it sees reports and sends nothing.
+    pub read_only: bool,
 }
 
 impl Comp {
@@ -44,6 +46,8 @@ pub struct Credentials {
     pub password: Password,
     /// The accounts that it may trade.
     pub accounts: Vec<Text<12>>,
+    /// It sees their reports and sends nothing.
+    pub read_only: bool,
 }
 
 /// All CompIDs and accounts.
@@ -70,12 +74,12 @@ impl Accounts {
             by_name: Index::new(places_max),
             seed: Seed::random(),
         };
-        for Credentials { comp_id, password, accounts: names } in credentials {
+        for Credentials { comp_id, password, accounts: names, read_only } in credentials {
             let mut keys: Vec<AccountKey> = names.iter().map(|name| accounts.intern(*name)).collect();
             keys.sort_unstable();
             keys.dedup();
             accounts.by_comp_id.push((comp_id, accounts.comps.len()));
-            accounts.comps.push(Comp { comp_id, password, accounts: keys.into_boxed_slice() });
+            accounts.comps.push(Comp { comp_id, password, accounts: keys.into_boxed_slice(), read_only });
         }
         accounts.by_comp_id.sort_unstable();
         accounts
@@ -162,6 +166,7 @@ mod tests {
             comp_id: comp_id.parse().unwrap(),
             password: Password::new(password).unwrap(),
             accounts: accounts.iter().map(|name| name.parse().unwrap()).collect(),
+            read_only: false,
         };
         Accounts::new(vec![comp("beta", b"b", &["2", "1"]), comp("alpha", b"a", &["3", "2", "2"])])
     }

@@ -86,6 +86,8 @@ pub enum Refusal {
     MarginLineDown,
     /// A second ReportSynchronization: a session says once from where it wants its reports.
     SecondSynchronization,
+    /// The session is a drop copy: it sees reports and sends nothing.
+    ReadOnly,
     /// The audit cannot be written, or is too far behind.
     AuditUnavailable,
     /// The gateway drains: no new requests.
@@ -108,7 +110,7 @@ impl Refusal {
     pub const COUNT: usize = Self::ALL.len() + Rule::ALL.len() + OWN_CHECKS_MAX;
 
     /// All but those of rules, in the order of their counters.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::UnsupportedMessage,
         Self::Account,
         Self::ClOrdId,
@@ -126,6 +128,7 @@ impl Refusal {
         Self::CashLineDown,
         Self::MarginLineDown,
         Self::SecondSynchronization,
+        Self::ReadOnly,
         Self::AuditUnavailable,
         Self::Closing,
     ];
@@ -150,7 +153,7 @@ impl Refusal {
     pub const fn reason(self) -> BusinessRejectReason {
         match self {
             Self::UnsupportedMessage => BusinessRejectReason::UNSUPPORTED_MESSAGE,
-            Self::Account => BusinessRejectReason::NOT_AUTHORIZED,
+            Self::Account | Self::ReadOnly => BusinessRejectReason::NOT_AUTHORIZED,
             Self::Security => BusinessRejectReason::UNKNOWN_SECURITY,
             Self::ClOrdId
             | Self::Side
@@ -194,6 +197,7 @@ impl Refusal {
             Self::CashLineDown => "cash core not reachable",
             Self::MarginLineDown => "margin core not reachable",
             Self::SecondSynchronization => "already synchronised",
+            Self::ReadOnly => "a drop copy sends nothing",
             Self::AuditUnavailable => "audit not available",
             Self::Closing => "gateway is closing",
             Self::Rule(rule) => rule.text(),

@@ -41,6 +41,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// Who may log on, and trade what.
     pub clients: Vec<Client>,
+    /// Who sees the reports of others' accounts, and sends nothing.
+    pub drop_copies: Vec<DropCopy>,
     /// The trading cores: cash, margin or both.
     pub cores: Vec<Core>,
     /// Back-pressure towards the cores.
@@ -114,6 +116,20 @@ pub struct Client {
     /// The accounts that it may trade and whose reports it gets.
     #[serde(deserialize_with = "texts")]
     pub accounts: Vec<Text<12>>,
+}
+
+/// A session that sees all reports of a branch, and sends nothing.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropCopy {
+    /// SenderCompID of its logon.
+    #[serde(deserialize_with = "text")]
+    pub comp_id: Text<20>,
+    /// Password of its logon.
+    pub password: Secret,
+    /// The branch: CompIDs of the clients whose accounts' reports it gets; empty, all of them.
+    #[serde(default, deserialize_with = "texts")]
+    pub clients: Vec<Text<20>>,
 }
 
 /// Which core.
@@ -418,6 +434,7 @@ impl Default for Config {
             listen: Listen::default(),
             sessions: Sessions::default(),
             clients: Vec::new(),
+            drop_copies: Vec::new(),
             cores: vec![core(CoreName::Cash, 7101, 1), core(CoreName::Margin, 7102, 11)],
             forwarding: Forwarding::default(),
             audit: Audit::default(),
@@ -567,6 +584,17 @@ impl Config {
                 return invalid("accounts", "expected no blank account");
             }
         }
+        for (index, copy) in self.drop_copies.iter().enumerate() {
+            let invalid =
+                |name, problem: &str| Err(Invalid::new(format!("drop_copies[{index}].{name}"), problem));
+            if copy.comp_id.is_blank() || !names.insert(copy.comp_id) {
+                return invalid("comp_id", "expected a name that no client and no other drop copy has");
+            }
+            let unknown = |wanted: &&Text<20>| !self.clients.iter().any(|client| client.comp_id == **wanted);
+            if let Some(unknown) = copy.clients.iter().find(unknown) {
+                return invalid("clients", &format!("there is no client {unknown}"));
+            }
+        }
         Ok(())
     }
 
@@ -598,13 +626,26 @@ impl Config {
         Ok(())
     }
 
+    /// The clients whose reports a drop copy gets.
+    fn copied<'a>(&'a self, copy: &'a DropCopy) -> impl Iterator<Item = &'a Client> {
+        let is_copied = |client: &&Client| copy.clients.is_empty() || copy.clients.contains(&client.comp_id);
+        self.clients.iter().filter(is_copied)
+    }
+
     pub(crate) fn accounts(&self) -> Accounts {
-        let credentials = |client: &Client| Credentials {
+        let clients = self.clients.iter().map(|client| Credentials {
             comp_id: client.comp_id,
             password: client.password.0,
             accounts: client.accounts.clone(),
-        };
-        Accounts::new(self.clients.iter().map(credentials).collect())
+            read_only: false,
+        });
+        let drop_copies = self.drop_copies.iter().map(|copy| Credentials {
+            comp_id: copy.comp_id,
+            password: copy.password.0,
+            accounts: self.copied(copy).flat_map(|client| client.accounts.iter().copied()).collect(),
+            read_only: true,
+        });
+        Accounts::new(clients.chain(drop_copies).collect())
     }
 
     pub(crate) fn shard_limits(&self) -> shard::Limits {

@@ -49,6 +49,9 @@ impl Desk {
         comp_no: CompNo,
         request: &NewOrder,
     ) -> Result<(AccountKey, Core), Refusal> {
+        if self.accounts[comp_no].read_only {
+            return Err(Refusal::ReadOnly);
+        }
         self.checks.throttle_session(comp_no, at)?;
         let account = self
             .accounts
@@ -94,6 +97,9 @@ impl Desk {
         comp_no: CompNo,
         request: &OrderCancelRequest,
     ) -> Result<Order, Refusal> {
+        if self.accounts[comp_no].read_only {
+            return Err(Refusal::ReadOnly);
+        }
         self.checks.throttle_session(comp_no, at)?;
         check::cancel(request)?;
         let order = route::cancel(&self.orders, &self.accounts[comp_no].accounts, request)?;

@@ -2,12 +2,12 @@
 
 mod peers;
 
-use gateway::config::CoreName;
+use gateway::config::{CoreName, DropCopy};
 use peers::{Client, Core, Gateway, HEARTBEAT_S, config, text};
 use std::io::{Read, Write};
 use wire::szse::code::{CashMargin, PlatformState, SessionStatus};
-use wire::szse::trading::{CancelReject, OrderCancelRequest, PlatformStateInfo, ReportBase};
-use wire::szse::{I32, I64, Logout};
+use wire::szse::trading::{CancelReject, OrderCancelRequest, OrderReport, PlatformStateInfo, ReportBase};
+use wire::szse::{I32, I64, Logout, Password};
 
 #[test]
 fn orders_go_to_their_cores_and_reports_to_their_accounts() {
@@ -110,6 +110,45 @@ fn what_a_core_says_of_an_order_id_concerns_its_own_order() {
         ..CancelReject::default()
     });
     assert_eq!(two.peer.expect::<CancelReject>().cl_ord_id, text("z"));
+    gateway.stop();
+}
+
+#[test]
+fn a_drop_copy_sees_all_of_its_branch_from_any_number_on_and_sends_nothing() {
+    let core = Core::listen(&[1]);
+    let mut config = config(&[(CoreName::Cash, &core, 0)]);
+    let copy = |comp_id: &str, clients: &[&str]| DropCopy {
+        comp_id: text(comp_id),
+        password: Password::new(b"secret").expect("fits").into(),
+        clients: clients.iter().map(|name| text(name)).collect(),
+    };
+    config.drop_copies = vec![copy("c101", &["c1", "c2"]), copy("c100", &[])];
+    let gateway = Gateway::start(config);
+    let (mut line, _) = core.accept();
+    let mut all = Client::log_on(gateway.address, 100);
+    all.synchronize(&[]);
+    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+    for number in 1..=3 {
+        let mut client = Client::log_on(gateway.address, number);
+        client.synchronize(&[]);
+        let order = client.order("x", CashMargin::CASH);
+        line.order();
+        line.accept(&order, 1, number as i64);
+        client.report();
+    }
+    let index = |copy: &mut Client| {
+        let report: OrderReport = copy.peer.expect();
+        report.base.report_index.get()
+    };
+    assert_eq!([(); 3].map(|()| index(&mut all)), [1, 2, 3], "live");
+    let mut branch = Client::log_on(gateway.address, 101);
+    branch.synchronize(&[(1, 2)]);
+    assert_eq!(index(&mut branch), 2, "from the number that it asked for, and not those of c3");
+    branch.order("y", CashMargin::CASH);
+    assert_eq!(branch.rejected(), "a drop copy sends nothing");
+    branch.cancel("z", "x", "o1");
+    assert_eq!(branch.rejected(), "a drop copy sends nothing");
+    peers::eventually("counted", || gateway.refused("a drop copy sends nothing") == 2);
     gateway.stop();
 }
 

@@ -18,7 +18,7 @@ use shard::{Cx, Reason};
 /// Why an order is refused: one of [`Refusal`] in FIX's values; the text has the rule's code.
 pub(super) const fn order_reason(refusal: Refusal) -> OrdRejReason {
     match refusal {
-        Refusal::Account => OrdRejReason::UnknownAccount,
+        Refusal::Account | Refusal::ReadOnly => OrdRejReason::UnknownAccount,
         Refusal::Security => OrdRejReason::UnknownSymbol,
         Refusal::OrdType | Refusal::TimeInForce | Refusal::CashMargin => {
             OrdRejReason::UnsupportedCharacteristic
@@ -53,7 +53,7 @@ pub(super) const fn order_reason(refusal: Refusal) -> OrdRejReason {
 /// Why a cancel is refused.
 pub(super) const fn cancel_reason(refusal: Refusal) -> CxlRejReason {
     match refusal {
-        Refusal::UnknownOrder | Refusal::Account => CxlRejReason::UnknownOrder,
+        Refusal::UnknownOrder | Refusal::Account | Refusal::ReadOnly => CxlRejReason::UnknownOrder,
         Refusal::Duplicate => CxlRejReason::DuplicateClOrdId,
         Refusal::CashLineDown
         | Refusal::MarginLineDown

@@ -43,6 +43,7 @@ fn bench() -> Bench {
         comp_id: "c".parse().unwrap(),
         password: Password::default(),
         accounts: vec!["A".parse().unwrap()],
+        read_only: false,
     }]);
     let reader = writer.reader();
     let link = Link::new(Core::Margin, PARTITIONS);

@@ -12,6 +12,7 @@ fn accounts() -> Accounts {
         comp_id: text("c"),
         password: Password::new(b"p").unwrap(),
         accounts: vec![text("a1")],
+        read_only: false,
     }])
 }
 
