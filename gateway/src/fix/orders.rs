@@ -92,11 +92,9 @@ impl Gateway {
         if order.account.is_none() && self.fix.sessions[number].default_account.is_blank() {
             return Ok(Some(missing(tag::ACCOUNT)));
         }
-        let Some((account, key)) = self.fix_account(number, order.account) else {
-            self.fix_refused(number, Refusal::Account);
-            let why = (order_reason(Refusal::Account), Refusal::Account.text());
-            return self.fix_refuse_order(cx, number, message, why, now).map(|()| None);
-        };
+        let owned = self.fix_account(number, order.account);
+        let stated = order.account.and_then(|account| Text::new(account).ok()).unwrap_or(Text::BLANK);
+        let account = owned.map_or(stated, |(name, _)| name);
         let request = match request::new_order(order, security, account) {
             Ok(request) => request,
             Err(unfit) => {
@@ -104,12 +102,16 @@ impl Gateway {
                 return self.fix_refuse_order(cx, number, message, why, now).map(|()| None);
             }
         };
-        if self.fix.book.find(key, request.cl_ord_id).is_some() {
-            return self.fix_known_order(cx, number, message, (key, request.cl_ord_id, may_repeat), now);
+        if let Some((_, key)) = owned
+            && self.fix.book.find(key, request.cl_ord_id).is_some()
+        {
+            return self.fix_known_order(cx, number, message, (key, &request, may_repeat), now);
         }
         let placed = self.place(cx, comp_no, &request, |out| frame::encode(&request, out));
         let Err(refusal) = placed else {
-            self.fix.book.sent(key, &request);
+            if let Some((_, key)) = owned {
+                self.fix.book.sent(key, &request);
+            }
             self.fix.counts.orders += 1;
             self.fix.sessions[number].requests += 1;
             return Ok(None);
@@ -128,15 +130,21 @@ impl Gateway {
         cx: &mut Cx,
         number: usize,
         message: &Message<'_>,
-        (key, cl_ord_id, may_repeat): (AccountKey, Text<10>, bool),
+        (key, request, may_repeat): (AccountKey, &NewOrder, bool),
         now: Now,
     ) -> Result<Option<fix::message::Refusal>, Reason> {
         if !may_repeat {
+            let core = crate::route::order(request.ext.cash_margin).ok();
+            let comp_id = self.fix.sessions[number].comp_id;
+            if let Some(audit) = &mut self.audit {
+                let refused = (core, Err(Refusal::Duplicate));
+                audit.request(cx.wall_ns(), comp_id, refused, |out| frame::encode(request, out));
+            }
             self.fix_refused(number, Refusal::Duplicate);
             let why = (OrdRejReason::DuplicateOrder, "ClOrdID was used before");
             return self.fix_refuse_order(cx, number, message, why, now).map(|()| None);
         }
-        if let Some(order) = self.fix.book.find(key, cl_ord_id).copied() {
+        if let Some(order) = self.fix.book.find(key, request.cl_ord_id).copied() {
             let account = self.desk.accounts.name(key).unwrap_or(Text::BLANK);
             let mut answer = of_order(&order, Some(account.trimmed()));
             answer.transact_time = Some(now.utc());
@@ -193,7 +201,14 @@ impl Gateway {
         };
         let comp_no = self.fix.sessions[number].comp_no;
         let withdrawn = match (cancel.account, account) {
-            (Some(_), None) => Err(Refusal::Account),
+            (Some(_), None) => {
+                let comp_id = self.fix.sessions[number].comp_id;
+                if let Some(audit) = &mut self.audit {
+                    let refused = (None, Err(Refusal::Account));
+                    audit.request(cx.wall_ns(), comp_id, refused, |out| frame::encode(&request, out));
+                }
+                Err(Refusal::Account)
+            }
             _ => self.withdraw(cx, comp_no, &request, frame::encode),
         };
         let Err(refusal) = withdrawn else {

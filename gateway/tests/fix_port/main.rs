@@ -293,3 +293,50 @@ fn a_request_that_the_core_refuses_without_a_report_is_answered() {
     client.expect(&["35=8", "150=8", "39=8", "103=0", "11=x", "58=not taken", "38=100", "151=0"]);
     house.gateway.stop();
 }
+
+#[test]
+fn what_was_asked_by_fix_is_in_the_audit() {
+    use gateway::audit::{Outcome, Record};
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = folder.path().join("audit");
+    let mut house = House::start(folder.path(), |config| {
+        config.audit.directory = Some(directory.clone());
+        config.audit.segment_bytes = 2 << 20;
+    });
+    let mut client = FixClient::log_on(house.address, 1);
+    client.order("x", "");
+    let order = house.line.order();
+    house.accept(&order, 1);
+    client.expect(&["150=0"]);
+    client.order("x", "");
+    client.expect(&["103=6"]);
+    client.order("y", "1=a2|");
+    client.expect(&["103=15"]);
+    client.tell("F", "41=x|11=z|1=a2|55=000001|207=XSHE|54=1|60=now|");
+    client.expect(&["35=9", "102=1"]);
+    client.log_out();
+    house.gateway.stop();
+    let mut reader = journal::Reader::oldest(&directory).expect("a journal");
+    let mut kept = Vec::new();
+    while let Some(record) = reader.next().expect("whole") {
+        match Record::parse(record.kind, record.payload).expect("an audit's") {
+            Record::Request { comp_id, outcome: Outcome::Forwarded(core), .. } => {
+                kept.push(format!("{comp_id} to {}", core.name()));
+            }
+            Record::Request { comp_id, outcome: Outcome::Refused(_, text), .. } => {
+                kept.push(format!("{comp_id}: {text}"));
+            }
+            Record::Session { comp_id, what, .. } => kept.push(format!("{comp_id} {what}")),
+            Record::Report { .. } | Record::Operator(_) => {}
+        }
+    }
+    let expected = [
+        "c1 logged on by FIX",
+        "c1 to cash",
+        "c1: ClOrdID is that of another order",
+        "c1: not your account",
+        "c1: not your account",
+        "c1 FIX session ended",
+    ];
+    assert_eq!(kept, expected);
+}
