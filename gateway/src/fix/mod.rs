@@ -1,7 +1,7 @@
 //! The FIX 4.4 port: an acceptor beside the binary one, on the same thread, with the same walk for its orders.
 //!
 //! In: a NewOrderSingle becomes a NewOrder frame in the line's bytes ([`request`], `orders.rs`), by
-//! [`Gateway::place`](crate::app::Gateway), as a client's frame does. Out: the port reads the gateway's log of reports, as any
+//! `Gateway::place`, as a client's frame does. Out: the port reads the gateway's log of reports, as any
 //! subscriber would, keeps the state of each order from them ([`book`]), and writes each report once as the fields of a FIX
 //! message into a log of its own ([`report`]). Sessions have a place in that log: live ones are given what came in the turn by
 //! their account, others go on from where they stand (`deliver.rs`). A session's store keeps with each message of which report
