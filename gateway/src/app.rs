@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Sessions(usize, oneshot::Sender<Vec<SessionStatus>>),
     /// The lines to the cores.
     Lines(oneshot::Sender<Vec<LineStatus>>),
+    /// Anything else that an operator asks, between two turns.
+    Do(Box<dyn FnOnce(&mut Gateway, &mut Cx) + Send>),
     /// An operator's word about a line.
     SwitchLine((Core, usize), Switch, oneshot::Sender<Result<(), SwitchError>>),
 }
@@ -268,6 +270,7 @@ impl App for Gateway {
             Command::Sessions(count_max, reply) => {
                 status::answer(reply, self.session_statuses(cx, count_max));
             }
+            Command::Do(what) => what(self, cx),
             Command::Lines(reply) => status::answer(reply, self.line_statuses(cx)),
             Command::SwitchLine(line, switch, reply) => {
                 status::answer(reply, self.switch_line(cx, line, switch));

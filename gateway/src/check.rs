@@ -25,7 +25,7 @@ pub use market::{Quote, Quotes};
 pub use open::{Open, OpenOrders};
 pub use own::{Check, OWN_CHECKS_MAX, Submission, Verdict};
 pub use rule::{Group, Rule};
-pub use tables::{Security, SecurityNo, TableError, Tables};
+pub use tables::{Directory, Security, SecurityNo, TableError, Tables};
 
 use wire::szse::code::{BusinessRejectReason, OrdType, Side, TimeInForce};
 use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest, RequestBase};

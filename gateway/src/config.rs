@@ -19,7 +19,7 @@ use wire::szse::{Password, Text, frame, session};
 mod checks;
 
 pub use crate::duty::Mode as LineMode;
-pub use checks::{Checks, Throttle, ThrottledClient};
+pub use checks::{Checks, Control, Throttle, ThrottledClient};
 
 /// Longest body that a client or a core may send: a group of all partitions.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -53,6 +53,8 @@ pub struct Config {
     pub checks: Checks,
     /// How many orders and cancels are granted.
     pub throttle: Throttle,
+    /// The operator's commands.
+    pub control: Control,
     /// Where requests and reports are kept for the regulator.
     pub audit: Audit,
     /// Reports held for clients.
@@ -441,6 +443,7 @@ impl Default for Config {
             fix: crate::fix::Config::default(),
             checks: Checks::default(),
             throttle: Throttle::default(),
+            control: Control::default(),
             log: Log::default(),
             admin: service::admin::Config {
                 listen: SocketAddr::from(([127, 0, 0, 1], 7091)),
@@ -516,6 +519,7 @@ impl service::config::Config for Config {
 
     fn check_files(&self) -> anyhow::Result<()> {
         tls::check_files(self.tls.as_ref(), self.dials_tls())?;
+        self.control.load_tokens()?;
         crate::check::load::tables(&self.checks, crate::check::load::unix_ns()).map(drop)
     }
 

@@ -25,6 +25,7 @@ pub mod audit;
 mod bandwidth;
 pub mod check;
 pub mod config;
+mod control;
 pub mod counts;
 pub mod desk;
 mod duty;

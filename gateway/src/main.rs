@@ -30,9 +30,12 @@ fn run() -> anyhow::Result<ExitCode> {
     let server = Server::bind(config, &host)?;
     tracing::info!(address = %server.address(), "clients' port");
     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
-    let tls = server.tls();
+    let (tls, reload) = (server.tls(), server.reload());
     let running = server.start()?;
-    service::signals::install(&host.shutdown, move || tls.reload())?;
+    service::signals::install(&host.shutdown, move || {
+        tls.reload();
+        reload();
+    })?;
     running.wait(drain_timeout)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -113,6 +113,11 @@ service::metrics! {
         /// Alarm: records were let go before they could be written. Reports among them are written after a restart.
         audit_incomplete: IntGauge = "gateway_audit_incomplete",
 
+        /// Commands on the operator's port, and requests there that were denied, by outcome.
+        commands: IntCounterVec = "gateway_operator_commands_total" ["outcome"],
+        /// Times that rules and reference data were read again, by outcome.
+        check_loads: IntCounterVec = "gateway_check_loads_total" ["outcome"],
+
         /// Bytes read from clients and cores.
         bytes_in: IntCounter = "gateway_bytes_in_total",
         /// Bytes written to clients and cores.

@@ -5,6 +5,7 @@ use crate::audit::{Audit, Ended, FileStore, Keeper, Store};
 use crate::check::load;
 use crate::check::{Check, Tables};
 use crate::config::{self, Config};
+use crate::control::Control;
 use crate::counts::Counts;
 use crate::desk::Desk;
 use crate::duty::Duty;
@@ -66,6 +67,8 @@ pub struct Server {
     shutdown: Shutdown,
     tables: Tables,
     own: Vec<Box<dyn Check>>,
+    control: Control,
+    asked: load::Asked,
     fix: crate::fix::Port,
     store: Option<Box<dyn Store>>,
     fix_listener: Option<Listener>,
@@ -92,6 +95,9 @@ impl Server {
         let handle = Handle::new(&config.shard_limits());
         let shutdown = host.shutdown.clone();
         let own = Vec::new();
+        let (reload, asked) = load::reload();
+        let control = Control::new(config.control.clone(), handle.clone(), reload, metrics.clone());
+        let control = control.map_err(BindError::Checks)?;
         let fix_listener =
             config.fix.address.map(|address| fix_listener(&config, &tls, address)).transpose()?;
         let fix_address = fix_listener.as_ref().map(Listener::local_addr).transpose()?;
@@ -110,6 +116,8 @@ impl Server {
             shutdown,
             tables,
             own,
+            control,
+            asked,
             fix,
             fix_listener,
             fix_address,
@@ -174,9 +182,15 @@ impl Server {
         }
     }
 
-    /// What it adds to the operator's port: `/sessions` and `/lines`.
+    /// What reads rules, reference data and tokens again, for SIGHUP.
+    pub fn reload(&self) -> impl Fn() + Send + Sync + 'static {
+        let control = self.control.clone();
+        move || control.reload_all()
+    }
+
+    /// What it adds to the operator's port: looking and commands, guarded by tokens.
     pub fn routes(&self) -> axum::Router {
-        status::routes(self.handle.clone())
+        self.control.clone().routes(status::routes(self.handle.clone()))
     }
 
     /// Starts its thread. The end is through the host's [`Shutdown`], or what is returned.
@@ -202,7 +216,18 @@ impl Server {
             core: self.config.listen.cpu,
         };
         let accounts = self.config.accounts();
+        let loader = load::Loader {
+            checks: self.config.checks.clone(),
+            asked: self.asked,
+            gateway: self.handle.clone(),
+            shutdown: self.shutdown.clone(),
+            metrics: self.metrics.clone(),
+            day: self.tables.day,
+            zone: self.tables.zone,
+        };
+        running.spawn("rules", move || loader.run())?;
         let mut checks = load::chain(&self.config, &accounts, self.tables);
+        self.control.set_initial(&accounts, &mut checks.kill);
         let own: Vec<_> = self.own.iter().map(|check| check.name()).collect();
         let exporter = Exporter::new(self.metrics.clone(), &own);
         self.own.into_iter().for_each(|check| assert!(checks.push(check), "invariant: `with_check` counts"));

@@ -99,6 +99,11 @@ impl Checks {
         room
     }
 
+    /// How many rules of the integrator's own there are.
+    pub fn own_len(&self) -> usize {
+        self.own.len()
+    }
+
     /// The tables in force.
     pub fn tables(&self) -> &Tables {
         &self.tables
@@ -256,7 +261,7 @@ impl Checks {
     #[inline]
     fn quote(&self, at: Moment, number: SecurityNo) -> Option<Quote> {
         let now_ns = u64::try_from(at.wall_ns).unwrap_or(0);
-        self.tables.quotes.quote(number, now_ns.saturating_sub(self.settings.quote_age_ns_max))
+        self.tables.directory.quotes.quote(number, now_ns.saturating_sub(self.settings.quote_age_ns_max))
     }
 
     #[inline]

@@ -7,7 +7,7 @@ use crate::check::phase::{Day, Schedule, Zone};
 use crate::check::rate::Marks;
 use crate::check::reference::Reference;
 use crate::check::rule::Rule;
-use crate::check::rules::{Board, Rules, Set};
+use crate::check::rules::{Board, NamedSchedule, Rules, Set};
 use crate::index::{Index, Seed};
 use std::sync::Arc;
 use wire::szse::{Price, Qty, SecurityId, SecurityIdSource};
@@ -18,8 +18,6 @@ pub type SecurityNo = u32;
 /// What the day's rules say of a security. Prices are raw units of [`Price`], quantities of [`Qty`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Security {
-    pub(crate) id: SecurityId,
-    pub(crate) source: SecurityIdSource,
     pub(crate) schedule: u16,
     pub(crate) suspended: bool,
     pub(crate) margin_buy: bool,
@@ -53,11 +51,19 @@ pub struct Tables {
     pub short_market_orders: bool,
     /// Whether there is reference data: without any nothing here is asked.
     pub has_securities: bool,
-    /// The market's prices, by security.
-    pub quotes: Arc<Quotes>,
+    /// The securities' numbers, and the market's prices.
+    pub directory: Arc<Directory>,
     securities: Vec<Security>,
     schedules: Vec<Schedule>,
-    by_id: Index,
+}
+
+/// The numbers of securities and, by them, the market's prices: what those who check share with those who follow the
+/// market.
+pub struct Directory {
+    /// The market's prices.
+    pub quotes: Quotes,
+    names: Box<[(SecurityId, SecurityIdSource)]>,
+    by_name: Index,
     seed: Seed,
 }
 
@@ -96,11 +102,9 @@ impl Tables {
             cage_own_side: false,
             short_market_orders: false,
             has_securities: false,
-            quotes: Arc::new(Quotes::new(0)),
+            directory: Arc::new(Directory::new(std::iter::empty())),
             securities: Vec::new(),
             schedules: Vec::new(),
-            by_id: Index::new(1),
-            seed: Seed::random(),
         }
     }
 
@@ -110,39 +114,29 @@ impl Tables {
     /// See [`TableError`].
     pub fn new(day: Day, rules: &Rules, reference: &[Reference]) -> Result<Self, TableError> {
         let set = rules.set(day).ok_or(TableError::NoSet)?;
-        let mut tables = Self {
+        let names = reference.iter().map(|security| (security.id, security.source));
+        Ok(Self {
             trading: rules.is_trading_day(day),
             cage_own_side: set.cage_own_side,
             short_market_orders: set.short_market_orders,
             has_securities: !reference.is_empty(),
-            quotes: Arc::new(Quotes::new(reference.len())),
-            securities: Vec::with_capacity(reference.len()),
-            schedules: set.schedules.iter().map(|schedule| schedule.schedule()).collect(),
-            by_id: Index::new(u32::try_from(reference.len().max(1)).unwrap_or(u32::MAX)),
+            directory: Arc::new(Directory::new(names)),
+            securities: reference
+                .iter()
+                .map(|security| Security::new(security, set))
+                .collect::<Result<_, _>>()?,
+            schedules: set.schedules.iter().map(NamedSchedule::schedule).collect(),
             ..Self::without_securities(day, rules.zone(), set.marks())
-        };
-        for security in reference {
-            let hash = tables.seed.hash(name(security.id, security.source));
-            tables.by_id.insert(hash, tables.securities.len() as u32);
-            tables.securities.push(Security::new(security, set)?);
-        }
-        Ok(tables)
+        })
     }
 
-    /// The number of a security. A blank SecurityIDSource is taken for the one security of that SecurityID in Shenzhen,
-    /// whose protocol this is (?).
+    /// The number of a security.
     ///
     /// # Errors
     /// It is not in the reference data.
     #[inline]
     pub fn number(&self, id: SecurityId, source: SecurityIdSource) -> Result<SecurityNo, Rule> {
-        const SHENZHEN: SecurityIdSource = SecurityIdSource::literal("102");
-        let source = if source.is_blank() { SHENZHEN } else { source };
-        let found = self.by_id.find(self.seed.hash(name(id, source)), |place| {
-            let security = &self.securities[place as usize];
-            security.id == id && security.source == source
-        });
-        found.ok_or(Rule::UnknownSecurity)
+        self.directory.number(id, source).ok_or(Rule::UnknownSecurity)
     }
 
     /// A security.
@@ -168,6 +162,49 @@ impl Tables {
     }
 }
 
+impl Directory {
+    /// Numbers in the order of the names, each of which is there once.
+    pub fn new(names: impl Iterator<Item = (SecurityId, SecurityIdSource)>) -> Self {
+        let names: Box<[_]> = names.collect();
+        let mut by_name = Index::new(u32::try_from(names.len().max(1)).unwrap_or(u32::MAX));
+        let seed = Seed::random();
+        for (number, (id, source)) in names.iter().enumerate() {
+            by_name.insert(seed.hash(name(*id, *source)), number as u32);
+        }
+        Self { quotes: Quotes::new(names.len()), names, by_name, seed }
+    }
+
+    /// The number of a security. A blank SecurityIDSource is taken for Shenzhen, whose protocol this is (?).
+    #[inline]
+    pub fn number(&self, id: SecurityId, source: SecurityIdSource) -> Option<SecurityNo> {
+        const SHENZHEN: SecurityIdSource = SecurityIdSource::literal("102");
+        let source = if source.is_blank() { SHENZHEN } else { source };
+        self.by_name
+            .find(self.seed.hash(name(id, source)), |place| self.names[place as usize] == (id, source))
+    }
+
+    /// Takes over the prices of another, so that new reference data does not make the market unknown.
+    pub fn take_over(&self, before: &Self) {
+        for (number, (id, source)) in self.names.iter().enumerate() {
+            if let Some(old) = before.number(*id, *source)
+                && let Some(quote) = before.quotes.quote(old, 1)
+            {
+                self.quotes.set(number as SecurityNo, quote, before.quotes.at_ns(old));
+            }
+        }
+    }
+
+    /// How many securities there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
 #[inline]
 fn name(id: SecurityId, source: SecurityIdSource) -> [u8; 16] {
     let mut key = [0; 16];
@@ -188,8 +225,6 @@ impl Security {
         let (lower, upper) = limits(reference, board, tick);
         let shares = |count: u32| i64::from(count) * Qty::SCALE;
         Ok(Self {
-            id: reference.id,
-            source: reference.source,
             schedule: schedule as u16,
             suspended: reference.suspended,
             margin_buy: reference.margin_buy,

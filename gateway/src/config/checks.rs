@@ -3,9 +3,12 @@
 use super::text;
 use crate::check::rules::Rules;
 use crate::check::{self, Group};
+use crate::control::switches::Switches;
+use crate::control::tokens::Tokens;
+use anyhow::Context as _;
 use serde::{Deserialize, Deserializer, de};
 use service::config::Invalid;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wire::szse::{Amount, Text};
 
 /// Pre-trade checks.
@@ -59,12 +62,41 @@ pub struct ThrottledClient {
     pub per_s: u32,
 }
 
+/// The operator's commands.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// File of tokens; empty: none, and commands are refused.
+    pub token_file: PathBuf,
+    /// Where kill switches are kept over a restart; empty: they are not.
+    pub kill_file: PathBuf,
+}
+
+impl Control {
+    pub(crate) fn load_tokens(&self) -> anyhow::Result<Option<Tokens>> {
+        if self.token_file.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        Tokens::load(&self.token_file).map(Some).with_context(|| self.token_file.display().to_string())
+    }
+
+    pub(crate) fn kill_file(&self) -> Option<&Path> {
+        Some(self.kill_file.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    pub(crate) fn load_switches(&self) -> anyhow::Result<Switches> {
+        let Some(path) = self.kill_file() else { return Ok(Switches::default()) };
+        Switches::load(path).with_context(|| path.display().to_string())
+    }
+}
+
 impl Default for Checks {
     fn default() -> Self {
         Self {
             rules: PathBuf::new(),
             securities: PathBuf::new(),
-            off: Vec::new(),
+            // Without the market's prices it would be held against the previous close alone.
+            off: vec![Group::Cage],
             notional_max: Amount::ZERO,
             quote_age_ms_max: 10_000,
             self_cross: false,

@@ -141,6 +141,12 @@ impl Port {
         self.sessions.iter().position(|session| session.comp_no == comp_no)
     }
 
+    /// The connection of a CompID that is logged on.
+    pub(crate) fn connection_of(&self, comp_no: CompNo) -> Option<ConnId> {
+        let session = self.session_of(comp_no)?;
+        self.conns().find(|conn| conn.session == Some(session)).map(|conn| conn.id)
+    }
+
     /// A connection of the port.
     #[inline]
     pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {

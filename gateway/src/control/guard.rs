@@ -1,0 +1,103 @@
+//! Before a request reaches a route of the operator's port: who asks, and may they? And behind it: what was done, by whom.
+//!
+//! Looking is GET; anything else is a command. Without a token file looking is free and commands are refused; with one
+//! both want a token, looking any, a command one of `operate`. `/live`, `/ready` and `/metrics` are the service's own and
+//! stay free.
+
+use super::tokens::{Role, Tokens};
+use crate::metrics::Metrics;
+use arc_swap::ArcSwap;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+/// What the guard knows.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    /// `None` inside: no file is configured.
+    pub(crate) tokens: Arc<ArcSwap<Option<Tokens>>>,
+    pub(crate) metrics: Metrics,
+}
+
+/// Who gave a command, for what it writes down.
+#[derive(Clone, Debug)]
+pub(crate) struct Operator(pub(crate) String);
+
+/// Why a request goes no further.
+enum Denied {
+    NoTokens,
+    NoToken,
+    WrongToken,
+    ReadOnly(String),
+}
+
+impl Denied {
+    fn response(&self) -> Response {
+        let (status, text) = match self {
+            Self::NoTokens => (StatusCode::FORBIDDEN, "commands need tokens: configure control.token_file\n"),
+            Self::NoToken => (StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN\n"),
+            Self::WrongToken => (StatusCode::UNAUTHORIZED, "not a token of this gateway\n"),
+            Self::ReadOnly(_) => (StatusCode::FORBIDDEN, "this token is for looking only\n"),
+        };
+        let mut response = (status, text).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::NoTokens => "no token file",
+            Self::NoToken => "no token",
+            Self::WrongToken => "wrong token",
+            Self::ReadOnly(_) => "read only",
+        }
+    }
+}
+
+impl Guard {
+    fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<Operator, Denied> {
+        let looking = matches!(*method, Method::GET | Method::HEAD);
+        let tokens = self.tokens.load();
+        let Some(tokens) = tokens.as_ref() else {
+            return if looking { Ok(Operator("anybody".to_owned())) } else { Err(Denied::NoTokens) };
+        };
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let secret = value.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Denied::NoToken)?;
+        let (name, role) = tokens.holder(secret.trim().as_bytes()).ok_or(Denied::WrongToken)?;
+        match role {
+            Role::Read if !looking => Err(Denied::ReadOnly(name.to_owned())),
+            Role::Read | Role::Operate => Ok(Operator(name.to_owned())),
+        }
+    }
+}
+
+/// Lets a request through, or not; each command is written down with its outcome.
+pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let command = !matches!(method, Method::GET | Method::HEAD);
+    match guard.admit(&method, request.headers()) {
+        Ok(operator) => {
+            request.extensions_mut().insert(operator.clone());
+            let response = next.run(request).await;
+            if command {
+                let status = response.status().as_u16();
+                tracing::info!(operator = operator.0, %method, path, status, "operator command");
+                let outcome = if response.status().is_success() { "done" } else { "failed" };
+                guard.metrics.commands.with_label_values(&[outcome]).inc();
+            }
+            response
+        }
+        Err(denied) => {
+            let operator = if let Denied::ReadOnly(name) = &denied { name } else { "" };
+            tracing::warn!(operator, %method, path, reason = denied.label(), "operator request denied");
+            guard.metrics.commands.with_label_values(&[denied.label()]).inc();
+            denied.response()
+        }
+    }
+}

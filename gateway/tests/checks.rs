@@ -1,0 +1,329 @@
+//! Pre-trade checks and the operator's commands at a whole gateway: what a client is told, by code and text, and what is
+//! counted; what an operator may do, with and without a token.
+
+mod peers;
+
+use gateway::Server;
+use gateway::check::{Check, Submission, Verdict};
+use gateway::config::CoreName;
+use peers::{Client, Core, Gateway, config, text};
+use service::admin::{Admin, Serving};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use wire::szse::code::{BusinessRejectReason, CashMargin, OrdType, Side};
+use wire::szse::trading::{BusinessReject, NewOrder};
+use wire::szse::{Price, Qty};
+
+const CASH: CashMargin = CashMargin::CASH;
+
+/// Securities with no phases of trading: tests run at any time of the day.
+const SECURITIES: &str = "security_id,source,board,schedule,prev_close,flags\n\
+    000001,102,main,szse,10.00,margin-buy\n\
+    000002,102,main,szse,10.00,suspended\n\
+    688001,101,star,sse,50.00,\n";
+
+struct Bench {
+    gateway: Gateway,
+    admin: Serving,
+    _folder: tempfile::TempDir,
+    core: peers::Line,
+    client: Client,
+    client_address: SocketAddr,
+}
+
+impl Bench {
+    fn start(change: impl FnOnce(&mut gateway::Config, &std::path::Path)) -> Self {
+        Self::with(change, |server| server)
+    }
+
+    fn with(
+        change: impl FnOnce(&mut gateway::Config, &std::path::Path),
+        extend: impl FnOnce(Server) -> Server,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let core = Core::listen(&[1]);
+        let mut config = config(&[(CoreName::Cash, &core, 0)]);
+        change(&mut config, folder.path());
+        let host = service::Host::default();
+        let server = extend(Server::bind(config, &host).expect("bound"));
+        let (address, metrics) = (server.address(), server.metrics());
+        let admin = Admin::bind(&service::admin::Config::default(), &host).expect("bound");
+        let admin = admin.routes(server.routes()).start().expect("served");
+        let running = server.start().expect("threads");
+        let gateway = Gateway { address, fix_address: None, host, metrics, running };
+        let (line, _) = core.accept();
+        peers::eventually("the line is up", || {
+            gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1
+        });
+        let mut client = Client::log_on(address, 1);
+        client.synchronize(&[]);
+        Self { gateway, admin, _folder: folder, core: line, client, client_address: address }
+    }
+
+    fn with_securities() -> Self {
+        Self::start(|config, folder| {
+            config.checks.securities = folder.join("securities.csv");
+            std::fs::write(&config.checks.securities, SECURITIES).unwrap();
+            config.checks.off = vec![gateway::check::Group::Phase];
+        })
+    }
+
+    fn order(&self, cl_ord_id: &str) -> NewOrder {
+        let mut order = self.client.new_order(cl_ord_id, CASH);
+        order.base.security_id_source = text("102");
+        order
+    }
+
+    /// Sends an order that is refused: (reason, text). Each must be counted.
+    fn refused(&mut self, order: &NewOrder) -> (u16, String) {
+        self.client.peer.send(order);
+        let reject: BusinessReject = self.client.peer.expect();
+        assert_eq!(reject.business_reject_ref_id, order.cl_ord_id);
+        let text = reject.business_reject_text.to_string();
+        peers::eventually("it is counted", || self.gateway.refused(&text) >= 1);
+        (reject.business_reject_reason.raw(), text)
+    }
+
+    /// Sends an order that reaches the core.
+    fn taken(&mut self, order: &NewOrder) {
+        self.client.peer.send(order);
+        assert_eq!(self.core.order(), *order);
+    }
+
+    /// Status and body.
+    fn ask(&self, method: &str, path: &str, token: Option<&str>) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.admin.address()).expect("it listens");
+        let token = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
+        write!(stream, "{method} {path} HTTP/1.1\r\nhost: x\r\n{token}connection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned())
+    }
+
+    fn commands(&self, outcome: &str) -> u64 {
+        self.gateway.metrics.commands.with_label_values(&[outcome]).get()
+    }
+}
+
+#[test]
+fn each_rule_of_a_security_is_told_by_code_and_text_and_counted() {
+    let mut bench = Bench::with_securities();
+    let good = bench.order("good");
+    bench.taken(&good);
+    let with = |change: &dyn Fn(&mut NewOrder)| {
+        let mut order = good;
+        order.cl_ord_id = text("bad");
+        change(&mut order);
+        order
+    };
+    let cases: [(u16, &str, NewOrder); 11] = [
+        (301, "301: unknown security", with(&|order| order.base.security_id = text("999999"))),
+        (302, "302: security suspended", with(&|order| order.base.security_id = text("000002"))),
+        (401, "401: OrderQty not in lots", with(&|order| order.order_qty = Qty::whole(150))),
+        (402, "402: OrderQty below the least", with(&|order| order.order_qty = Qty::whole(99))),
+        (
+            501,
+            "501: Price not a multiple of the tick",
+            with(&|order| order.price = "10.005".parse().unwrap()),
+        ),
+        (601, "601: Price above the upper limit", with(&|order| order.price = "11.01".parse().unwrap())),
+        (602, "602: Price below the lower limit", with(&|order| order.price = "8.99".parse().unwrap())),
+        (701, "701: buy price above the cage", with(&|order| order.price = "10.21".parse().unwrap())),
+        (
+            702,
+            "702: sell price below the cage",
+            with(&|order| (order.side, order.price) = (Side::SELL, "9.79".parse().unwrap())),
+        ),
+        (
+            801,
+            "801: OrderQty above the largest order",
+            with(&|order| order.order_qty = Qty::whole(1_000_100)),
+        ),
+        (801, "801: OrderQty above the largest order", {
+            let mut order = with(&|order| order.base.security_id = text("688001"));
+            order.base.security_id_source = text("101");
+            (order.ord_type, order.price, order.order_qty) =
+                (OrdType::MARKET, Price::ZERO, Qty::whole(50_001));
+            order
+        }),
+    ];
+    for (code, expected, order) in cases {
+        assert_eq!(bench.refused(&order), (code, expected.to_owned()));
+    }
+    let edges = [("10.20", Side::BUY), ("9.80", Side::SELL), ("9.00", Side::BUY)];
+    for (number, (price, side)) in edges.into_iter().enumerate() {
+        let order =
+            NewOrder { cl_ord_id: text(&format!("e{number}")), price: price.parse().unwrap(), side, ..good };
+        bench.taken(&order);
+    }
+    bench.gateway.stop();
+}
+
+#[test]
+fn a_throttled_session_is_told_so_and_then_ended() {
+    let mut bench = Bench::start(|config, _| {
+        config.throttle.session_per_s = 1;
+        config.throttle.disconnect_after = 3;
+    });
+    let order = bench.order("1");
+    bench.taken(&order);
+    for number in 2..4 {
+        let (reason, text) = bench.refused(&bench.order(&number.to_string()));
+        assert_eq!(reason, BusinessRejectReason::THROTTLED.raw());
+        assert_eq!(text, "101: too many orders of the session");
+    }
+    bench.client.peer.send(&bench.order("4"));
+    assert_eq!(bench.client.rejected(), "101: too many orders of the session");
+    bench.client.peer.expect_logout("too many orders");
+    bench.gateway.stop();
+}
+
+#[test]
+fn an_order_that_meets_an_own_one_is_refused_until_that_is_gone() {
+    let mut bench = Bench::start(|config, _| config.checks.self_cross = true);
+    let sell = NewOrder { side: Side::SELL, ..bench.order("s") };
+    bench.taken(&sell);
+    assert_eq!(bench.refused(&bench.order("b")), (811, "811: crosses an own order".to_owned()));
+    let below = NewOrder { price: "9.99".parse().unwrap(), ..bench.order("b2") };
+    bench.taken(&below);
+    let refused = wire::szse::trading::OrderReport {
+        exec_type: wire::szse::code::ExecType::REJECTED,
+        ..peers::accepted(&sell, 1, 1)
+    };
+    bench.core.peer.send(&refused);
+    bench.client.report();
+    let buy = bench.order("b3");
+    bench.taken(&buy);
+    bench.gateway.stop();
+}
+
+struct NoSells;
+
+impl Check for NoSells {
+    fn name(&self) -> &'static str {
+        "no sells"
+    }
+
+    fn order(&mut self, submission: &Submission<'_>) -> Result<(), Verdict> {
+        match submission.order.side {
+            Side::SELL => Err(Verdict { code: 10_001, text: "no sells today" }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn an_own_rule_is_asked_behind_ours() {
+    let mut bench = Bench::with(|_, _| {}, |server| server.with_check(Box::new(NoSells)));
+    let buy = bench.order("b");
+    bench.taken(&buy);
+    bench.client.peer.send(&NewOrder { side: Side::SELL, ..bench.order("s") });
+    let reject: BusinessReject = bench.client.peer.expect();
+    assert_eq!(reject.business_reject_reason.raw(), 10_001);
+    assert_eq!(reject.business_reject_text.to_string(), "no sells today");
+    peers::eventually("counted by the rule's name", || bench.gateway.refused("no sells") == 1);
+    bench.gateway.stop();
+}
+
+const OPERATE: &str = "0123456789abcdef";
+const READ: &str = "fedcba9876543210";
+
+fn with_tokens(config: &mut gateway::Config, folder: &std::path::Path) {
+    config.control.token_file = folder.join("tokens");
+    config.control.kill_file = folder.join("kill.toml");
+    std::fs::write(&config.control.token_file, format!("operate alice {OPERATE}\nread bob {READ}\n"))
+        .unwrap();
+}
+
+#[test]
+fn a_kill_switch_stops_orders_and_leaves_cancels() {
+    let mut bench = Bench::start(with_tokens);
+    assert_eq!(bench.ask("POST", "/kill/accounts/a1", None).0, 401);
+    assert_eq!(bench.ask("POST", "/kill/accounts/a1", Some("0123456789abcdee")).0, 401);
+    assert_eq!(bench.ask("POST", "/kill/accounts/a1", Some(READ)).0, 403);
+    assert_eq!(bench.ask("GET", "/kill", None).0, 401);
+    let order = bench.order("1");
+    bench.taken(&order);
+
+    let (status, body) = bench.ask("POST", "/kill/accounts/a1", Some(OPERATE));
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(bench.refused(&bench.order("2")), (951, "951: trading of the account stopped".to_owned()));
+    bench.client.cancel("c", "1", "");
+    let cancel: wire::szse::trading::OrderCancelRequest = bench.core.peer.expect();
+    assert_eq!(cancel.cl_ord_id, text("c"), "who is stopped may still get out");
+    assert_eq!(bench.ask("POST", "/kill/gateway", Some(OPERATE)).0, 200);
+    assert_eq!(bench.refused(&bench.order("3")).0, 952);
+    assert_eq!(bench.ask("POST", "/kill/global", Some(OPERATE)).0, 200);
+    assert_eq!(bench.refused(&bench.order("4")).0, 953);
+    let (_, kept) = bench.ask("GET", "/kill", Some(READ));
+    assert_eq!(kept.trim(), r#"{"global":true,"gateway":true,"accounts":["a1"]}"#);
+    for path in ["/kill/global", "/kill/gateway", "/kill/accounts/a1"] {
+        assert_eq!(bench.ask("DELETE", path, Some(OPERATE)).0, 200);
+    }
+    let order = bench.order("5");
+    bench.taken(&order);
+    assert_eq!(bench.ask("POST", "/kill/accounts/nobody", Some(OPERATE)).0, 404);
+    assert_eq!(bench.ask("POST", "/kill/everything", Some(OPERATE)).0, 404);
+    assert_eq!(["no token", "wrong token", "read only"].map(|outcome| bench.commands(outcome)), [2, 1, 1]);
+    assert_eq!(["done", "failed"].map(|outcome| bench.commands(outcome)), [6, 2]);
+    bench.gateway.stop();
+}
+
+#[test]
+fn what_was_stopped_stays_stopped_over_a_restart() {
+    let kept = tempfile::tempdir().unwrap();
+    std::fs::write(kept.path().join("kill.toml"), "accounts = [\"a1\", \"gone\"]\n").unwrap();
+    let mut bench = Bench::start(|config, _| config.control.kill_file = kept.path().join("kill.toml"));
+    assert_eq!(bench.refused(&bench.order("1")).0, 951);
+    bench.gateway.stop();
+}
+
+#[test]
+fn without_a_token_file_looking_is_free_and_commands_are_refused() {
+    let bench = Bench::start(|_, _| {});
+    assert_eq!(bench.ask("GET", "/sessions", None).0, 200);
+    let (status, body) = bench.ask("GET", "/checks", None);
+    assert!(status == 200 && body.contains("\"securities\":0"), "{body}");
+    for (method, path) in
+        [("POST", "/kill/gateway"), ("POST", "/lines/cash/a/down"), ("DELETE", "/kill/gateway")]
+    {
+        let (status, body) = bench.ask(method, path, None);
+        assert_eq!((status, body.as_str()), (403, "commands need tokens: configure control.token_file\n"));
+    }
+    assert_eq!(bench.gateway.metrics.core_up.with_label_values(&["cash"]).get(), 1);
+    bench.gateway.stop();
+}
+
+#[test]
+fn an_operator_ends_a_session() {
+    let mut bench = Bench::start(with_tokens);
+    assert_eq!(bench.ask("POST", "/sessions/c2/disconnect", Some(OPERATE)).0, 404);
+    assert_eq!(bench.ask("POST", "/sessions/c1/disconnect", Some(OPERATE)).0, 200);
+    bench.client.peer.expect_logout("disconnected by the operator");
+    drop(Client::log_on(bench.client_address, 1));
+    bench.gateway.stop();
+}
+
+#[test]
+fn reference_data_is_read_again_and_what_is_wrong_with_it_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("securities.csv");
+    std::fs::write(&path, SECURITIES).unwrap();
+    let mut bench = Bench::start(|config, folder| {
+        with_tokens(config, folder);
+        config.checks.securities.clone_from(&path);
+        config.checks.off = vec![gateway::check::Group::Phase];
+    });
+    let high = NewOrder { price: "11.50".parse().unwrap(), ..bench.order("1") };
+    assert_eq!(bench.refused(&high).0, 601);
+    std::fs::write(&path, "security_id\n1\n").unwrap();
+    let (status, body) = bench.ask("POST", "/reload", Some(OPERATE));
+    assert!(status == 422 && body.contains("missing field"), "{status} {body}");
+    assert_eq!(bench.refused(&high).0, 601);
+    std::fs::write(&path, SECURITIES.replace("000001,102,main,szse,10.00", "000001,102,main,szse,11.50"))
+        .unwrap();
+    assert_eq!(bench.ask("POST", "/reload", Some(OPERATE)).0, 200);
+    bench.taken(&high);
+    bench.gateway.stop();
+}
