@@ -67,7 +67,10 @@ pub struct Reader {
     offset: u64,
     buffer: Vec<u8>,
     at: usize,
+    /// The record that stands at `buffer[at..]`.
     next: u64,
+    /// Records before this one are passed over: its segment may begin with older ones.
+    from: u64,
 }
 
 impl Reader {
@@ -84,17 +87,9 @@ impl Reader {
             buffer: Vec::new(),
             at: 0,
             next: number,
+            from: number,
         };
-        let firsts = segment::list(directory).map_err(|error| reader.io(directory, error))?;
-        let Some(&oldest) = firsts.first() else { return Ok(reader) };
-        if number < oldest {
-            return Err(ReadError::NoLongerHeld { number, oldest });
-        }
-        let first = firsts[firsts.partition_point(|first| *first <= number) - 1];
-        reader.enter(first)?;
-        reader.next = first;
-        while reader.next < number && reader.next()?.is_some() {}
-        reader.next = number.min(reader.next);
+        reader.first_segment()?;
         Ok(reader)
     }
 
@@ -111,7 +106,7 @@ impl Reader {
     /// The number of the record that comes next.
     #[must_use]
     pub fn next_number(&self) -> u64 {
-        self.next
+        self.next.max(self.from)
     }
 
     /// The next record; `None` at the end, where a later call may find more.
@@ -130,6 +125,9 @@ impl Reader {
                     self.at += len;
                     self.offset += len as u64;
                     self.next += 1;
+                    if self.next <= self.from {
+                        continue;
+                    }
                     return match format::decode(&self.buffer[begin..]) {
                         Place::Record(record, _) => Ok(Some(record)),
                         _ => unreachable!("decoded above"),
@@ -173,12 +171,15 @@ impl Reader {
         ReadError::Io { path: path.to_owned(), error }
     }
 
+    /// Enters the segment that has the record `from`, or will have it; whether there is one.
     fn first_segment(&mut self) -> Result<bool, ReadError> {
         let firsts = segment::list(&self.directory).map_err(|error| self.io(&self.directory, error))?;
-        match firsts.contains(&self.next) {
-            true => self.enter(self.next).map(|()| true),
-            false => Ok(false),
+        let Some(&oldest) = firsts.first() else { return Ok(false) };
+        if self.from < oldest {
+            return Err(ReadError::NoLongerHeld { number: self.from, oldest });
         }
+        self.next = firsts[firsts.partition_point(|first| *first <= self.from) - 1];
+        self.enter(self.next).map(|()| true)
     }
 
     /// Goes on with the segment that begins with the next number, if there is one.

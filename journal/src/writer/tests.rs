@@ -150,6 +150,24 @@ fn a_reader_follows_a_writer() {
 }
 
 #[test]
+fn a_reader_of_records_to_come_is_not_shown_those_before_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut before_all = Reader::open(folder.path(), 3).unwrap();
+    assert!(before_all.next().unwrap().is_none(), "nothing is there yet");
+    written(folder.path(), &[b"first"]);
+    let mut after_one = Reader::open(folder.path(), 3).unwrap();
+    for reader in [&mut before_all, &mut after_one] {
+        assert!(reader.next().unwrap().is_none(), "the first is not asked for");
+        assert_eq!(reader.next_number(), 3);
+    }
+    written(folder.path(), &[b"second", b"third"]);
+    for reader in [&mut before_all, &mut after_one] {
+        assert_eq!(reader.next().unwrap().unwrap().payload, b"third");
+        assert!(reader.next().unwrap().is_none());
+    }
+}
+
+#[test]
 fn bounds_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (mut writer, _) = Writer::open(folder.path(), Limits { buffer_bytes_max: 100, ..SMALL }).unwrap();
