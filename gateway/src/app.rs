@@ -30,6 +30,9 @@ use wire::szse::trading::BusinessReject;
 /// The log of reports.
 pub(crate) const LOG: LogId = LogId(0);
 
+/// What another thread has the hot one do.
+type Errand = Box<dyn FnOnce(&mut Gateway, &mut Cx) + Send>;
+
 /// What other threads may ask.
 pub(crate) enum Command {
     /// Clients' sessions, at most so many.
@@ -37,7 +40,7 @@ pub(crate) enum Command {
     /// The lines to the cores.
     Lines(oneshot::Sender<Vec<LineStatus>>),
     /// Anything else that an operator asks, between two turns.
-    Do(Box<dyn FnOnce(&mut Gateway, &mut Cx) + Send>),
+    Do(Errand),
     /// An operator's word about a line.
     SwitchLine((Core, usize), Switch, oneshot::Sender<Result<(), SwitchError>>),
 }
