@@ -30,7 +30,8 @@ fn chaos(args: &str, json: &Path) -> serde_json::Value {
 
 /// The folder that a run says it has kept.
 fn kept(text: &str) -> PathBuf {
-    let line = text.lines().find_map(|line| line.strip_prefix("configurations, logs and journals are in "));
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("configurations, logs, journals and audits are in "));
     PathBuf::from(line.expect("it says where").trim())
 }
 

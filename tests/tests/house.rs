@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "wire",
             "fix",
             "flow",
+            "journal",
             "gm",
             "transport",
             "shard",

@@ -19,8 +19,9 @@ pub(super) struct Evidence<'a> {
     pub(super) flows: &'a [Flow],
     /// The same after the cores were killed once more and had recovered.
     pub(super) recovered: &'a [Flow],
-    /// `None` where no audit was kept.
-    pub(super) trails: Option<&'a [Trail]>,
+    pub(super) trails: &'a [Trail],
+    /// Orders that gateways which were killed may have passed on in their last moments, before their audit had them.
+    pub(super) unwritten_max: u64,
 }
 
 /// Something that must not be.
@@ -40,6 +41,10 @@ pub(super) enum Break {
     TwiceAtTheCores { order: u64 },
     /// A client got a report twice.
     ReportTwice { session: u64, place: Place },
+    /// An audit has a report twice, or behind a later one.
+    AuditedTwice { gateway: &'static str, place: Place },
+    /// An audit does not have a report of the cores.
+    NotAudited { gateway: &'static str, place: Place },
     /// A core's partition has a hole.
     Hole { core: &'static str, after: Place, found: i64 },
     /// A client never got a report of its account.
@@ -50,8 +55,8 @@ pub(super) enum Break {
     ReportOfNobody { session: u64, place: Place },
     /// A report is not the one that the core holds at its place.
     Altered { at: String, place: Place },
-    /// A core holds an order that no client sent, or with other terms.
-    Invented { core: &'static str, cl_ord_id: Text<10> },
+    /// A core or an audit holds an order that no client sent, or with other terms.
+    Invented { holder: String, cl_ord_id: Text<10> },
     /// A core refused an order that must be good, or refused as a duplicate what it never took.
     Refused { order: u64, reason: u16 },
     /// The reports of an order contradict each other.
@@ -74,8 +79,11 @@ impl Break {
             | Self::NotAnswered { .. }
             | Self::NotAtACore { .. }
             | Self::NotInTheAudit { .. } => Account::Lost,
-            Self::TwiceAtTheCores { .. } | Self::ReportTwice { .. } => Account::Duplicated,
+            Self::TwiceAtTheCores { .. } | Self::ReportTwice { .. } | Self::AuditedTwice { .. } => {
+                Account::Duplicated
+            }
             Self::Forgotten { .. }
+            | Self::NotAudited { .. }
             | Self::Hole { .. }
             | Self::ReportMissed { .. }
             | Self::OutOfOrder { .. } => Account::ReportGap,
@@ -106,6 +114,12 @@ impl fmt::Display for Break {
             Self::Forgotten { place } => write!(f, "{place} is gone after its core was killed"),
             Self::TwiceAtTheCores { order } => write!(f, "order {order} was accepted twice"),
             Self::ReportTwice { session, place } => write!(f, "session {session} got {place} twice"),
+            Self::AuditedTwice { gateway, place } => {
+                write!(f, "the audit of gateway {gateway} has {place} twice, or behind a later one")
+            }
+            Self::NotAudited { gateway, place } => {
+                write!(f, "the audit of gateway {gateway} does not have {place}")
+            }
             Self::Hole { core, after, found } => {
                 write!(f, "the {core} core goes on from {after} with {found}")
             }
@@ -117,8 +131,8 @@ impl fmt::Display for Break {
                 write!(f, "session {session} got {place}, which no core has for it")
             }
             Self::Altered { at, place } => write!(f, "{place} is another one at {at} than at the core"),
-            Self::Invented { core, cl_ord_id } => {
-                write!(f, "the {core} core holds an order {cl_ord_id} that no client sent so")
+            Self::Invented { holder, cl_ord_id } => {
+                write!(f, "the {holder} holds an order {cl_ord_id} that no client sent so")
             }
             Self::Refused { order, reason } => write!(f, "order {order} was refused, OrdRejReason {reason}"),
             Self::Contradiction { order, why } => write!(f, "the reports of order {order}: {why}"),
@@ -137,6 +151,8 @@ pub(super) struct Findings {
     pub(super) reports: u64,
     /// Orders that the cores refused as sent twice.
     pub(super) refused_again: u64,
+    /// Acknowledged orders whose request a gateway was killed before it had written.
+    pub(super) requests_unwritten: u64,
     pub(super) breaks: Vec<Break>,
 }
 
@@ -158,9 +174,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Findings {
             findings.breaks.push(Break::NotAtACore { order: *order });
         }
     }
-    if let Some(trails) = evidence.trails {
-        audit(evidence, trails, &cores, &acknowledged, &mut findings);
-    }
+    audit(evidence, &cores, &acknowledged, &mut findings);
     recovered(evidence, &cores, &mut findings);
     findings
 }
@@ -227,7 +241,7 @@ impl Cores {
         let mix = evidence.mix;
         let named = mix.request(&report.order).map(Request::order).filter(|order| *order < evidence.planned);
         let Some(order) = named else {
-            findings.breaks.push(Break::Invented { core, cl_ord_id: report.order });
+            findings.breaks.push(Break::Invented { holder: format!("{core} core"), cl_ord_id: report.order });
             return;
         };
         if let News::Accepted(terms) = report.news {
@@ -236,7 +250,9 @@ impl Cores {
                 || terms != self::terms(mix, order)
                 || report.account != mix.plan.account(mix.plan.session(order))
             {
-                findings.breaks.push(Break::Invented { core, cl_ord_id: report.order });
+                findings
+                    .breaks
+                    .push(Break::Invented { holder: format!("{core} core"), cl_ord_id: report.order });
             }
             if self.orders.insert(order, report.place).is_some() {
                 findings.breaks.push(Break::TwiceAtTheCores { order });
@@ -281,14 +297,7 @@ fn contradiction(life: Option<&mut Life>, report: &Report) -> Option<&'static st
 
 /// The terms under which an order was sent.
 fn terms(mix: &Mix, order: u64) -> Terms {
-    let new = mix.order(order, Timestamp::ZERO);
-    Terms {
-        security: new.base.security_id,
-        side: new.side,
-        quantity: new.order_qty,
-        price: new.price,
-        cash_margin: new.ext.cash_margin,
-    }
+    Terms::of(&mix.order(order, Timestamp::ZERO))
 }
 
 /// The session that must get a report.
@@ -357,51 +366,77 @@ fn sequence(client: &History, cores: &Cores, findings: &mut Findings) -> HashSet
     seen
 }
 
-/// Every acknowledged order is in the audit of a gateway, with its answer; nothing there is another than at the core.
-fn audit(
-    evidence: &Evidence<'_>,
-    trails: &[Trail],
-    cores: &Cores,
-    acknowledged: &HashSet<u64>,
-    findings: &mut Findings,
-) {
+/// Each audit has every report of the cores, once and in order, and no other; every acknowledged order is in one of them as
+/// it was asked for.
+fn audit(evidence: &Evidence<'_>, cores: &Cores, acknowledged: &HashSet<u64>, findings: &mut Findings) {
     let mut requests = HashSet::new();
     let mut reports = HashSet::new();
-    for trail in trails {
-        for (account, cl_ord_id) in &trail.orders {
-            let order = evidence.mix.request(cl_ord_id).filter(|request| !request.is_cancel());
-            match order.map(Request::order) {
-                Some(order) if *account == evidence.mix.plan.account(evidence.mix.plan.session(order)) => {
-                    requests.insert(order);
-                }
-                _ => {
-                    let (core, cl_ord_id) = (trail.gateway, *cl_ord_id);
-                    findings.breaks.push(Break::Invented { core, cl_ord_id });
-                }
-            }
-        }
-        for (place, digest) in &trail.reports {
-            match cores.reports.get(place) {
-                Some(held) if held.digest == *digest => {
-                    reports.insert(*place);
-                }
-                _ => {
-                    let at = format!("the audit of gateway {}", trail.gateway);
-                    findings.breaks.push(Break::Altered { at, place: *place });
-                }
-            }
-        }
+    for trail in evidence.trails {
+        audited_requests(evidence.mix, trail, &mut requests, findings);
+        let kept = audited_reports(trail, cores, findings);
+        let gateway = trail.gateway;
+        let mut missing: Vec<Place> = cores
+            .reports
+            .iter()
+            .filter(|(place, held)| held.owner.is_some() && !held.repeats && !kept.contains(*place))
+            .map(|(place, _)| *place)
+            .collect();
+        missing.sort_unstable();
+        findings.breaks.extend(missing.into_iter().map(|place| Break::NotAudited { gateway, place }));
+        reports.extend(kept);
     }
     let mut acknowledged: Vec<u64> = acknowledged.iter().copied().collect();
     acknowledged.sort_unstable();
+    let unwritten = || acknowledged.iter().filter(|order| !requests.contains(*order));
+    findings.requests_unwritten = unwritten().count() as u64;
+    // Of an order whose gateway was killed within moments of passing it on the audit has the report, and that is enough.
+    if findings.requests_unwritten > evidence.unwritten_max {
+        let missing = unwritten().map(|order| Break::NotInTheAudit { order: *order, what: "request" });
+        findings.breaks.extend(missing);
+    }
     for order in acknowledged {
-        if !requests.contains(&order) {
-            findings.breaks.push(Break::NotInTheAudit { order, what: "request" });
-        }
         if cores.orders.get(&order).is_some_and(|place| !reports.contains(place)) {
             findings.breaks.push(Break::NotInTheAudit { order, what: "acceptance" });
         }
     }
+}
+
+/// Orders in an audit are those that were sent.
+fn audited_requests(mix: &Mix, trail: &Trail, requests: &mut HashSet<u64>, findings: &mut Findings) {
+    for passed in &trail.orders {
+        let order = mix.request(&passed.cl_ord_id).filter(|request| !request.is_cancel());
+        let sent_so = order.map(Request::order).filter(|order| {
+            passed.account == mix.plan.account(mix.plan.session(*order))
+                && passed.core == mix.core(*order).name()
+                && passed.terms == terms(mix, *order)
+        });
+        match sent_so {
+            Some(order) => drop(requests.insert(order)),
+            None => {
+                let (holder, cl_ord_id) = (trail.gateway, passed.cl_ord_id);
+                findings
+                    .breaks
+                    .push(Break::Invented { holder: format!("audit of gateway {holder}"), cl_ord_id });
+            }
+        }
+    }
+}
+
+/// Reports in an audit are those of the cores, each once, ascending in each partition.
+fn audited_reports(trail: &Trail, cores: &Cores, findings: &mut Findings) -> HashSet<Place> {
+    let mut kept = HashSet::new();
+    let mut last: HashMap<i32, i64> = HashMap::new();
+    for (place, digest) in &trail.reports {
+        if cores.reports.get(place).is_none_or(|held| held.digest != *digest) {
+            let at = format!("the audit of gateway {}", trail.gateway);
+            findings.breaks.push(Break::Altered { at, place: *place });
+        }
+        let before = last.insert(place.partition, place.index).unwrap_or(0);
+        if !kept.insert(*place) || place.index < before {
+            findings.breaks.push(Break::AuditedTwice { gateway: trail.gateway, place: *place });
+        }
+    }
+    kept
 }
 
 /// Cores that were killed hold what they held before, and nothing else.

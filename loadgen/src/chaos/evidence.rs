@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher};
 
 use wire::szse::code::{CashMargin, ExecType, OrdRejReason, Side};
-use wire::szse::trading::{CancelReject, OrderReport, ReportBase, TradeReport};
+use wire::szse::trading::{CancelReject, NewOrder, OrderReport, ReportBase, TradeReport};
 use wire::szse::{DecodeError, Frame, Message, Price, Qty, SecurityId, Text};
 
 /// Where a report stands: PartitionNo and ReportIndex.
@@ -161,8 +161,39 @@ pub(super) struct Flow {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trail {
     pub(super) gateway: &'static str,
-    /// Orders that it passed on to a core.
-    pub(super) orders: Vec<(Text<12>, Text<10>)>,
-    /// Reports that it took from the cores.
+    /// Records of all kinds.
+    pub(super) records: u64,
+    /// Orders that it passed on to a core, each time.
+    pub(super) orders: Vec<Passed>,
+    /// Reports that it took from the cores, as they stand there.
     pub(super) reports: Vec<(Place, u64)>,
+}
+
+/// An order that a gateway passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) core: &'static str,
+    pub(super) account: Text<12>,
+    pub(super) cl_ord_id: Text<10>,
+    pub(super) terms: Terms,
+}
+
+impl Passed {
+    /// To a core, by its name.
+    pub(super) fn of(core: &'static str, order: &NewOrder) -> Self {
+        Self { core, account: order.account_id, cl_ord_id: order.cl_ord_id, terms: Terms::of(order) }
+    }
+}
+
+impl Terms {
+    /// Of an order as it is sent.
+    pub(super) fn of(order: &NewOrder) -> Self {
+        Self {
+            security: order.base.security_id,
+            side: order.side,
+            quantity: order.order_qty,
+            price: order.price,
+            cash_margin: order.ext.cash_margin,
+        }
+    }
 }

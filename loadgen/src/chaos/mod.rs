@@ -6,6 +6,7 @@
 //! (`mix.rs`). Start at `run`; what must hold is in `checker.rs`.
 
 mod admin;
+mod audit;
 mod checker;
 mod client;
 mod evidence;
@@ -63,6 +64,9 @@ const ROUND_NS: u64 = 200 * NS_PER_MS;
 const SETTLE_NS_MAX: u64 = 60 * NS_PER_S;
 /// After that: so long clients may take to get the reports that the cores hold for them.
 const ARRIVE_NS_MAX: u64 = 20 * NS_PER_S;
+/// Orders that a gateway passed on so shortly before it was killed may not be in its audit: the interval of its commits
+/// and what a slow disk adds.
+const UNWRITTEN_MS_MAX: u64 = 250;
 /// A run that takes so much longer than its orders hangs, and is ended.
 const WATCHDOG_S: u64 = 240;
 
@@ -76,10 +80,10 @@ pub enum Wire {
 }
 
 /// Orders while lines are cut, gateways and cores killed, and gateways drained, at random; at the end a checker compares
-/// what clients saw and what the cores hold
+/// what clients saw, what the audit holds and what the cores hold
 ///
 /// Two cores (cash, margin) with two lines each, two gateways, a balancer: each a process of its own. Every order must be
-/// at its client and at its core, exactly once; no report may be lost, doubled or out of order.
+/// at its client, at its core and in the audit, exactly once; no report may be lost, doubled or out of order.
 ///
 /// Exit code 0: all of that held. 1: it did not; what broke is said, the folder with configurations, logs and journals is
 /// kept, and how to repeat the run is printed. 2: it could not run.
@@ -174,7 +178,7 @@ pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Resu
     let held = outcome.as_ref().is_ok_and(Outcome::held);
     if args.keep || !held {
         let path = folder.keep();
-        progress.say(&format!("configurations, logs and journals are in {}", path.display()))?;
+        progress.say(&format!("configurations, logs, journals and audits are in {}", path.display()))?;
     }
     if !held {
         progress.say(&format!("again with: {}", args.again(seed)))?;
@@ -236,7 +240,7 @@ fn run(
     conductor.settle(progress)?;
     let (made, mishaps) = (conductor.made, conductor.mishaps);
     let flows = read_cores(&town, &connector, progress)?;
-    arrive(&clients, &mix, &flows, &clock, progress)?;
+    arrive(&clients, &town, &mix, &flows, &clock, progress)?;
     let seen = ask(&clients, Command::Finish)?;
     clients.running.handle().stop();
     clients.running.join().context("the clients' thread")?;
@@ -245,16 +249,21 @@ fn run(
     town.kill_cores(&clock)?;
     let recovered = read_cores(&town, &connector, progress)?;
     town.stop_cores(&clock)?;
+    let trails = town.audits(folder.path())?;
+    let kills = made.iter().filter(|made| matches!(made.fault, Fault::GatewayKilled { .. })).count() as u64;
     let evidence = Evidence {
         mix: &mix,
         planned: args.orders(),
         clients: &seen.histories,
         flows: &flows,
         recovered: &recovered,
-        trails: None,
+        trails: &trails,
+        unwritten_max: kills * (args.rate * UNWRITTEN_MS_MAX).div_ceil(1_000),
     };
     let findings = checker::check(&evidence);
-    Ok(Outcome::new(seed, told(findings, mishaps, made, &mix, schedule, &seen, &clients.counters)))
+    let audited = trails.iter().map(|trail| trail.records).sum();
+    let story = told(findings, mishaps, made, &mix, schedule, &seen, &clients.counters);
+    Ok(Outcome::new(seed, Story { audited, ..story }))
 }
 
 /// What is told of a run.
@@ -281,7 +290,7 @@ fn told(
         sent_again: counters.sent_again.load(Ordering::Relaxed),
         unanswered: counters.unanswered.load(Ordering::Relaxed),
         refusals: seen.refusals.iter().map(|(why, times)| (why.to_string(), *times)).collect(),
-        audited: None,
+        audited: 0,
     }
 }
 
@@ -330,9 +339,11 @@ fn read_cores(
     cores.into_iter().map(|(kind, address)| witness::read(kind, address, connector)).collect()
 }
 
-/// Waits until every client has as many reports as the cores hold for it; what is missing then is for the checker.
+/// Waits until every client has as many reports as the cores hold for it, and every gateway has them all; what is missing
+/// then is for the checker.
 fn arrive(
     clients: &Clients,
+    town: &Town,
     mix: &Mix,
     flows: &[Flow],
     clock: &Clock,
@@ -348,8 +359,8 @@ fn arrive(
     let until_ns = clock.now_ns() + ARRIVE_NS_MAX;
     loop {
         let counts = ask(clients, Command::Count)?;
-        if counts.iter().zip(&expected).all(|(came, expected)| came >= expected) || clock.now_ns() > until_ns
-        {
+        let all_came = counts.iter().zip(&expected).all(|(came, expected)| came >= expected);
+        if (all_came && town.has_all(flows)?) || clock.now_ns() > until_ns {
             return Ok(());
         }
         progress.show(clock.now_ns(), "waiting for the last reports")?;

@@ -1,19 +1,21 @@
 //! The servers of the story: two cores, two gateways, the balancer; their configurations, and how each fault is made.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use service::tls::Settings;
 use transport::Clock;
 
-use super::admin;
+use super::evidence::{Flow, Trail};
 use super::faults::{Fault, GATEWAYS, LINES};
 use super::process::Process;
 use super::random::Random;
 use super::role::Server;
+use super::{admin, audit};
 use crate::house::{COMP_ID, Kind, PARTITIONS, SECURITIES, SECURITY_FIRST};
 use crate::trading::plan::Plan;
 
@@ -21,6 +23,8 @@ use crate::trading::plan::Plan;
 const PORTS: (u16, u16) = (15_000, 32_000);
 /// How the lines to a core share the work, by gateway: both ways are put to the test.
 const MODES: [&str; GATEWAYS.len()] = ["active-standby", "active-active"];
+/// Small, so that a run has several files.
+const AUDIT_SEGMENT_BYTES: u64 = 16 << 20;
 const POOL: &str = "gateways";
 
 /// What all configurations have in common.
@@ -134,6 +138,39 @@ impl Town {
             }
         }
         Ok(ended)
+    }
+
+    /// Whether each gateway has taken the last report of each partition.
+    pub(super) fn has_all(&self, flows: &[Flow]) -> anyhow::Result<bool> {
+        #[derive(Deserialize)]
+        struct Line {
+            partitions: Vec<Partition>,
+        }
+        #[derive(Deserialize)]
+        struct Partition {
+            partition_no: i32,
+            next: i64,
+        }
+        for gateway in &self.gateways {
+            let lines: Vec<Line> = serde_json::from_str(&admin::get(gateway.admin, "/lines")?)?;
+            let next: HashMap<i32, i64> = lines
+                .iter()
+                .flat_map(|line| &line.partitions)
+                .map(|partition| (partition.partition_no, partition.next))
+                .collect();
+            let mut reports = flows.iter().flat_map(|flow| &flow.reports);
+            if reports.any(|report| {
+                next.get(&report.place.partition).is_none_or(|next| *next <= report.place.index)
+            }) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What each gateway's audit holds; for gateways that have ended.
+    pub(super) fn audits(&self, folder: &Path) -> anyhow::Result<Vec<Trail>> {
+        GATEWAYS.iter().map(|name| audit::read(name, &audit_directory(folder, name))).collect()
     }
 
     /// Waits until all are ready again.
@@ -308,8 +345,14 @@ backoff_max_ms = 500
 "
         )?;
     }
+    let directory = quoted(&audit_directory(setting.folder, name))?;
+    write!(text, "[audit]\ndirectory = {directory}\nsegment_bytes = {AUDIT_SEGMENT_BYTES}\n\n")?;
     text.push_str(&tls_toml(setting)?);
     Ok(text)
+}
+
+fn audit_directory(folder: &Path, gateway: &str) -> PathBuf {
+    folder.join(format!("audit-{gateway}"))
 }
 
 fn slb_toml(address: SocketAddr, gateways: &[(&str, SocketAddr)], admin: SocketAddr) -> String {

@@ -2,7 +2,7 @@
 
 use wire::szse::code::OrdRejReason;
 
-use super::super::evidence::Received;
+use super::super::evidence::{Passed, Received};
 use super::super::mix::{Fate, example};
 use super::*;
 use crate::house::Kind;
@@ -18,6 +18,7 @@ struct Run {
     flows: Vec<Flow>,
     recovered: Vec<Flow>,
     trails: Vec<Trail>,
+    unwritten_max: u64,
 }
 
 impl Run {
@@ -30,6 +31,7 @@ impl Run {
                 .collect(),
             flows: Kind::ALL.map(|kind| Flow { core: kind.name(), ..Flow::default() }).into(),
             recovered: Vec::new(),
+            unwritten_max: 0,
             trails: vec![
                 Trail { gateway: "a", ..Trail::default() },
                 Trail { gateway: "b", ..Trail::default() },
@@ -40,9 +42,8 @@ impl Run {
             let session = run.mix.session(Request(order));
             run.clients[session as usize].orders.push(order);
             run.report(Request(order), News::Accepted(terms(&run.mix, order)));
-            run.trails[(order % 2) as usize]
-                .orders
-                .push((run.mix.plan.account(session), run.mix.cl_ord_id(Request(order))));
+            let sent = run.mix.order(order, Timestamp::ZERO);
+            run.trails[(order % 2) as usize].orders.push(Passed::of(run.mix.core(order).name(), &sent));
         }
         for order in 0..PLANNED {
             let quantity = terms(&run.mix, order).quantity;
@@ -94,7 +95,8 @@ impl Run {
             clients: &self.clients,
             flows: &self.flows,
             recovered: &self.recovered,
-            trails: Some(&self.trails),
+            trails: &self.trails,
+            unwritten_max: self.unwritten_max,
         })
     }
 
@@ -229,22 +231,51 @@ fn an_acknowledged_order_that_the_core_does_not_hold_is_lost() {
 }
 
 #[test]
-fn what_the_audit_misses_is_found_and_one_of_two_audits_is_enough() {
+fn requests_that_no_audit_has_are_found() {
     let run = Run::good();
-    let found = run.after(|run| {
+    let forget = |run: &mut Run| {
         run.trails[1].orders.remove(0);
-    });
-    assert_eq!(found, [Break::NotInTheAudit { order: 1, what: "request" }]);
+    };
+    assert_eq!(run.after(forget), [Break::NotInTheAudit { order: 1, what: "request" }]);
+    let mut killed = run.clone();
+    killed.unwritten_max = 1;
+    forget(&mut killed);
+    let findings = killed.check();
+    assert_eq!((findings.breaks, findings.requests_unwritten), (vec![], 1), "its report is there");
+    forget(&mut killed);
+    assert_eq!(killed.check().count(Account::Lost), 2, "more than that moment explains");
+    let strange = |change: fn(&mut Passed)| {
+        run.after(|run| {
+            let mut passed = run.trails[0].orders[0];
+            change(&mut passed);
+            run.trails[0].orders.push(passed);
+        })
+    };
+    for found in [
+        strange(|passed| passed.account = Text::literal("nobody")),
+        strange(|passed| passed.core = "other"),
+        strange(|passed| passed.terms.quantity = Qty::whole(1)),
+    ] {
+        assert!(matches!(found[..], [Break::Invented { .. }]), "{found:?}");
+    }
+}
+
+#[test]
+fn reports_that_an_audit_misses_or_has_twice_are_found() {
+    let run = Run::good();
     let place = place_of(&run, 6);
     let drop_from = |run: &mut Run, trail: usize| run.trails[trail].reports.retain(|(at, _)| *at != place);
-    assert_eq!(run.after(|run| drop_from(run, 0)), []);
+    assert_eq!(run.after(|run| drop_from(run, 0)), [Break::NotAudited { gateway: "a", place }]);
     let found = run.after(|run| [0, 1].into_iter().for_each(|trail| drop_from(run, trail)));
-    assert_eq!(found, [Break::NotInTheAudit { order: 6, what: "acceptance" }]);
-    let found = run.after(|run| {
-        let stranger = (Text::literal("nobody"), run.mix.cl_ord_id(Request(1)));
-        run.trails[0].orders.push(stranger);
-    });
-    assert!(matches!(found[..], [Break::Invented { .. }]), "{found:?}");
+    assert_eq!(found[2], Break::NotInTheAudit { order: 6, what: "acceptance" });
+    assert_eq!(found[2].account(), Account::Lost);
+    let first = run.trails[1].reports[0];
+    let found = run.after(|run| run.trails[1].reports.push(first));
+    assert_eq!(found, [Break::AuditedTwice { gateway: "b", place: first.0 }]);
+    let of_one: Vec<usize> =
+        (0..run.trails[0].reports.len()).filter(|at| run.trails[0].reports[*at].0.partition == 1).collect();
+    let found = run.after(|run| run.trails[0].reports.swap(of_one[0], of_one[1]));
+    assert!(matches!(found[..], [Break::AuditedTwice { .. }]), "{found:?}");
 }
 
 #[test]
