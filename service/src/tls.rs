@@ -237,7 +237,8 @@ impl Handshakes {
 
 impl Handshakes {
     fn total() -> IntCounterVec {
-        let help = "TLS and QUIC handshakes by their outcome.";
+        let help = "TLS and QUIC handshakes by their outcome. Resumed ones are established too; retried ones were sent \
+                    back to prove their address (QUIC); untracked ones came from too many addresses for bounds by address.";
         let total = IntCounterVec::new(Opts::new("tls_handshakes_total", help), &["outcome"]);
         total.expect("invariant: a good name")
     }
@@ -259,6 +260,10 @@ impl Collector for Handshakes {
             ("left", &counts.left),
             ("timed_out", &counts.timed_out),
             ("refused", &counts.refused),
+            ("refused_peer", &counts.refused_peer),
+            ("refused_rate", &counts.refused_rate),
+            ("retried", &counts.retried),
+            ("untracked", &counts.untracked),
             ("accept_error", &counts.accept_errors),
         ];
         for (outcome, count) in outcomes {

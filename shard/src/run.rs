@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use transport::{Acceptor, Connector, Listener, Stream, Timer};
+use transport::{Acceptor, Connector, Farewell, Listener, Stream, Timer};
 
 /// Bounds of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,8 +218,10 @@ async fn serve<A: App>(setup: Setup, mut app: A, handle: Handle<A::Command>) -> 
     let arrivals = Rc::new(Arrivals::new(setup.limits.connections_max));
     let mut cx = Cx::new(setup.limits, setup.logs, handle.ready.clone(), arrivals.clone());
     let mut acceptors = Vec::new();
+    let mut farewells = Vec::new();
     for port in setup.ports {
         let acceptor = port.listener.accepting().await?;
+        farewells.extend(acceptor.farewell());
         acceptors.push(tokio::task::spawn_local(accept(
             acceptor,
             port.tag,
@@ -260,8 +262,25 @@ async fn serve<A: App>(setup: Setup, mut app: A, handle: Handle<A::Command>) -> 
         }
     }
     acceptors.drain(..).for_each(|acceptor| acceptor.abort());
+    farewells.extend(cx.conns.iter().filter_map(|(_, conn)| conn.stream.farewell()));
     close_all(&mut cx, &mut app);
+    last_bytes(farewells).await;
     Ok(app)
+}
+
+/// How long a shard that stops waits for peers to acknowledge what was written to them over QUIC. Over TCP the system sees
+/// to that, after the process has ended.
+const LAST_BYTES: Duration = Duration::from_secs(3);
+
+async fn last_bytes(farewells: Vec<Farewell>) {
+    let all = async {
+        for farewell in farewells {
+            farewell.over().await;
+        }
+    };
+    if tokio::time::timeout(LAST_BYTES, all).await.is_err() {
+        tracing::warn!("not all that was written over QUIC was acknowledged in time");
+    }
 }
 
 /// Whether a turn has something to do already.

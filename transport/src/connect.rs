@@ -7,7 +7,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// How connections are made. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,7 +38,7 @@ impl Connector {
         Self { options: SocketOptions::default(), over: Over::Quic(client) }
     }
 
-    /// Connects, handshake and all.
+    /// Connects, handshake and all; handshakes are not done on the calling thread.
     ///
     /// # Errors
     /// [`io::ErrorKind::TimedOut`] at the deadline, or what the system or TLS says; the address is in the text.
@@ -61,19 +60,12 @@ impl Connector {
             return turmoil::net::TcpStream::connect(address).await.map(Stream::Sim);
         }
         match &self.over {
-            Over::Tcp => self.tcp_stream(address).await.map(Stream::Tcp),
+            Over::Tcp => self.options.connect(address).await.map(Stream::Tcp),
             Over::Tls(client) => {
-                let stream = client.connect(self.tcp_stream(address).await?, address).await?;
-                Ok(Stream::Tls(Box::new(stream)))
+                client.connect(address, self.options).await.map(|stream| Stream::Tls(Box::new(stream)))
             }
             Over::Quic(client) => Ok(Stream::Quic(Box::new(quic::connect(address, client).await?))),
         }
-    }
-
-    async fn tcp_stream(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = self.options.connecting(address)?.connect(address).await?;
-        self.options.apply((&stream).into())?;
-        Ok(stream)
     }
 }
 

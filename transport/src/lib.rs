@@ -6,6 +6,7 @@
 //!
 //! What it is not: it knows no frames and no sessions. Start at [`Stream`], [`Listener::bind`] and [`Connector`].
 
+mod background;
 mod clock;
 mod connect;
 mod listen;
@@ -19,7 +20,7 @@ pub use clock::Clock;
 pub use connect::Connector;
 pub use listen::{Acceptor, Listener};
 pub use options::SocketOptions;
-pub use quic::QuicStream;
+pub use quic::{Farewell, QuicStream};
 pub use stream::Stream;
 pub use timer::Timer;
 

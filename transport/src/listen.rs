@@ -1,7 +1,7 @@
 //! Listening.
 
 use crate::options::SocketOptions;
-use crate::quic;
+use crate::quic::{self, Farewell};
 use crate::stream::Stream;
 use crate::tls::{self, Handed};
 use std::io;
@@ -99,13 +99,9 @@ impl Listener {
         let listener = match self.bound {
             Bound::Os(listener) => match self.tls {
                 None => Accepting::Os(tokio::net::TcpListener::from_std(listener)?),
-                Some(tls) => {
-                    Accepting::Handed(Mutex::new(Handed::new(tls.accept_tls(listener, self.options)?)))
-                }
+                Some(tls) => Accepting::handed(tls.accept_tls(listener, self.options)?),
             },
-            Bound::Quic(socket, server) => {
-                Accepting::Handed(Mutex::new(Handed::new(server.accept_quic(socket)?)))
-            }
+            Bound::Quic(socket, server) => Accepting::handed(server.accept_quic(socket)?),
             #[cfg(feature = "sim")]
             Bound::Sim(address) => Accepting::Sim(turmoil::net::TcpListener::bind(address).await?),
         };
@@ -122,12 +118,28 @@ pub struct Acceptor {
 enum Accepting {
     Os(tokio::net::TcpListener),
     /// Accepted elsewhere, and handed over after the handshake.
-    Handed(Mutex<Handed>),
+    Handed(Mutex<Handed>, Option<Farewell>),
     #[cfg(feature = "sim")]
     Sim(turmoil::net::TcpListener),
 }
 
+impl Accepting {
+    fn handed(handed: Handed) -> Self {
+        let farewell = handed.farewell();
+        Self::Handed(Mutex::new(handed), farewell)
+    }
+}
+
 impl Acceptor {
+    /// Where the last bytes are not the system's business but ours, which is over QUIC: what a process waits for before it
+    /// ends, after this was dropped and its connections too.
+    pub fn farewell(&self) -> Option<Farewell> {
+        match &self.listener {
+            Accepting::Handed(_, farewell) => farewell.clone(),
+            _ => None,
+        }
+    }
+
     /// The next connection and its peer's address. Cancelling it loses no connection.
     ///
     /// # Errors
@@ -140,7 +152,7 @@ impl Acceptor {
                 self.options.apply((&stream).into())?;
                 Ok((Stream::Tcp(stream), peer))
             }
-            Accepting::Handed(handed) => handed.lock().await.next().await,
+            Accepting::Handed(handed, _) => handed.lock().await.next().await,
             #[cfg(feature = "sim")]
             Accepting::Sim(listener) => {
                 let (stream, peer) = listener.accept().await?;

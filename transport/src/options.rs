@@ -82,14 +82,16 @@ impl SocketOptions {
         Ok(socket.into())
     }
 
-    /// A socket to connect with.
-    pub(crate) fn connecting(&self, address: SocketAddr) -> io::Result<tokio::net::TcpSocket> {
+    /// A connection over TCP.
+    pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<tokio::net::TcpStream> {
         let socket = if address.is_ipv4() {
             tokio::net::TcpSocket::new_v4()?
         } else {
             tokio::net::TcpSocket::new_v6()?
         };
         self.apply_buffers(&SockRef::from(&socket))?;
-        Ok(socket)
+        let stream = socket.connect(address).await?;
+        self.apply((&stream).into())?;
+        Ok(stream)
     }
 }

@@ -1,7 +1,8 @@
 //! QUIC: one stream in both directions a connection, under the same suites as TLS.
 //!
-//! The endpoints of a server live on a thread of their own: handshakes are done, packets sealed and opened there, and the
-//! thread that serves a connection sees a stream of bytes. A client has an endpoint for each connection.
+//! Endpoints live on threads of their own, a server's on one and those of dials on another: handshakes are done, packets
+//! sealed and opened there, and the thread that serves a connection sees a stream of bytes. A client has an endpoint for
+//! each connection.
 
 use crate::tls;
 use gm::tls::quic_initial_suite;
@@ -19,6 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 /// A connection of which nothing is heard for so long is dead. Sessions have heartbeats of their own, far shorter.
 const IDLE_MS: u32 = 60_000;
@@ -27,8 +29,30 @@ const SEND_WINDOW_BYTES: u64 = 1 << 20;
 /// Bytes that a peer may send ahead of what is read.
 const RECEIVE_WINDOW_BYTES: u32 = 1 << 20;
 
-/// How long the last bytes of a closed connection may take to be acknowledged.
+/// How long the last bytes of a closed connection may take to be acknowledged, and its end to be sent.
 const LAST_BYTES: Duration = Duration::from_secs(5);
+
+/// Held by an endpoint until it has nothing more to send.
+pub(crate) struct Ending(watch::Sender<()>);
+
+/// The end of an endpoint, to be waited for.
+#[derive(Clone, Debug)]
+pub struct Farewell(watch::Receiver<()>);
+
+impl Ending {
+    pub(crate) fn new() -> (Self, Farewell) {
+        let (sender, receiver) = watch::channel(());
+        (Self(sender), Farewell(receiver))
+    }
+}
+
+impl Farewell {
+    /// Once the endpoint's connections are over: their last bytes acknowledged, or given up after five seconds.
+    pub async fn over(mut self) {
+        // Nothing is ever sent; the error is that the sender is gone.
+        while self.0.changed().await.is_ok() {}
+    }
+}
 
 /// A connection's one stream.
 pub struct QuicStream {
@@ -42,12 +66,39 @@ pub struct QuicStream {
 /// What ends the connection, at once and without a word about what is under way, when it is dropped.
 struct Life {
     connection: Connection,
-    _endpoint: Option<Endpoint>,
+    dialled: Option<Dialled>,
+}
+
+/// What a connection that was dialled has for itself.
+struct Dialled {
+    endpoint: Endpoint,
+    ending: Ending,
+    /// Whose thread the endpoint lives on.
+    client: Arc<tls::Client>,
+}
+
+impl Life {
+    async fn end(self) {
+        self.connection.close(VarInt::from_u32(0), b"");
+        drop(self.connection);
+        let Some(Dialled { endpoint, ending, client }) = self.dialled else { return };
+        if tokio::time::timeout(LAST_BYTES, endpoint.wait_idle()).await.is_err() {
+            tracing::debug!("an endpoint that is not done in time");
+        }
+        drop((endpoint, ending));
+        // The thread ends with the last of its clients, so this comes last.
+        drop(client);
+    }
 }
 
 impl QuicStream {
     fn new((send, receive): (SendStream, RecvStream), life: Life) -> Self {
         Self { send, receive, runtime: Handle::current(), life: Some(life) }
+    }
+
+    pub(crate) fn farewell(&self) -> Option<Farewell> {
+        let dialled = self.life.as_ref()?.dialled.as_ref()?;
+        Some(Farewell(dialled.ending.0.subscribe()))
     }
 }
 
@@ -63,7 +114,7 @@ impl Drop for QuicStream {
             if tokio::time::timeout(LAST_BYTES, acknowledged).await.is_err() {
                 tracing::debug!("the peer has not acknowledged the last bytes in time");
             }
-            drop(life);
+            life.end().await;
         });
     }
 }
@@ -107,11 +158,15 @@ pub(crate) fn endpoint(socket: UdpSocket, config: Arc<ServerConfig>) -> io::Resu
 pub(crate) async fn accept(incoming: Incoming, config: Arc<ServerConfig>) -> io::Result<QuicStream> {
     let connection = incoming.accept_with(Arc::new(server_config(config)?))?.await?;
     let stream = connection.accept_bi().await?;
-    Ok(QuicStream::new(stream, Life { connection, _endpoint: None }))
+    Ok(QuicStream::new(stream, Life { connection, dialled: None }))
 }
 
-/// The client's part.
-pub(crate) async fn connect(address: SocketAddr, client: &tls::Client) -> io::Result<QuicStream> {
+/// The client's part, on the thread of the client's endpoints.
+pub(crate) async fn connect(address: SocketAddr, client: &Arc<tls::Client>) -> io::Result<QuicStream> {
+    client.quic.run(dial(address, client.clone())).await
+}
+
+async fn dial(address: SocketAddr, client: Arc<tls::Client>) -> io::Result<QuicStream> {
     let crypto =
         QuicClientConfig::with_initial(client.config(), quic_initial_suite()).map_err(io::Error::other)?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
@@ -125,7 +180,9 @@ pub(crate) async fn connect(address: SocketAddr, client: &tls::Client) -> io::Re
     let connecting = endpoint.connect_with(config, address, &name.to_str()).map_err(io::Error::other)?;
     let connection = connecting.await?;
     let stream = connection.open_bi().await?;
-    Ok(QuicStream::new(stream, Life { connection, _endpoint: Some(endpoint) }))
+    let (ending, _) = Ending::new();
+    let dialled = Some(Dialled { endpoint, ending, client });
+    Ok(QuicStream::new(stream, Life { connection, dialled }))
 }
 
 /// A socket that shares its port with those of other threads.

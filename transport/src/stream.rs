@@ -31,6 +31,16 @@ impl Stream {
         }
     }
 
+    /// What a process waits for before it ends, after this was dropped, so that the last bytes arrive: those of a QUIC
+    /// connection that was dialled. Those of accepted ones are their acceptor's business
+    /// ([`crate::Acceptor::farewell`]), and those of TCP the system's.
+    pub fn farewell(&self) -> Option<crate::Farewell> {
+        match self {
+            Self::Quic(stream) => stream.farewell(),
+            _ => None,
+        }
+    }
+
     /// Sealer and output when a record may be sealed for this connection now, together with those of others
     /// ([`crate::tls::seal_for_all`]); it goes out with the next write or flush.
     #[inline]

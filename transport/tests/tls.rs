@@ -359,7 +359,21 @@ async fn no_bytes_bring_the_handshakes_down() {
         };
         outcome.await.expect_err("nobody answers, and every flight was altered");
         relay.abort();
-        let _pair = town.pair(&town.connector(false)).await;
+        let mut good = town.connector(false).dial(town.address, DEADLINE).await.unwrap();
+        good.write_all(b"hello").await.unwrap();
+        good.flush().await.unwrap();
+        // The version in the header of an unsealed record means nothing: where that alone was altered, the handshake is good,
+        // and the record behind it is not.
+        let said_hello = async {
+            let (mut hello, good) = ([0; 5], b"hello");
+            while hello != *good {
+                let (mut server, _) = town.acceptor.accept().await.unwrap();
+                if let Err(error) = server.read_exact(&mut hello).await {
+                    println!("altered behind its handshake: {error}");
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, said_hello).await.unwrap();
         // None of them has vanished without having been counted, as it would by a panic.
         let counts = town.server.counts();
         let outcomes = [&counts.established, &counts.failed, &counts.timed_out];
@@ -528,4 +542,133 @@ fn settings_that_cannot_be_used_say_which_and_why() {
         let error = error(settings);
         assert!(error.starts_with(start) && error.contains(text), "{error}");
     }
+}
+
+/// Nothing of the calling thread is needed for it: here that thread is the server, and blocked in its part of the handshake.
+#[tokio::test]
+async fn a_dialled_handshake_is_not_done_on_the_thread_that_dials() {
+    let town = town(false, |settings| settings.client_auth = ClientAuth::None).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connector = town.connector(false);
+    let mut dial = Box::pin(connector.dial(address, DEADLINE));
+    let begun = std::future::poll_fn(|context| std::task::Poll::Ready(dial.as_mut().poll(context))).await;
+    assert!(begun.is_pending());
+    let (mut tcp, _) = listener.accept().unwrap();
+    tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut server = rustls_server(&town.settings);
+    while server.is_handshaking() {
+        server.complete_io(&mut tcp).expect("the client's part comes from another thread");
+    }
+    let mut client = dial.await.unwrap();
+    client.write_all(b"order").await.unwrap();
+    client.flush().await.unwrap();
+    let mut order = [0; 5];
+    std::io::Read::read_exact(&mut rustls::Stream::new(&mut server, &mut tcp), &mut order).unwrap();
+    assert_eq!(&order, b"order");
+}
+
+/// A server that is rustls' from head to foot.
+fn rustls_server(settings: &Settings) -> rustls::ServerConnection {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let chain = CertificateDer::pem_file_iter(settings.certificate.as_ref().unwrap()).unwrap();
+    let key = PrivateKeyDer::from_pem_file(settings.key.as_ref().unwrap()).unwrap();
+    let provider = Arc::new(gm::tls::provider(gm::tls::Mode::Strict));
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.map(Result::unwrap).collect(), key)
+        .unwrap();
+    rustls::ServerConnection::new(Arc::new(config)).unwrap()
+}
+
+#[tokio::test]
+async fn a_dial_that_is_given_up_ends_on_its_thread_too() {
+    let town = town(false, |_| ()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connector = town.connector(false);
+    let (dialled, accepted) =
+        tokio::join!(connector.dial(address, Duration::from_millis(50)), listener.accept());
+    assert_eq!(dialled.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let (mut silent, _) = accepted.unwrap();
+    let mut hello = Vec::new();
+    tokio::time::timeout(DEADLINE, silent.read_to_end(&mut hello)).await.expect("closed").unwrap();
+    assert_eq!(hello[0], 22, "a hello, and then the end");
+}
+
+#[tokio::test]
+async fn one_address_has_its_own_bound_of_handshakes() {
+    let town = town(false, |settings| {
+        settings.peer_handshakes_max = 2;
+        settings.peer_exempt = Vec::new();
+        settings.client_auth = ClientAuth::None;
+    })
+    .await;
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        silent.push(TcpStream::connect(town.address).await.unwrap());
+    }
+    let counts = town.server.counts();
+    counted(|| counts.under_way() == 2).await;
+    town.connector(false).dial(town.address, DEADLINE).await.unwrap_err();
+    assert_eq!(counts.refused_peer.load(Ordering::Relaxed), 1);
+    // Another address has its own.
+    let elsewhere = tokio::net::TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let elsewhere = elsewhere.connect(town.address).await.unwrap();
+    counted(|| counts.under_way() == 3).await;
+    drop((silent, elsewhere));
+    counted(|| counts.under_way() == 0).await;
+    town.pair(&town.connector(false)).await;
+    assert_eq!(counts.refused_peer.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn one_address_has_its_own_rate_of_handshakes() {
+    let town = town(false, |settings| {
+        settings.peer_handshakes_per_s_max = 1;
+        settings.peer_exempt = Vec::new();
+    })
+    .await;
+    // The second comes within the first one's second: nothing here takes so long, and if it did, the third does not either.
+    let connector = town.connector(false);
+    let mut refused = 0;
+    for _ in 0..20 {
+        refused += u64::from(connector.dial(town.address, DEADLINE).await.is_err());
+    }
+    assert!(refused > 0);
+    counted(|| town.server.counts().refused_rate.load(Ordering::Relaxed) == refused).await;
+}
+
+#[tokio::test]
+async fn under_load_an_address_must_prove_itself_over_quic_and_then_has_its_bound() {
+    let town = town(true, |settings| {
+        settings.peer_handshakes_max = 3;
+        settings.peer_exempt = Vec::new();
+    })
+    .await;
+    let counts = town.server.counts();
+    // Connections of which the streams are never opened: their handshakes stay under way.
+    let connectors: Vec<_> = (0..4).map(|_| town.connector(true)).collect();
+    let mut open = Vec::new();
+    for (place, connector) in connectors.iter().enumerate().take(3) {
+        open.push(connector.dial(town.address, DEADLINE).await.unwrap());
+        counted(|| counts.under_way() == place + 1).await;
+    }
+    // More than half of the bound was used before the third.
+    assert_eq!(counts.retried.load(Ordering::Relaxed), 1);
+    let refused = connectors[3].dial(town.address, DEADLINE).await.unwrap_err();
+    assert!(refused.to_string().contains("refused"), "{refused}");
+    assert_eq!(counts.refused_peer.load(Ordering::Relaxed), 1);
+    assert_eq!(counts.retried.load(Ordering::Relaxed), 2);
+    // Their ends open the streams that their handshakes waited for.
+    drop(open);
+    for _ in 0..3 {
+        tokio::time::timeout(DEADLINE, town.acceptor.accept()).await.unwrap().unwrap();
+    }
+    counted(|| counts.under_way() == 0).await;
+    town.pair(&town.connector(true)).await;
 }

@@ -1,27 +1,29 @@
 //! Where a server's handshakes are done: those of TLS on a thread of their own that yields to all others; those of QUIC
 //! on the thread that also seals and opens the packets of its connections.
 
+use super::peers::{Peers, Place, Refused};
 use super::stream::Established;
 use super::{Choice, LoadError, Settings, TlsStream, handshake};
+use crate::Clock;
+use crate::background::{Background, HANDSHAKES_NICENESS};
 use crate::options::SocketOptions;
-use crate::quic::{self, QuicStream};
+use crate::quic::{self, Ending, Farewell, QuicStream};
 use crate::stream::Stream;
 use arc_swap::ArcSwap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// Established connections that may wait for the thread that will serve them.
 const ESTABLISHED_MAX: usize = 1024;
 /// Pause after an error of accepting: file limits do not mend themselves at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-/// What the handshakes' thread yields to the others (`nice`).
-const NICENESS: i32 = 10;
+/// A refused handshake is told in the log so often, at most: a flood of them must not become one of lines.
+const TOLD_NS: u64 = 10_000_000_000;
 
 /// What came of the handshakes of a server, counted since it was loaded.
 #[derive(Debug, Default)]
@@ -38,6 +40,14 @@ pub struct Counts {
     pub timed_out: AtomicU64,
     /// Closed at once: as many as are allowed were under way.
     pub refused: AtomicU64,
+    /// Closed at once: as many as one address is allowed were under way.
+    pub refused_peer: AtomicU64,
+    /// Closed at once: one address began more in a second than it is allowed.
+    pub refused_rate: AtomicU64,
+    /// Over QUIC, sent back once to prove that their address is theirs.
+    pub retried: AtomicU64,
+    /// Begun by addresses that were not kept account of: there were too many.
+    pub untracked: AtomicU64,
     /// Errors of accepting (file limits); each is followed by a pause.
     pub accept_errors: AtomicU64,
     under_way: AtomicUsize,
@@ -55,43 +65,12 @@ pub struct Server {
     settings: Settings,
     choice: ArcSwap<Choice>,
     counts: Counts,
-    handshakes: Mutex<Option<Thread>>,
-    quic: Mutex<Option<Thread>>,
-}
-
-/// A running thread; it ends when this is dropped.
-struct Thread {
-    handle: Handle,
-    _end: watch::Sender<()>,
-}
-
-impl Thread {
-    /// The runtime of a thread that starts when it is first asked for.
-    fn of(place: &Mutex<Option<Self>>, name: &'static str, niceness: i32) -> io::Result<Handle> {
-        let mut place = place.lock().expect("no holder of this lock panics");
-        if let Some(thread) = &*place {
-            return Ok(thread.handle.clone());
-        }
-        let thread = Self::start(name, niceness)?;
-        Ok(place.insert(thread).handle.clone())
-    }
-
-    fn start(name: &'static str, niceness: i32) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (end, mut ended) = watch::channel(());
-        let handle = runtime.handle().clone();
-        std::thread::Builder::new().name(name.into()).spawn(move || {
-            if niceness > 0
-                && let Err(error) = rustix::process::setpriority_process(None, niceness)
-            {
-                tracing::debug!(%error, name, "the thread keeps its priority");
-            }
-            // Ends with an error, which is what it waits for.
-            runtime.block_on(async move { while ended.changed().await.is_ok() {} });
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { handle, _end: end })
-    }
+    clock: Clock,
+    peers: Mutex<Peers>,
+    /// When a refusal may be told again, by the clock.
+    told_next_ns: AtomicU64,
+    handshakes: Background,
+    quic: Background,
 }
 
 /// A connection on its way to the thread that will serve it.
@@ -116,11 +95,13 @@ pub(crate) struct Handed {
     arrived: mpsc::Receiver<Arrived>,
     /// Being made known to this thread's runtime.
     next: Option<(Stream, SocketAddr)>,
+    farewell: Option<Farewell>,
 }
 
 impl Handed {
-    pub(crate) fn new(arrived: mpsc::Receiver<Arrived>) -> Self {
-        Self { arrived, next: None }
+    /// When the endpoint behind it, if it is one of QUIC, has nothing more to send.
+    pub(crate) fn farewell(&self) -> Option<Farewell> {
+        self.farewell.clone()
     }
 
     /// The next connection. Its socket is known to take bytes: what came with the end of the handshake can be answered, and
@@ -149,8 +130,11 @@ impl Server {
             choice: ArcSwap::from_pointee(settings.server_choice()?),
             settings: settings.clone(),
             counts: Counts::default(),
-            handshakes: Mutex::new(None),
-            quic: Mutex::new(None),
+            clock: Clock::start(),
+            peers: Mutex::new(Peers::new(settings.peer_bounds())),
+            told_next_ns: AtomicU64::new(0),
+            handshakes: Background::new("handshakes", HANDSHAKES_NICENESS),
+            quic: Background::new("quic", 0),
         }))
     }
 
@@ -186,37 +170,75 @@ impl Server {
         self: &Arc<Self>,
         listener: std::net::TcpListener,
         options: SocketOptions,
-    ) -> io::Result<mpsc::Receiver<Arrived>> {
-        let handle = Thread::of(&self.handshakes, "handshakes", NICENESS)?;
+    ) -> io::Result<Handed> {
+        let handle = self.handshakes.handle()?;
         let (to, from) = mpsc::channel(ESTABLISHED_MAX);
         let _entered = handle.enter();
         let listener = TcpListener::from_std(listener)?;
         handle.spawn(tls_loop(self.clone(), listener, options, to));
-        Ok(from)
+        Ok(Handed { arrived: from, next: None, farewell: None })
     }
 
     /// Accepts on a UDP socket until what it returns is dropped.
-    pub(crate) fn accept_quic(
-        self: &Arc<Self>,
-        socket: std::net::UdpSocket,
-    ) -> io::Result<mpsc::Receiver<Arrived>> {
-        let handle = Thread::of(&self.quic, "quic", 0)?;
+    pub(crate) fn accept_quic(self: &Arc<Self>, socket: std::net::UdpSocket) -> io::Result<Handed> {
+        let handle = self.quic.handle()?;
         let (to, from) = mpsc::channel(ESTABLISHED_MAX);
         let _entered = handle.enter();
         let endpoint = quic::endpoint(socket, self.choice().first().clone())?;
-        handle.spawn(quic_loop(self.clone(), endpoint, to));
-        Ok(from)
+        let (ending, farewell) = Ending::new();
+        handle.spawn(quic_loop(self.clone(), endpoint, to, ending));
+        Ok(Handed { arrived: from, next: None, farewell: Some(farewell) })
     }
 
-    /// Counts a handshake that begins; `None` when there are as many as are allowed.
-    fn begin(self: &Arc<Self>) -> Option<UnderWay> {
+    /// Counts a handshake that begins; `None` when as many as are allowed, of all or of this peer, are under way.
+    fn begin(self: &Arc<Self>, peer: SocketAddr) -> Option<UnderWay> {
         let before = self.counts.under_way.fetch_add(1, Ordering::Relaxed);
-        let begun = UnderWay { server: self.clone() };
+        let mut begun = UnderWay { server: self.clone(), place: Place::Exempt };
         if before >= self.settings.handshakes_max {
-            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+            self.refused(&self.counts.refused, "as many as `tls.handshakes_max` allows are under way", peer);
             return None;
         }
-        Some(begun)
+        let outcome = self.peers().begin(peer.ip(), self.clock.now_ns());
+        match outcome {
+            Ok(place) => {
+                self.counts.untracked.fetch_add(u64::from(place == Place::Untracked), Ordering::Relaxed);
+                begun.place = place;
+                Some(begun)
+            }
+            Err(Refused::UnderWay) => {
+                let why = "as many of this address as `tls.peer_handshakes_max` allows are under way";
+                self.refused(&self.counts.refused_peer, why, peer);
+                None
+            }
+            Err(Refused::Rate) => {
+                let why = "this address began as many in a second as `tls.peer_handshakes_per_s_max` allows";
+                self.refused(&self.counts.refused_rate, why, peer);
+                None
+            }
+        }
+    }
+
+    fn refused(&self, count: &AtomicU64, why: &'static str, peer: SocketAddr) {
+        count.fetch_add(1, Ordering::Relaxed);
+        let (now_ns, next_ns) = (self.clock.now_ns(), self.told_next_ns.load(Ordering::Relaxed));
+        let mine = |next_ns| {
+            let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+            self.told_next_ns.compare_exchange(next_ns, now_ns + TOLD_NS, success, failure).is_ok()
+        };
+        if now_ns >= next_ns && mine(next_ns) {
+            tracing::warn!(%peer, why, "a handshake refused; more of this are only counted for a while");
+        }
+    }
+
+    /// Whether so much is going on that an address must prove that it is one before much is spent on it.
+    fn wants_proof_of(&self, peer: IpAddr) -> bool {
+        self.counts.under_way() > self.settings.handshakes_max / 2
+            || self.peers().is_busy(peer, self.clock.now_ns())
+    }
+
+    /// Threads of handshakes share it, and nobody else: no shard waits for it.
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().expect("no holder of this lock panics")
     }
 
     /// Counts how a handshake ended.
@@ -253,11 +275,16 @@ impl std::fmt::Debug for Server {
 /// One handshake under way.
 struct UnderWay {
     server: Arc<Server>,
+    place: Place,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.server.counts.under_way.fetch_sub(1, Ordering::Relaxed);
+        let server = &self.server;
+        if self.place != Place::Exempt {
+            server.peers().end(&self.place, server.clock.now_ns());
+        }
+        server.counts.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -274,7 +301,7 @@ async fn tls_loop(
         };
         match accepted {
             Ok((tcp, peer)) => {
-                if let Some(under_way) = server.begin() {
+                if let Some(under_way) = server.begin(peer) {
                     tokio::spawn(tls(under_way, tcp, peer, options, to.clone()));
                 }
             }
@@ -312,32 +339,36 @@ async fn tls(
     };
     let Some(established) = server.end(outcome, peer) else { return };
     server.counts.resumed.fetch_add(u64::from(established.resumed), Ordering::Relaxed);
-    drop(under_way);
-    if to.send(Arrived::Tls(Box::new(established), peer)).await.is_err() {
-        tracing::debug!(%peer, "the listener has closed meanwhile");
-    }
+    hand_over(&to, Arrived::Tls(Box::new(established), peer), peer).await;
 }
 
-async fn quic_loop(server: Arc<Server>, endpoint: quinn::Endpoint, to: mpsc::Sender<Arrived>) {
+async fn quic_loop(
+    server: Arc<Server>,
+    endpoint: quinn::Endpoint,
+    to: mpsc::Sender<Arrived>,
+    _ending: Ending,
+) {
     loop {
         let incoming = tokio::select! {
             () = to.closed() => break,
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
-        // Before much is spent on it, an address must prove that it is one.
-        let busy = server.counts.under_way() > server.settings.handshakes_max / 2;
-        if busy && incoming.may_retry() {
+        let peer = incoming.remote_address();
+        // Who only says that it has this address must not use up what is the address's.
+        if !incoming.remote_address_validated() && server.wants_proof_of(peer.ip()) {
+            server.counts.retried.fetch_add(1, Ordering::Relaxed);
             if let Err(error) = incoming.retry() {
                 tracing::debug!(%error, "no retry");
             }
             continue;
         }
-        let Some(under_way) = server.begin() else {
-            incoming.ignore();
-            continue;
-        };
-        tokio::spawn(quic_one(under_way, incoming, to.clone()));
+        match server.begin(peer) {
+            Some(under_way) => {
+                tokio::spawn(quic_one(under_way, incoming, to.clone()));
+            }
+            None => incoming.refuse(),
+        }
     }
     // The connections that were handed over go on; new ones find nobody.
     endpoint.set_server_config(None);
@@ -347,11 +378,20 @@ async fn quic_loop(server: Arc<Server>, endpoint: quinn::Endpoint, to: mpsc::Sen
 async fn quic_one(under_way: UnderWay, incoming: quinn::Incoming, to: mpsc::Sender<Arrived>) {
     let server = &under_way.server;
     let peer = incoming.remote_address();
-    let outcome =
-        tokio::time::timeout(server.timeout(), quic::accept(incoming, server.choice().first().clone())).await;
+    let accepted =
+        tokio::time::timeout(server.timeout(), quic::accept(incoming, server.choice().first().clone()));
+    let outcome = tokio::select! {
+        // Nobody waits for it any more, and the endpoint would not end before the deadline of a silent one.
+        () = to.closed() => return,
+        outcome = accepted => outcome,
+    };
     let Some(stream) = server.end(outcome, peer) else { return };
-    drop(under_way);
-    if to.send(Arrived::Quic(stream, peer)).await.is_err() {
+    hand_over(&to, Arrived::Quic(stream, peer), peer).await;
+}
+
+/// The handshake is under way until its shard has room for it: a shard that is stuck must not let connections pile up.
+async fn hand_over(to: &mpsc::Sender<Arrived>, arrived: Arrived, peer: SocketAddr) {
+    if to.send(arrived).await.is_err() {
         tracing::debug!(%peer, "the listener has closed meanwhile");
     }
 }

@@ -1,7 +1,7 @@
 //! TLS 1.3 over TCP: ShangMi by RFC 8998, the international algorithms, or both.
 //!
-//! A server's handshakes are done on a thread of their own, at a lower priority than the threads that serve
-//! established connections: however many peers knock, these do not wait for them. rustls does the handshake and keeps
+//! Handshakes, a server's and those of dials, are done on threads of their own, at a lower priority than the threads that
+//! serve established connections: however many peers knock, these do not wait for them. rustls does the handshake and keeps
 //! the key schedule; the records are done here (`records.rs`).
 //!
 //! Start at [`Settings`], [`Server::load`] and [`Client::load`].
@@ -9,6 +9,7 @@
 mod handshake;
 mod handshakes;
 mod local;
+mod peers;
 mod records;
 mod settings;
 mod stream;
@@ -19,15 +20,17 @@ pub use gm::tls::record::{KeyUsedUp, Sealer, seal_for_all};
 pub(crate) use handshakes::Handed;
 pub use handshakes::{Counts, Server};
 pub use local::local_settings;
+pub use peers::{Network, NotANetwork};
 pub use settings::{ClientAuth, LoadError, Settings, Suites};
 pub use stream::TlsStream;
 
+use crate::background::{Background, HANDSHAKES_NICENESS};
+use crate::options::SocketOptions;
 use arc_swap::ArcSwap;
 use rustls::{ClientConfig, ServerConfig};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 
 /// The configurations that a server chooses from.
 pub(crate) enum Choice {
@@ -50,6 +53,8 @@ impl Choice {
 pub struct Client {
     settings: Settings,
     config: ArcSwap<ClientConfig>,
+    dials: Background,
+    pub(crate) quic: Background,
 }
 
 impl Client {
@@ -60,7 +65,9 @@ impl Client {
     pub fn load(settings: &Settings) -> Result<Arc<Self>, LoadError> {
         settings.name_of(std::net::Ipv4Addr::LOCALHOST.into())?;
         let config = ArcSwap::new(settings.client()?);
-        Ok(Arc::new(Self { settings: settings.clone(), config }))
+        let dials = Background::new("dials", HANDSHAKES_NICENESS);
+        let quic = Background::new("quic-dials", 0);
+        Ok(Arc::new(Self { settings: settings.clone(), config, dials, quic }))
     }
 
     /// Loads the files again, for connections to come.
@@ -81,9 +88,23 @@ impl Client {
         self.settings.name_of(address.ip()).map_err(io::Error::other)
     }
 
-    pub(crate) async fn connect(&self, tcp: TcpStream, address: SocketAddr) -> io::Result<TlsStream> {
-        let name = self.name_of(address)?;
-        handshake::connect(tcp, self.config(), name).await.map(TlsStream::new)
+    /// Connects, with the handshake on the thread of dials: neither a signature nor a peer that is slow or hostile holds up
+    /// the calling one.
+    pub(crate) async fn connect(
+        self: &Arc<Self>,
+        address: SocketAddr,
+        options: SocketOptions,
+    ) -> io::Result<TlsStream> {
+        let client = self.clone();
+        let dialled = self.dials.run(async move {
+            let name = client.name_of(address)?;
+            let tcp = options.connect(address).await?;
+            handshake::connect(tcp, client.config(), name).await?.detach()
+        });
+        let stream = TlsStream::new(dialled.await?.attach()?);
+        // Else the first write would find a socket that this thread's runtime does not know yet.
+        stream.writable().await?;
+        Ok(stream)
     }
 }
 

@@ -1,5 +1,6 @@
 //! TLS settings of a configuration, and what is loaded from the files they name.
 
+use super::peers::{Bounds, Network};
 use gm::tls::{Mode, provider};
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
@@ -46,6 +47,12 @@ pub struct Settings {
     pub handshake_timeout_ms: u32,
     /// Handshakes under way at a time, at most; one more connection is closed at once.
     pub handshakes_max: usize,
+    /// Of them, those of one address (of IPv6: one /64) at most; 0: no bound of its own.
+    pub peer_handshakes_max: u32,
+    /// Handshakes that one address may begin in a second; 0: no bound.
+    pub peer_handshakes_per_s_max: u32,
+    /// Addresses that have no bound of their own: balancers, behind which all clients have one address.
+    pub peer_exempt: Vec<Network>,
 }
 
 impl Default for Settings {
@@ -62,6 +69,9 @@ impl Default for Settings {
             hybrid: false,
             handshake_timeout_ms: 5_000,
             handshakes_max: 4_096,
+            peer_handshakes_max: 1_024,
+            peer_handshakes_per_s_max: 500,
+            peer_exempt: ["127.0.0.0/8", "::1/128"].map(|text| text.parse().expect("a network")).into(),
         }
     }
 }
@@ -159,6 +169,14 @@ impl Settings {
     fn provider(&self, mode: Mode) -> Arc<rustls::crypto::CryptoProvider> {
         let provider = provider(mode);
         Arc::new(if self.hybrid { gm::tls::prefer_hybrid(provider) } else { provider })
+    }
+
+    pub(super) fn peer_bounds(&self) -> Bounds {
+        Bounds {
+            under_way_max: self.peer_handshakes_max,
+            per_s_max: self.peer_handshakes_per_s_max,
+            exempt: self.peer_exempt.clone(),
+        }
     }
 
     /// The configurations of a server: by the client's hello in `mixed`, one else.
