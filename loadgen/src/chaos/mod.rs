@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::ValueEnum;
 use service::tls::{Settings, local_settings};
 use service::{Phase, Shutdown};
@@ -174,7 +174,8 @@ pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Resu
     let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32);
     let folder = TempDir::with_prefix("tongdao-chaos-").context("a folder for the run")?;
     progress.say(&format!("seed {seed}, folder {}", folder.path().display()))?;
-    let outcome = run(args, seed, &folder, progress);
+    let mut began = false;
+    let outcome = run(args, seed, &folder, &mut began, progress);
     let held = outcome.as_ref().is_ok_and(Outcome::held);
     if args.keep || !held {
         let path = folder.keep();
@@ -183,7 +184,15 @@ pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Resu
     if !held {
         progress.say(&format!("again with: {}", args.again(seed)))?;
     }
-    let outcome = outcome?;
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        // A server that does not come back, or does not end, is no less a break than what the checker finds.
+        Err(error) if began && !error.is::<Interrupted>() => {
+            progress.say(&format!("BROKEN: {error:#}"))?;
+            return Ok(ExitCode::from(1));
+        }
+        Err(error) => return Err(error),
+    };
     print(&outcome);
     if let Some(path) = &args.json {
         outcome.write_json(path).with_context(|| path.display().to_string())?;
@@ -191,16 +200,22 @@ pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Resu
     Ok(ExitCode::from(u8::from(!held)))
 }
 
+/// Somebody wants it to end.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
 #[allow(clippy::print_stdout)] // The result belongs on standard output.
 fn print(outcome: &Outcome) {
     print!("{outcome}");
 }
 
-/// Runs it in a folder.
+/// Runs it in a folder; `began` says whether orders were sent.
 fn run(
     args: &Args,
     seed: u64,
     folder: &TempDir,
+    began: &mut bool,
     progress: &mut Progress<impl Write>,
 ) -> anyhow::Result<Outcome> {
     let _watched = watchdog(args.seconds + WATCHDOG_S)?;
@@ -225,6 +240,7 @@ fn run(
     wait(&clock, progress, "waiting for client sessions", ready, args.sessions, || 0)?;
     let schedule = Schedule::new(clock.now_ns() + LEAD_NS, args.rate, args.orders());
     send(&clients, Command::Start(schedule))?;
+    *began = true;
     let mut conductor = Conductor {
         clock: &clock,
         counters: &clients.counters,
@@ -450,7 +466,7 @@ impl Conductor<'_> {
     /// Whether all servers are there, and the progress line.
     fn look(&mut self, progress: &mut Progress<impl Write>) -> anyhow::Result<u64> {
         if self.stop.phase() != Phase::Running {
-            bail!("interrupted");
+            return Err(Interrupted.into());
         }
         let now_ns = self.clock.now_ns();
         if now_ns < self.round_ns {
