@@ -8,10 +8,12 @@
 //!
 //! Rules: no allocation, no lock, no system call; one copy of a request's bytes.
 
+mod jetstream;
 mod record;
 mod store;
 mod thread;
 
+pub use jetstream::{JetStreamSettings, JetStreamStore};
 pub use record::{Kind, Outcome, Record, RecordError};
 pub use store::{FileStore, Store, StoreError};
 pub(crate) use thread::Keeper;

@@ -1,6 +1,7 @@
 //! The configuration. `default.toml` has every key with its meaning; these types say the same to the code.
 
 use crate::accounts::{ACCOUNTS_OF_COMP_MAX, Accounts, Credentials};
+use crate::audit::JetStreamSettings;
 use crate::duty::{LINES_MAX, Mode};
 use crate::line;
 use crate::link::Partitions;
@@ -12,6 +13,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use transport::SocketOptions;
 use wire::szse::trading::PARTITIONS_MAX;
 use wire::szse::{Password, Text, frame, session};
@@ -229,6 +231,58 @@ pub struct Audit {
     pub lag_records_max: u64,
     /// Length of the journal's files, bytes.
     pub segment_bytes: u64,
+    /// A replicated stream of NATS in place of the directory.
+    pub jetstream: Option<JetStream>,
+}
+
+/// Where the audit's stream is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JetStream {
+    /// Addresses of the NATS servers.
+    pub servers: Vec<String>,
+    /// The stream's name: one for each gateway.
+    pub stream: String,
+    /// Nodes that keep a copy.
+    pub replicas: usize,
+    /// How long one exchange with the servers may take, milliseconds.
+    #[serde(default = "exchange_timeout_ms")]
+    pub timeout_ms: u64,
+}
+
+const fn exchange_timeout_ms() -> u64 {
+    2_000
+}
+
+impl JetStream {
+    /// As the store takes them.
+    pub(crate) fn settings(&self) -> JetStreamSettings {
+        JetStreamSettings {
+            servers: self.servers.clone(),
+            stream: self.stream.clone(),
+            replicas: self.replicas,
+            timeout: Duration::from_millis(self.timeout_ms),
+        }
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        let named = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        if self.servers.is_empty() {
+            return Err(Invalid::new("audit.jetstream.servers", "expected at least one"));
+        }
+        if !named(&self.stream) {
+            return Err(Invalid::new("audit.jetstream.stream", "expected letters, digits, - and _"));
+        }
+        if ![1, 3, 5].contains(&self.replicas) {
+            return Err(Invalid::new("audit.jetstream.replicas", "expected 1, 3 or 5"));
+        }
+        if self.timeout_ms == 0 {
+            return Err(Invalid::new("audit.jetstream.timeout_ms", "expected more than 0"));
+        }
+        Ok(())
+    }
 }
 
 /// What a committed record outlives.
@@ -249,12 +303,17 @@ impl Default for Audit {
             commit_interval_ms: 5,
             lag_records_max: 100_000,
             segment_bytes: 64 << 20,
+            jetstream: None,
         }
     }
 }
 
 impl Audit {
     fn validate(&self) -> Result<(), Invalid> {
+        if self.directory.is_some() && self.jetstream.is_some() {
+            return Err(Invalid::new("audit.directory", "expected this or `jetstream`, not both"));
+        }
+        self.jetstream.as_ref().map_or(Ok(()), JetStream::validate)?;
         if !(1..=1_000).contains(&self.commit_interval_ms) {
             return Err(Invalid::new("audit.commit_interval_ms", "expected 1 to 1000"));
         }

@@ -1,7 +1,7 @@
 //! The server as a whole: bound, then started; in a process of its own or embedded in another.
 
 use crate::app::{Command, Gateway, Peers, Settings};
-use crate::audit::{Audit, Ended, FileStore, Keeper, Store};
+use crate::audit::{Audit, Ended, FileStore, JetStreamStore, Keeper, Store};
 use crate::check::load;
 use crate::check::{Check, Tables};
 use crate::config::{self, Config};
@@ -23,7 +23,6 @@ use shard::{Handle, Log, Port, Setup};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 use transport::{Listener, SocketOptions};
 
@@ -102,8 +101,7 @@ impl Server {
             config.fix.address.map(|address| fix_listener(&config, &tls, address)).transpose()?;
         let fix_address = fix_listener.as_ref().map(Listener::local_addr).transpose()?;
         let fix = crate::fix::Port::open(&config.fix, &config.accounts(), config.forwarding.out_bytes_max)?;
-        let store = config.audit.directory.as_deref().map(|directory| open_audit(&config.audit, directory));
-        let store = store.transpose()?;
+        let store = open_audit(&config.audit)?;
         Ok(Self {
             config,
             store,
@@ -253,10 +251,17 @@ impl Server {
     }
 }
 
-fn open_audit(config: &config::Audit, directory: &Path) -> Result<Box<dyn Store>, BindError> {
+/// The configured store of the audit, if there is one.
+fn open_audit(config: &config::Audit) -> Result<Option<Box<dyn Store>>, BindError> {
+    let failed = |error: &dyn std::fmt::Display| BindError::Audit(error.to_string());
+    if let Some(jetstream) = &config.jetstream {
+        let store = JetStreamStore::open(jetstream.settings()).map_err(|error| failed(&error))?;
+        return Ok(Some(Box::new(store)));
+    }
+    let Some(directory) = &config.directory else { return Ok(None) };
     let sync = config.durability == config::Durability::Sync;
-    let store = FileStore::open(directory, config.segment_bytes, sync);
-    store.map(|store| Box::new(store) as Box<dyn Store>).map_err(|error| BindError::Audit(error.to_string()))
+    let store = FileStore::open(directory, config.segment_bytes, sync).map_err(|error| failed(&error))?;
+    Ok(Some(Box::new(store)))
 }
 
 fn fix_listener(config: &Config, tls: &Tls, address: SocketAddr) -> io::Result<Listener> {

@@ -1,0 +1,167 @@
+//! The audit in a stream of three NATS servers, of which one dies. Skipped where nats-server is not installed
+//! (`.ci/peers` installs it); with CI=true that is a failure.
+
+mod peers;
+
+use gateway::audit::{JetStreamSettings, JetStreamStore, Kind, Record, Store};
+use gateway::config::{CoreName, JetStream};
+use peers::{Client, Core, Gateway, config, eventually};
+use std::collections::HashSet;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use wire::szse::code::CashMargin;
+
+const NODES: usize = 3;
+
+struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may be dead already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Ports that were free a moment ago.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [TcpListener; N] =
+        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    listeners.map(|listener| listener.local_addr().expect("bound").port())
+}
+
+/// Three servers that are one cluster, and their addresses; `None` where there are none to be had.
+fn cluster(folder: &Path) -> Option<(Vec<Node>, Vec<String>)> {
+    let there = Command::new("nats-server").arg("--version").output().is_ok();
+    assert!(there || std::env::var("CI").as_deref() != Ok("true"), "nats-server is missing");
+    if !there {
+        eprintln!("skipped: no nats-server here (.ci/peers installs it)");
+        return None;
+    }
+    let (ports, routes) = (free_ports::<NODES>(), free_ports::<NODES>());
+    let all: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+    let start = |at: usize| {
+        let child = Command::new("nats-server")
+            .args(["-a", "127.0.0.1", "-p", &ports[at].to_string(), "-js", "--cluster_name", "test"])
+            .args(["--server_name", &format!("n{at}"), "--routes", &all.join(","), "--cluster", &all[at]])
+            .arg("-sd")
+            .arg(folder.join(format!("n{at}")))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Node(child.expect("it starts"))
+    };
+    let nodes = (0..NODES).map(start).collect();
+    Some((nodes, ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect()))
+}
+
+fn settings(servers: &[String]) -> JetStreamSettings {
+    JetStreamSettings {
+        servers: servers.to_vec(),
+        stream: "audit".to_owned(),
+        replicas: NODES,
+        timeout: Duration::from_secs(2),
+    }
+}
+
+/// Opens it once the cluster has found itself.
+fn opened(servers: &[String]) -> JetStreamStore {
+    let mut store = None;
+    eventually("the cluster has a leader", || {
+        store = JetStreamStore::open(settings(servers)).ok();
+        store.is_some()
+    });
+    store.expect("open")
+}
+
+/// The records of the stream, in order.
+fn kept(servers: &[String]) -> Vec<(String, Vec<u8>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let client = async_nats::connect(servers).await.expect("connected");
+        let context = async_nats::jetstream::new(client);
+        let mut stream = context.get_stream("audit").await.expect("there");
+        let state = stream.info().await.expect("told").state.clone();
+        let mut all = Vec::new();
+        for sequence in state.first_sequence.max(1)..=state.last_sequence {
+            let message = stream.get_raw_message(sequence).await.expect("kept");
+            all.push((message.subject.to_string(), message.payload.to_vec()));
+        }
+        all
+    })
+}
+
+#[test]
+fn a_node_dies_while_it_is_written_and_nothing_is_missing_or_there_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((mut nodes, servers)) = cluster(folder.path()) else { return };
+    let mut store = opened(&servers);
+    let mut written = 0_u64;
+    let mut failures = 0;
+    for batch in 0..60 {
+        for _ in 0..20 {
+            written += 1;
+            store
+                .append(Kind::Operator, written, &[b"record ", written.to_string().as_bytes()])
+                .expect("room");
+        }
+        if batch == 20 {
+            nodes[0].0.kill().expect("killed");
+        }
+        while store.commit().is_err() {
+            failures += 1;
+            assert!(failures < 200, "it never recovers");
+        }
+    }
+    drop(store);
+    let payloads: Vec<String> = kept(&servers[1..])
+        .into_iter()
+        .map(|(_, bytes)| String::from_utf8_lossy(&bytes[10..]).into_owned())
+        .collect();
+    let expected: Vec<String> = (1..=written).map(|number| format!("record {number}")).collect();
+    assert_eq!(payloads, expected, "after {failures} commits that failed");
+}
+
+#[test]
+fn a_gateway_that_starts_again_goes_on_behind_the_last_report_of_each_partition() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
+    drop(opened(&servers));
+    let core = Core::listen(&[1, 2]);
+    let mut config = config(&[(CoreName::Cash, &core, 0)]);
+    config.audit.jetstream = Some(JetStream {
+        servers: servers.clone(),
+        stream: "audit".to_owned(),
+        replicas: NODES,
+        timeout_ms: 2_000,
+    });
+    let mut seen = HashSet::new();
+    for run in 0..2 {
+        let gateway = Gateway::start(config.clone());
+        let (mut line, _) = core.accept();
+        eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+        let mut client = Client::log_on(gateway.address, 1);
+        client.synchronize(&[]);
+        let order = client.order("x", CashMargin::CASH);
+        line.order();
+        // The whole day again, and one more than before.
+        for index in 1..=3 + run {
+            line.accept(&order, 1, index);
+            line.accept(&order, 2, index);
+            client.report();
+            client.report();
+        }
+        eventually("safe", || gateway.metrics.audit_lag.get() == 0);
+        gateway.stop();
+    }
+    for (subject, bytes) in kept(&servers) {
+        if let Ok(Record::Report { partition_no, report_index, .. }) = Record::parse(2, &bytes[10..])
+            && subject.starts_with("audit.report.")
+        {
+            assert!(seen.insert((partition_no, report_index)), "{partition_no}/{report_index} twice");
+        }
+    }
+    assert_eq!(seen.len(), 8);
+}
