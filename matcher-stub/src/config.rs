@@ -1,6 +1,10 @@
 //! The configuration file: what `default.toml` shows, and what is made of it.
 
-use crate::core::{Desk, DeskNo, Listing, Listings, Settings, id_range};
+mod accounts;
+
+pub use accounts::{AccountConfig, SharesConfig};
+
+use crate::core::{Accounts, Desk, DeskNo, Listing, Listings, Settings, id_range};
 use crate::journal::Durability;
 use crate::publisher::ResendLimits;
 use crate::session::{Admission, Client};
@@ -29,6 +33,10 @@ pub struct Config {
     pub securities: Vec<Security>,
     /// Securities in ranges.
     pub security_ranges: Vec<SecurityRange>,
+    /// Accounts that are limited; all others are not.
+    pub accounts: Vec<AccountConfig>,
+    /// What may be lent to them in short sales.
+    pub short_inventory: Vec<SharesConfig>,
     /// The core.
     pub core: CoreConfig,
     /// Who may log on, and how.
@@ -288,6 +296,8 @@ impl Default for Config {
                 prev_close: "10.00".to_owned(),
                 band_percent: band_percent(),
             }],
+            accounts: Vec::new(),
+            short_inventory: Vec::new(),
             core: CoreConfig::default(),
             session: SessionConfig::default(),
             journal: JournalConfig::default(),
@@ -310,7 +320,7 @@ impl service::config::Config for Config {
         self.check_tls()?;
         self.check_partitions()?;
         self.check_core()?;
-        self.listings()?;
+        self.accounts(&self.listings()?)?;
         self.admission(Version::Trading)?; // The other port's differs in the version only.
         if self.log.report_window_bytes < 2 * SEGMENT_BYTES
             || self.log.market_window_bytes < 2 * SEGMENT_BYTES
@@ -466,6 +476,11 @@ impl Config {
         Listings::new(list).map_err(|error| Invalid::new("securities", error.to_string()))
     }
 
+    /// Who is limited.
+    pub(crate) fn accounts(&self, listings: &Listings) -> Result<Accounts, Invalid> {
+        accounts::accounts(&self.accounts, &self.short_inventory, listings)
+    }
+
     /// What the core is made of.
     pub(crate) fn settings(&self) -> Settings {
         let ns = |ms: u32| u64::from(ms) * 1_000_000;
@@ -481,14 +496,18 @@ impl Config {
         }
     }
 
-    /// Of all that makes the same inputs the same day: desks, securities, and what the core numbers by. FNV-1a, so that
+    /// Of all that makes the same inputs the same day: desks, securities, accounts, and what the core numbers by. FNV-1a, so that
     /// another build of this program has the same.
     pub(crate) fn fingerprint(&self) -> u64 {
         let Settings { core_no, orders_max, desks, channel_first, channels, .. } = self.settings();
-        let text = format!(
+        let mut text = format!(
             "{core_no} {orders_max} {desks:?} {channel_first} {channels} {:?} {:?}",
             self.security_ranges, self.securities
         );
+        // Days that were begun before there were accounts stay what they are.
+        if !(self.accounts.is_empty() && self.short_inventory.is_empty()) {
+            text += &format!(" {:?} {:?}", self.accounts, self.short_inventory);
+        }
         let byte = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         text.bytes().fold(0xcbf2_9ce4_8422_2325, byte)
     }

@@ -6,9 +6,11 @@
 //!
 //! A day is its inputs in order ([`Input`]); [`Core::replay`] makes it again.
 //!
-//! An order takes one way through: [`Core::new_order`] remembers it by its identity, checks it (`check.rs`), publishes
-//! and reports it, trades it with its book, and lets rest or cancels what is left.
+//! An order takes one way through: [`Core::new_order`] remembers it by its identity, checks it (`check.rs`), freezes what
+//! its account needs for it (`accounts.rs`), publishes and reports it, trades it with its book, and lets rest or cancels
+//! what is left.
 
+mod accounts;
 mod board;
 mod check;
 mod input;
@@ -18,15 +20,20 @@ mod refusal;
 mod report;
 mod tape;
 
+pub use accounts::{
+    Account, AccountError, Accounts, HOLDINGS_MAX, LENT_AGAIN_ON_DAY_OF_RETURN, SOLD_ON_DAY_OF_PURCHASE,
+    Shares,
+};
 pub use check::CASH_AT_MARGIN_DESK;
 pub use input::{INPUT_LEN_MAX, Input, InputError};
 pub use listing::{Listing, ListingError, Listings, QUANTITY_MAX, STEPS_MAX, SecurityNo, id_range};
 pub use refusal::{
-    CancelRefusal, REASON_CASH_MARGIN, REASON_DAY_FULL, REASON_SEVERAL_ORDERS, REASON_SHORT_SALE_PRICE,
-    Refusal,
+    CancelRefusal, REASON_CASH, REASON_CASH_MARGIN, REASON_DAY_FULL, REASON_FINANCING_LIMIT, REASON_POSITION,
+    REASON_SEVERAL_ORDERS, REASON_SHARES_OWED, REASON_SHORT_INVENTORY, REASON_SHORT_SALE_PRICE, Refusal,
 };
 
 use crate::book::{Fill, OrderNo, Reach, Side};
+use accounts::Hold;
 use board::{Board, Instrument};
 use check::{Kind, Terms};
 use flow::Tag;
@@ -145,6 +152,7 @@ pub struct Core {
     listings: Listings,
     instruments: Vec<Instrument>,
     orders: Orders,
+    accounts: Accounts,
     reporter: Reporter,
     tape: Tape,
     board: Board,
@@ -153,11 +161,19 @@ pub struct Core {
 }
 
 impl Core {
-    /// A core at the start of its day.
+    /// A core at the start of its day, where no account is limited.
     ///
     /// # Panics
     /// If there is no desk, a desk without partitions, or no channel: configuration is checked before it gets here.
     pub fn new(settings: Settings, listings: Listings) -> Self {
+        Self::with_accounts(settings, listings, Accounts::default())
+    }
+
+    /// A core at the start of its day, with accounts that were made for the same listings.
+    ///
+    /// # Panics
+    /// As [`Core::new`].
+    pub fn with_accounts(settings: Settings, listings: Listings, accounts: Accounts) -> Self {
         let Settings { core_no, desks, channel_first, channels, .. } = settings;
         assert!(!desks.is_empty() && desks.iter().all(|desk| desk.partitions > 0), "a desk has partitions");
         assert!(channels > 0, "securities are published in channels");
@@ -170,6 +186,7 @@ impl Core {
             orders: Orders::new(settings.orders_max, settings.orders_reserved),
             fills: Vec::new(),
             counts: Counts::default(),
+            accounts,
             desks,
             listings,
             instruments,
@@ -197,7 +214,10 @@ impl Core {
             }
         };
         match self.check(desk, request) {
-            Ok((security, terms)) => self.enter(now, number, security, terms, out),
+            Ok((security, terms, hold)) => {
+                self.orders[number].hold = hold;
+                self.enter(now, number, security, terms, out);
+            }
             Err(refusal) => {
                 self.counts.refused[refusal as usize] += 1;
                 self.reporter.rejected(now, (desk, request), Some(number), refusal, out);
@@ -205,12 +225,18 @@ impl Core {
         }
     }
 
-    fn check(&self, desk: DeskNo, request: &NewOrder) -> Result<(SecurityNo, Terms), Refusal> {
+    /// What an order asks for, and what its account has frozen for it.
+    fn check(
+        &mut self,
+        desk: DeskNo,
+        request: &NewOrder,
+    ) -> Result<(SecurityNo, Terms, Option<Hold>), Refusal> {
         let security = check::security(&self.listings, request)?;
         let listing = &self.listings[security];
         let last = self.instruments[security as usize].day.last().unwrap_or(listing.prev_close.raw());
         let terms = check::terms(&self.desks[usize::from(desk)], listing, last, request)?;
-        Ok((security, terms))
+        let hold = self.accounts.freeze(request, (security, listing), &terms)?;
+        Ok((security, terms, hold))
     }
 
     /// A checked order trades, and what is left of it rests or is cancelled.
@@ -285,6 +311,9 @@ impl Core {
                 order.place = None;
             }
             *tick_number = order.tick_number;
+            if let Some(hold) = order.hold {
+                self.accounts.settle(hold, subject.number, fill.price, fill.quantity);
+            }
             self.reporter.traded(now, number, order, (fill.price, fill.quantity), out);
         }
         assert!(self.orders[fill.maker].leaves == fill.maker_leaves, "book and order agree on what is left");
@@ -299,6 +328,9 @@ impl Core {
         let order = &mut self.orders[number];
         let gone = std::mem::take(&mut order.leaves);
         order.status = OrdStatus::CANCELLED;
+        if let Some(hold) = order.hold {
+            self.accounts.release(hold, order.security, gone);
+        }
         self.counts.cancelled += 1;
         self.reporter.cancelled(now, number, order, cl_ord_id, out);
         let subject = Subject { number: order.security, id: self.listings[order.security].id };

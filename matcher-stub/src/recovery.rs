@@ -46,7 +46,8 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, JournalError> {
         config.trading.iter().map(|_| window(config.log.report_window_bytes)).collect();
     logs.push(window(config.log.market_window_bytes));
     let listings = config.listings().expect("invariant: the configuration was validated");
-    let mut core = Core::new(config.settings(), listings);
+    let accounts = config.accounts(&listings).expect("invariant: the configuration was validated");
+    let mut core = Core::with_accounts(config.settings(), listings, accounts);
     let Some(directory) = &config.journal.directory else {
         return Ok(Recovered { core, logs, journal: None });
     };

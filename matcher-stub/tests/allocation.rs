@@ -3,12 +3,14 @@
 #![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
 
 use flow::Tag;
-use matcher_stub::core::{Core, Desk, DeskNo, Listing, Listings, Now, Outlet, Settings, id_range};
+use matcher_stub::core::{
+    Account, Accounts, Core, Desk, DeskNo, Listing, Listings, Now, Outlet, Settings, Shares, id_range,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use wire::szse::code::{APPL_CASH_AUCTION, CashMargin, OrdType, SOURCE_SHENZHEN, Side, TimeInForce};
 use wire::szse::trading::{CashAuctionExt, NewOrder, OrderCancelRequest, RequestBase};
-use wire::szse::{Price, Qty, SecurityId, Text};
+use wire::szse::{Amount, Price, Qty, SecurityId, Text};
 
 struct Counting;
 
@@ -114,9 +116,26 @@ fn round(core: &mut Core, out: &mut Bytes, round: u64) {
 
 #[test]
 fn an_order_costs_no_allocation() {
+    no_allocation(&[]);
+}
+
+#[test]
+fn nor_does_one_of_an_account_that_is_limited() {
+    let shares = |security| Shares { security, quantity: Qty::whole(100_000_000) };
+    no_allocation(&[Account {
+        id: Text::literal("A1"),
+        cash: Amount::whole(100_000_000),
+        financing_limit: Amount::ZERO,
+        positions: vec![shares(SecurityId::literal("000001")), shares(SecurityId::literal("000002"))],
+    }]);
+}
+
+fn no_allocation(accounts: &[Account]) {
     let rounds = 20;
     let ids = id_range(SecurityId::literal("000001"), 2).expect("six digits");
     let listings = Listings::new(ids.map(|id| Listing::main_board(id, Price::whole(10), 10)).collect());
+    let listings = listings.expect("tradable");
+    let accounts = Accounts::new(accounts, &[], &listings).expect("listed securities");
     let settings = Settings {
         core_no: 1,
         orders_max: 1_000_000,
@@ -127,7 +146,7 @@ fn an_order_costs_no_allocation() {
         snapshot_interval_ns: 3_000_000_000,
         channel_heartbeat_ns: 3_000_000_000,
     };
-    let mut core = Core::new(settings, listings.expect("tradable"));
+    let mut core = Core::with_accounts(settings, listings, accounts);
     let mut out = Bytes::default();
     let start = ALLOCATIONS.get();
     round(&mut core, &mut out, 0);
@@ -138,5 +157,6 @@ fn an_order_costs_no_allocation() {
     }
     assert_eq!(ALLOCATIONS.get(), warm);
     let counts = core.counts();
+    assert_eq!(counts.accepted, rounds * ORDERS_PER_ROUND, "nothing is refused");
     assert!(counts.trades > rounds && counts.cancelled > rounds && out.0 > 0, "{counts:?}");
 }

@@ -25,6 +25,13 @@ pub(super) struct Terms {
     pub(super) quantity_min: i64,
 }
 
+impl Terms {
+    /// The worst price that it trades at; `None` where it has no limit of its own.
+    pub(super) fn limit(&self) -> Option<i64> {
+        limit_of(self.kind)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// To a price; what is left rests.
@@ -111,7 +118,7 @@ fn limit_of(kind: Kind) -> Option<i64> {
 
 fn quantity(listing: &Listing, side: Side, quantity: Qty) -> Result<i64, Refusal> {
     let raw = quantity.raw();
-    // What is left of a lot is sold at once; who holds how much is not known here, so any sale in shares passes.
+    // What is left of a lot is sold at once; not all accounts are known here, so any sale in shares passes.
     let step = match side {
         Side::Buy => listing.lot.raw(),
         Side::Sell => Qty::SCALE,

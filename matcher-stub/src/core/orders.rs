@@ -6,6 +6,7 @@
 //! others.
 
 use super::DeskNo;
+use super::accounts::Hold;
 use super::listing::SecurityNo;
 use super::refusal::{CancelRefusal, Refusal};
 use crate::book::{OrderNo, Place};
@@ -33,6 +34,8 @@ pub(super) struct Order {
     pub(super) tick_number: i64,
     /// Where it rests.
     pub(super) place: Option<Place>,
+    /// What its account has frozen for it, where that is listed.
+    pub(super) hold: Option<Hold>,
     /// The order before this one with the same (SubmittingPBUID, ClOrdID): accounts may share them.
     namesake: Option<OrderNo>,
 }
@@ -98,6 +101,7 @@ impl Orders {
             leaves: 0,
             tick_number: 0,
             place: None,
+            hold: None,
             namesake,
         });
         Ok(number)

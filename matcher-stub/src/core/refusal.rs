@@ -35,6 +35,21 @@ pub enum Refusal {
     /// A short sale below the last trade, or below the previous close where there was none yet.
     #[error("short sale price")]
     ShortSalePrice,
+    /// Its account has less free cash than the order may need.
+    #[error("cash")]
+    Cash,
+    /// Its account has fewer free shares from before today than the order sells.
+    #[error("position")]
+    Position,
+    /// The account would owe more money than it may.
+    #[error("financing limit")]
+    FinancingLimit,
+    /// Fewer shares can be lent than the short sale is of.
+    #[error("short inventory")]
+    ShortInventory,
+    /// The order buys back more shares than its account owes, rounded up to a lot.
+    #[error("shares owed")]
+    SharesOwed,
 }
 
 /// OrdRejReason of ours (from 100 on the values of FIX are free): CashMargin is not traded at this desk.
@@ -43,10 +58,20 @@ pub const REASON_CASH_MARGIN: OrdRejReason = OrdRejReason::from_raw(101);
 pub const REASON_SHORT_SALE_PRICE: OrdRejReason = OrdRejReason::from_raw(102);
 /// OrdRejReason of ours: the core remembers as many orders as it can.
 pub const REASON_DAY_FULL: OrdRejReason = OrdRejReason::from_raw(103);
+/// OrdRejReason of ours: too little free cash.
+pub const REASON_CASH: OrdRejReason = OrdRejReason::from_raw(104);
+/// OrdRejReason of ours: too few shares that may be sold today.
+pub const REASON_POSITION: OrdRejReason = OrdRejReason::from_raw(105);
+/// OrdRejReason of ours: more money owed than may be.
+pub const REASON_FINANCING_LIMIT: OrdRejReason = OrdRejReason::from_raw(106);
+/// OrdRejReason of ours: too few shares to lend.
+pub const REASON_SHORT_INVENTORY: OrdRejReason = OrdRejReason::from_raw(107);
+/// OrdRejReason of ours: more bought back than is owed.
+pub const REASON_SHARES_OWED: OrdRejReason = OrdRejReason::from_raw(108);
 
 impl Refusal {
     /// All of them, in order of their counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::NoIdentity,
         Self::Duplicate,
         Self::DayFull,
@@ -57,6 +82,11 @@ impl Refusal {
         Self::TooLarge,
         Self::Price,
         Self::ShortSalePrice,
+        Self::Cash,
+        Self::Position,
+        Self::FinancingLimit,
+        Self::ShortInventory,
+        Self::SharesOwed,
     ];
 
     /// OrdRejReason of the report.
@@ -72,6 +102,11 @@ impl Refusal {
             Self::TooLarge => OrdRejReason::EXCEEDS_LIMIT,
             Self::Price => OrdRejReason::PRICE_OUT_OF_BAND,
             Self::ShortSalePrice => REASON_SHORT_SALE_PRICE,
+            Self::Cash => REASON_CASH,
+            Self::Position => REASON_POSITION,
+            Self::FinancingLimit => REASON_FINANCING_LIMIT,
+            Self::ShortInventory => REASON_SHORT_INVENTORY,
+            Self::SharesOwed => REASON_SHARES_OWED,
         }
     }
 }
@@ -134,8 +169,17 @@ mod tests {
 
     #[test]
     fn our_own_codes_are_pinned() {
-        let ours = [REASON_CASH_MARGIN, REASON_SHORT_SALE_PRICE, REASON_DAY_FULL];
-        assert_eq!(ours.map(OrdRejReason::raw), [101, 102, 103]);
+        let ours = [
+            REASON_CASH_MARGIN,
+            REASON_SHORT_SALE_PRICE,
+            REASON_DAY_FULL,
+            REASON_CASH,
+            REASON_POSITION,
+            REASON_FINANCING_LIMIT,
+            REASON_SHORT_INVENTORY,
+            REASON_SHARES_OWED,
+        ];
+        assert_eq!(ours.map(OrdRejReason::raw), [101, 102, 103, 104, 105, 106, 107, 108]);
         assert_eq!(REASON_SEVERAL_ORDERS.raw(), 101);
     }
 }

@@ -1,5 +1,6 @@
 //! The core from outside: requests in, frames out.
 
+mod accounts;
 mod checker;
 mod replay;
 mod rules;
