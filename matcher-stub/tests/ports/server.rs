@@ -209,6 +209,9 @@ fn two_lines_of_a_desk_are_one_desk_and_fail_by_themselves() {
     b.send(&crate::trading::order(3, Side::BUY, 9_900));
     assert_eq!(b.expect::<OrderReport>().base.report_index.get(), 4);
     matcher.control.set_port("cash-a", PortState::Up).unwrap();
+    // What is answered behind the command says that it was taken.
+    b.send(&crate::trading::order(4, Side::BUY, 9_900));
+    assert_eq!(b.expect::<OrderReport>().base.report_index.get(), 5);
     let mut a = gateway(matcher.cash, "GATEWAY", &[(1, 3), (2, 1)]);
     assert_eq!(a.expect::<OrderReport>(), duplicate, "from the first that it did not have");
 
