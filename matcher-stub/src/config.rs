@@ -1,10 +1,12 @@
 //! The configuration file: what `default.toml` shows, and what is made of it.
 
 mod accounts;
+mod phases;
 
 pub use accounts::{AccountConfig, SharesConfig};
+pub use phases::{PhaseConfig, PhaseName};
 
-use crate::core::{Accounts, Desk, DeskNo, Listing, Listings, Settings, id_range};
+use crate::core::{Accounts, Desk, DeskNo, Listing, Listings, Schedule, Settings, id_range};
 use crate::journal::Durability;
 use crate::publisher::ResendLimits;
 use crate::session::{Admission, Client};
@@ -37,6 +39,8 @@ pub struct Config {
     pub accounts: Vec<AccountConfig>,
     /// What may be lent to them in short sales.
     pub short_inventory: Vec<SharesConfig>,
+    /// Phases of the day; without them trading is continuous around the clock.
+    pub phases: Vec<PhaseConfig>,
     /// The core.
     pub core: CoreConfig,
     /// Who may log on, and how.
@@ -298,6 +302,7 @@ impl Default for Config {
             }],
             accounts: Vec::new(),
             short_inventory: Vec::new(),
+            phases: Vec::new(),
             core: CoreConfig::default(),
             session: SessionConfig::default(),
             journal: JournalConfig::default(),
@@ -321,6 +326,7 @@ impl service::config::Config for Config {
         self.check_partitions()?;
         self.check_core()?;
         self.accounts(&self.listings()?)?;
+        self.schedule()?;
         self.admission(Version::Trading)?; // The other port's differs in the version only.
         if self.log.report_window_bytes < 2 * SEGMENT_BYTES
             || self.log.market_window_bytes < 2 * SEGMENT_BYTES
@@ -481,6 +487,11 @@ impl Config {
         accounts::accounts(&self.accounts, &self.short_inventory, listings)
     }
 
+    /// When what is taken.
+    pub(crate) fn schedule(&self) -> Result<Schedule, Invalid> {
+        phases::schedule(&self.phases)
+    }
+
     /// What the core is made of.
     pub(crate) fn settings(&self) -> Settings {
         let ns = |ms: u32| u64::from(ms) * 1_000_000;
@@ -504,9 +515,12 @@ impl Config {
             "{core_no} {orders_max} {desks:?} {channel_first} {channels} {:?} {:?}",
             self.security_ranges, self.securities
         );
-        // Days that were begun before there were accounts stay what they are.
+        // Days that were begun before there were accounts or phases stay what they are.
         if !(self.accounts.is_empty() && self.short_inventory.is_empty()) {
             text += &format!(" {:?} {:?}", self.accounts, self.short_inventory);
+        }
+        if !self.phases.is_empty() {
+            text += &format!(" {:?}", self.phases);
         }
         let byte = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         text.bytes().fold(0xcbf2_9ce4_8422_2325, byte)

@@ -18,6 +18,7 @@ mod listing;
 mod orders;
 mod refusal;
 mod report;
+mod schedule;
 mod tape;
 
 pub use accounts::{
@@ -28,9 +29,11 @@ pub use check::CASH_AT_MARGIN_DESK;
 pub use input::{INPUT_LEN_MAX, Input, InputError};
 pub use listing::{Listing, ListingError, Listings, QUANTITY_MAX, STEPS_MAX, SecurityNo, id_range};
 pub use refusal::{
-    CancelRefusal, REASON_CASH, REASON_CASH_MARGIN, REASON_DAY_FULL, REASON_FINANCING_LIMIT, REASON_POSITION,
-    REASON_SEVERAL_ORDERS, REASON_SHARES_OWED, REASON_SHORT_INVENTORY, REASON_SHORT_SALE_PRICE, Refusal,
+    CancelRefusal, REASON_CANCEL_CLOSED, REASON_CASH, REASON_CASH_MARGIN, REASON_DAY_FULL,
+    REASON_FINANCING_LIMIT, REASON_POSITION, REASON_SEVERAL_ORDERS, REASON_SHARES_OWED,
+    REASON_SHORT_INVENTORY, REASON_SHORT_SALE_PRICE, Refusal,
 };
+pub use schedule::{Phase, Schedule, ScheduleError, TimeOfDay, TimeOfDayError};
 
 use crate::book::{Fill, OrderNo, Reach, Side};
 use accounts::Hold;
@@ -153,6 +156,9 @@ pub struct Core {
     instruments: Vec<Instrument>,
     orders: Orders,
     accounts: Accounts,
+    schedule: Schedule,
+    /// The one that snapshots show.
+    phase: Phase,
     reporter: Reporter,
     tape: Tape,
     board: Board,
@@ -187,10 +193,19 @@ impl Core {
             fills: Vec::new(),
             counts: Counts::default(),
             accounts,
+            schedule: Schedule::default(),
+            phase: Phase::Continuous,
             desks,
             listings,
             instruments,
         }
+    }
+
+    /// The same core, with phases.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
     }
 
     /// What happened so far.
@@ -213,7 +228,7 @@ impl Core {
                 return;
             }
         };
-        match self.check(desk, request) {
+        match self.check(now, desk, request) {
             Ok((security, terms, hold)) => {
                 self.orders[number].hold = hold;
                 self.enter(now, number, security, terms, out);
@@ -228,9 +243,13 @@ impl Core {
     /// What an order asks for, and what its account has frozen for it.
     fn check(
         &mut self,
+        now: Now,
         desk: DeskNo,
         request: &NewOrder,
     ) -> Result<(SecurityNo, Terms, Option<Hold>), Refusal> {
+        if self.schedule.at(now.time) != Phase::Continuous {
+            return Err(Refusal::Closed);
+        }
         let security = check::security(&self.listings, request)?;
         let listing = &self.listings[security];
         let last = self.instruments[security as usize].day.last().unwrap_or(listing.prev_close.raw());
@@ -340,7 +359,11 @@ impl Core {
     /// A cancel came in at a desk.
     pub fn cancel(&mut self, now: Now, desk: DeskNo, request: &OrderCancelRequest, out: &mut impl Outlet) {
         let found = self.orders.find(desk, request, |id| self.reporter.order_no(id));
-        let resting = found.and_then(|number| self.unrest(number).ok_or(CancelRefusal::TooLate));
+        let open = self.schedule.at(now.time) == Phase::Continuous;
+        let resting = found.and_then(|number| match open {
+            true => self.unrest(number).ok_or(CancelRefusal::TooLate),
+            false => Err(CancelRefusal::Closed),
+        });
         match resting.and(found) {
             Ok(number) => {
                 let side = check::side(request.side).expect("invariant: the order found has this side");
@@ -368,11 +391,24 @@ impl Core {
 
     /// Time passed: snapshots that are due, heartbeats of silent channels. Bounded a call; call it every few ms.
     pub fn tick(&mut self, now: Now, out: &mut impl Outlet) {
+        let phase = self.schedule.at(now.time);
+        if phase != self.phase {
+            self.phase = phase;
+            for (security, instrument) in (0..).zip(&mut self.instruments) {
+                self.board.touch(security, instrument);
+            }
+        }
         for _ in 0..self.board.due(now) {
             let Some(security) = self.board.pop() else { break };
             let instrument = &mut self.instruments[security as usize];
             let channel_no = self.tape.channel_no(security);
-            self.board.snapshot(now, channel_no, &self.listings[security], (security, instrument), out);
+            self.board.snapshot(
+                (now, phase),
+                channel_no,
+                &self.listings[security],
+                (security, instrument),
+                out,
+            );
         }
         self.tape.heartbeats(now, out);
     }

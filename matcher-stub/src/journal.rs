@@ -44,7 +44,7 @@ pub enum JournalError {
     Foreign(PathBuf),
     /// With other settings the same inputs make another day.
     #[error(
-        "journal {0}: its day was begun with other desks, securities, accounts or settings of the core; \
+        "journal {0}: its day was begun with other desks, securities, accounts, phases or settings of the core; \
          restore them, or begin a new day in another directory"
     )]
     Settings(PathBuf),

@@ -47,7 +47,8 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, JournalError> {
     logs.push(window(config.log.market_window_bytes));
     let listings = config.listings().expect("invariant: the configuration was validated");
     let accounts = config.accounts(&listings).expect("invariant: the configuration was validated");
-    let mut core = Core::with_accounts(config.settings(), listings, accounts);
+    let schedule = config.schedule().expect("invariant: the configuration was validated");
+    let mut core = Core::with_accounts(config.settings(), listings, accounts).with_schedule(schedule);
     let Some(directory) = &config.journal.directory else {
         return Ok(Recovered { core, logs, journal: None });
     };

@@ -1,6 +1,7 @@
 //! The state of each security as a snapshot shows it, and which snapshots are due.
 
 use super::listing::{Listing, SecurityNo};
+use super::schedule::Phase;
 use super::tape::Subject;
 use super::{Now, Outlet};
 use crate::book::{Book, Side};
@@ -8,13 +9,10 @@ use flow::Tag;
 use std::collections::VecDeque;
 use wire::szse::code::{MdEntryType, SOURCE_SHENZHEN, STREAM_SNAPSHOT};
 use wire::szse::market::{MdEntry, MdEntryWriter, ORDERS_MAX, Snapshot, SnapshotHead};
-use wire::szse::{Amount, EncodeError, I64, MdEntryPx, Price, Qty, Text, U16};
+use wire::szse::{Amount, EncodeError, I64, MdEntryPx, Price, Qty, U16};
 
 /// Levels of each side in a snapshot.
 const LEVELS: usize = 10;
-
-/// TradingPhaseCode: continuous trading, the security is not halted.
-const PHASE_CONTINUOUS: Text<8> = Text::literal("T0");
 
 /// Raw units of price times quantity in one raw unit of an [`Amount`].
 const VALUE_PER_AMOUNT: i128 = (Price::SCALE * Qty::SCALE / Amount::SCALE) as i128;
@@ -106,14 +104,14 @@ impl Board {
     /// Publishes how a security stands.
     pub(super) fn snapshot(
         &mut self,
-        now: Now,
+        (now, phase): (Now, Phase),
         channel_no: u16,
         listing: &Listing,
         (security, instrument): (SecurityNo, &mut Instrument),
         out: &mut impl Outlet,
     ) {
         instrument.listed = false;
-        let head = head(now, channel_no, listing, &instrument.day);
+        let head = head((now, phase), channel_no, listing, &instrument.day);
         self.frame.clear();
         Snapshot::encode(&head, &mut self.frame, |entries| write(entries, listing, instrument))
             .expect("invariant: 26 entries of at most 50 orders are within the bounds");
@@ -122,7 +120,7 @@ impl Board {
     }
 }
 
-fn head(now: Now, channel_no: u16, listing: &Listing, day: &Day) -> SnapshotHead {
+fn head((now, phase): (Now, Phase), channel_no: u16, listing: &Listing, day: &Day) -> SnapshotHead {
     let value = (day.value / VALUE_PER_AMOUNT).min(i128::from(Amount::RAW_MAX));
     SnapshotHead {
         orig_time: now.time,
@@ -130,7 +128,7 @@ fn head(now: Now, channel_no: u16, listing: &Listing, day: &Day) -> SnapshotHead
         md_stream_id: STREAM_SNAPSHOT,
         security_id: listing.id,
         security_id_source: SOURCE_SHENZHEN,
-        trading_phase_code: PHASE_CONTINUOUS,
+        trading_phase_code: phase.code(),
         prev_close_px: listing.prev_close,
         num_trades: I64::new(day.trades),
         total_volume_trade: Qty::from_raw(day.volume),

@@ -50,6 +50,9 @@ pub enum Refusal {
     /// The order buys back more shares than its account owes, rounded up to a lot.
     #[error("shares owed")]
     SharesOwed,
+    /// Not a time at which orders are taken.
+    #[error("closed")]
+    Closed,
 }
 
 /// OrdRejReason of ours (from 100 on the values of FIX are free): CashMargin is not traded at this desk.
@@ -71,7 +74,7 @@ pub const REASON_SHARES_OWED: OrdRejReason = OrdRejReason::from_raw(108);
 
 impl Refusal {
     /// All of them, in order of their counters.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoIdentity,
         Self::Duplicate,
         Self::DayFull,
@@ -87,6 +90,7 @@ impl Refusal {
         Self::FinancingLimit,
         Self::ShortInventory,
         Self::SharesOwed,
+        Self::Closed,
     ];
 
     /// OrdRejReason of the report.
@@ -107,6 +111,7 @@ impl Refusal {
             Self::FinancingLimit => REASON_FINANCING_LIMIT,
             Self::ShortInventory => REASON_SHORT_INVENTORY,
             Self::SharesOwed => REASON_SHARES_OWED,
+            Self::Closed => OrdRejReason::EXCHANGE_CLOSED,
         }
     }
 }
@@ -123,14 +128,19 @@ pub enum CancelRefusal {
     /// Without an OrderID more than one order may be meant: accounts of one SubmittingPBUID share the ClOrdID.
     #[error("several orders")]
     SeveralOrders,
+    /// Not a time at which cancels are taken.
+    #[error("closed")]
+    Closed,
 }
 
 /// CxlRejReason of ours: the cancel may mean several orders and names no OrderID.
 pub const REASON_SEVERAL_ORDERS: CxlRejReason = CxlRejReason::from_raw(101);
+/// CxlRejReason of ours: not a time at which cancels are taken.
+pub const REASON_CANCEL_CLOSED: CxlRejReason = CxlRejReason::from_raw(102);
 
 impl CancelRefusal {
     /// All of them, in order of their counters.
-    pub const ALL: [Self; 3] = [Self::UnknownOrder, Self::TooLate, Self::SeveralOrders];
+    pub const ALL: [Self; 4] = [Self::UnknownOrder, Self::TooLate, Self::SeveralOrders, Self::Closed];
 
     /// CxlRejReason of the report.
     pub const fn reason(self) -> CxlRejReason {
@@ -138,6 +148,7 @@ impl CancelRefusal {
             Self::UnknownOrder => CxlRejReason::UNKNOWN_ORDER,
             Self::TooLate => CxlRejReason::TOO_LATE,
             Self::SeveralOrders => REASON_SEVERAL_ORDERS,
+            Self::Closed => REASON_CANCEL_CLOSED,
         }
     }
 
@@ -147,6 +158,7 @@ impl CancelRefusal {
             Self::UnknownOrder => "unknown order",
             Self::TooLate => "too late",
             Self::SeveralOrders => "needs OrderID",
+            Self::Closed => "closed",
         }
     }
 }
@@ -180,6 +192,6 @@ mod tests {
             REASON_SHARES_OWED,
         ];
         assert_eq!(ours.map(OrdRejReason::raw), [101, 102, 103, 104, 105, 106, 107, 108]);
-        assert_eq!(REASON_SEVERAL_ORDERS.raw(), 101);
+        assert_eq!([REASON_SEVERAL_ORDERS, REASON_CANCEL_CLOSED].map(CxlRejReason::raw), [101, 102]);
     }
 }

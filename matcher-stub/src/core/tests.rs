@@ -4,6 +4,7 @@ mod accounts;
 mod checker;
 mod replay;
 mod rules;
+mod schedule;
 mod stream;
 
 use super::{Core, Desk, DeskNo, Listing, Listings, Now, Outlet, Settings, id_range};
