@@ -1,6 +1,6 @@
 //! Hot path: the audit: what was asked, what was answered, who came and went, as the regulator wants it kept.
 //!
-//! The hot thread appends to a log of its own ([`Audit`]), as it appends reports to theirs; a thread of its own follows both
+//! The hot thread appends to a log of its own, as it appends reports to theirs; a thread of its own follows both
 //! logs and writes them to the [`Store`] in group commits (`thread.rs`). There is no other queue, and an order never waits for
 //! a disk. What [`Store`] cannot take stays in the logs; when too much waits there, new orders are refused
 //! ([`Health`]) while reports go on, and when it can again it goes on where it stopped. Reports that a gateway which

@@ -40,7 +40,7 @@ impl Bench {
         change: impl FnOnce(&mut gateway::Config, &std::path::Path),
         extend: impl FnOnce(Server) -> Server,
     ) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("as the test has it");
         let core = Core::listen(&[1]);
         let mut config = config(&[(CoreName::Cash, &core, 0)]);
         change(&mut config, folder.path());
@@ -63,7 +63,7 @@ impl Bench {
     fn with_securities() -> Self {
         Self::start(|config, folder| {
             config.checks.securities = folder.join("securities.csv");
-            std::fs::write(&config.checks.securities, SECURITIES).unwrap();
+            std::fs::write(&config.checks.securities, SECURITIES).expect("as the test has it");
             config.checks.off = vec![gateway::check::Group::Phase];
         })
     }
@@ -94,10 +94,12 @@ impl Bench {
     fn ask(&self, method: &str, path: &str, token: Option<&str>) -> (u16, String) {
         let mut stream = TcpStream::connect(self.admin.address()).expect("it listens");
         let token = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
-        write!(stream, "{method} {path} HTTP/1.1\r\nhost: x\r\n{token}connection: close\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nhost: x\r\n{token}connection: close\r\n\r\n")
+            .expect("as the test has it");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let status =
+            answer.split(' ').nth(1).expect("as the test has it").parse().expect("as the test has it");
         (status, answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned())
     }
 
@@ -125,15 +127,29 @@ fn each_rule_of_a_security_is_told_by_code_and_text_and_counted() {
         (
             501,
             "501: Price not a multiple of the tick",
-            with(&|order| order.price = "10.005".parse().unwrap()),
+            with(&|order| order.price = "10.005".parse().expect("as the test has it")),
         ),
-        (601, "601: Price above the upper limit", with(&|order| order.price = "11.01".parse().unwrap())),
-        (602, "602: Price below the lower limit", with(&|order| order.price = "8.99".parse().unwrap())),
-        (701, "701: buy price above the cage", with(&|order| order.price = "10.21".parse().unwrap())),
+        (
+            601,
+            "601: Price above the upper limit",
+            with(&|order| order.price = "11.01".parse().expect("as the test has it")),
+        ),
+        (
+            602,
+            "602: Price below the lower limit",
+            with(&|order| order.price = "8.99".parse().expect("as the test has it")),
+        ),
+        (
+            701,
+            "701: buy price above the cage",
+            with(&|order| order.price = "10.21".parse().expect("as the test has it")),
+        ),
         (
             702,
             "702: sell price below the cage",
-            with(&|order| (order.side, order.price) = (Side::SELL, "9.79".parse().unwrap())),
+            with(&|order| {
+                (order.side, order.price) = (Side::SELL, "9.79".parse().expect("as the test has it"));
+            }),
         ),
         (
             801,
@@ -153,8 +169,12 @@ fn each_rule_of_a_security_is_told_by_code_and_text_and_counted() {
     }
     let edges = [("10.20", Side::BUY), ("9.80", Side::SELL), ("9.00", Side::BUY)];
     for (number, (price, side)) in edges.into_iter().enumerate() {
-        let order =
-            NewOrder { cl_ord_id: text(&format!("e{number}")), price: price.parse().unwrap(), side, ..good };
+        let order = NewOrder {
+            cl_ord_id: text(&format!("e{number}")),
+            price: price.parse().expect("as the test has it"),
+            side,
+            ..good
+        };
         bench.taken(&order);
     }
     bench.gateway.stop();
@@ -185,7 +205,7 @@ fn an_order_that_meets_an_own_one_is_refused_until_that_is_gone() {
     let sell = NewOrder { side: Side::SELL, ..bench.order("s") };
     bench.taken(&sell);
     assert_eq!(bench.refused(&bench.order("b")), (811, "811: crosses an own order".to_owned()));
-    let below = NewOrder { price: "9.99".parse().unwrap(), ..bench.order("b2") };
+    let below = NewOrder { price: "9.99".parse().expect("as the test has it"), ..bench.order("b2") };
     bench.taken(&below);
     let refused = wire::szse::trading::OrderReport {
         exec_type: wire::szse::code::ExecType::REJECTED,
@@ -233,7 +253,7 @@ fn with_tokens(config: &mut gateway::Config, folder: &std::path::Path) {
     config.control.token_file = folder.join("tokens");
     config.control.kill_file = folder.join("kill.toml");
     std::fs::write(&config.control.token_file, format!("operate alice {OPERATE}\nread bob {READ}\n"))
-        .unwrap();
+        .expect("as the test has it");
 }
 
 #[test]
@@ -272,8 +292,9 @@ fn a_kill_switch_stops_orders_and_leaves_cancels() {
 
 #[test]
 fn what_was_stopped_stays_stopped_over_a_restart() {
-    let kept = tempfile::tempdir().unwrap();
-    std::fs::write(kept.path().join("kill.toml"), "accounts = [\"a1\", \"gone\"]\n").unwrap();
+    let kept = tempfile::tempdir().expect("as the test has it");
+    std::fs::write(kept.path().join("kill.toml"), "accounts = [\"a1\", \"gone\"]\n")
+        .expect("as the test has it");
     let mut bench = Bench::start(|config, _| config.control.kill_file = kept.path().join("kill.toml"));
     assert_eq!(bench.refused(&bench.order("1")).0, 951);
     bench.gateway.stop();
@@ -307,22 +328,22 @@ fn an_operator_ends_a_session() {
 
 #[test]
 fn reference_data_is_read_again_and_what_is_wrong_with_it_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("as the test has it");
     let path = folder.path().join("securities.csv");
-    std::fs::write(&path, SECURITIES).unwrap();
+    std::fs::write(&path, SECURITIES).expect("as the test has it");
     let mut bench = Bench::start(|config, folder| {
         with_tokens(config, folder);
         config.checks.securities.clone_from(&path);
         config.checks.off = vec![gateway::check::Group::Phase];
     });
-    let high = NewOrder { price: "11.50".parse().unwrap(), ..bench.order("1") };
+    let high = NewOrder { price: "11.50".parse().expect("as the test has it"), ..bench.order("1") };
     assert_eq!(bench.refused(&high).0, 601);
-    std::fs::write(&path, "security_id\n1\n").unwrap();
+    std::fs::write(&path, "security_id\n1\n").expect("as the test has it");
     let (status, body) = bench.ask("POST", "/reload", Some(OPERATE));
     assert!(status == 422 && body.contains("missing field"), "{status} {body}");
     assert_eq!(bench.refused(&high).0, 601);
     std::fs::write(&path, SECURITIES.replace("000001,102,main,szse,10.00", "000001,102,main,szse,11.50"))
-        .unwrap();
+        .expect("as the test has it");
     assert_eq!(bench.ask("POST", "/reload", Some(OPERATE)).0, 200);
     bench.taken(&high);
     bench.gateway.stop();

@@ -5,7 +5,7 @@
 //! 000001,102,main,szse,10.00,margin-buy short-sale
 //! 600000,101,main,sse,8.31,st
 //! ```
-//! Columns may stand in any order and those that have a default may be left out; see [`Row`].
+//! Columns may stand in any order and those that have a default may be left out.
 
 use serde::Deserialize;
 use std::collections::HashSet;
