@@ -60,7 +60,7 @@ impl PublicKey {
         let id_bits = u16::try_from(id.len() * 8).expect("invariant: identifiers have less than 8 KiB");
         hash.update(&id_bits.to_be_bytes());
         hash.update(id);
-        let minus_3 = Element::ONE.double().add(Element::ONE).negate();
+        let minus_3 = Element::ONE.double().add(&Element::ONE).negate();
         for element in [minus_3, B, G.x, G.y, self.point.x, self.point.y] {
             hash.update(&element.to_bytes());
         }

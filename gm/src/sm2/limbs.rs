@@ -1,6 +1,8 @@
 //! Numbers of 256 bits as four 64-bit limbs, lowest first, and arithmetic modulo a number. All of it constant time.
 
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+#[cfg(any(test, not(target_arch = "x86_64")))]
+use subtle::ConditionallySelectable;
+use subtle::{Choice, ConstantTimeEq};
 
 pub(super) type Limbs = [u64; 4];
 
@@ -182,6 +184,7 @@ pub(super) fn to_be_bytes(limbs: &Limbs) -> [u8; 32] {
     bytes
 }
 
+#[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline]
 pub(super) fn select(a: &Limbs, b: &Limbs, choice: Choice) -> Limbs {
     std::array::from_fn(|i| u64::conditional_select(&a[i], &b[i], choice))

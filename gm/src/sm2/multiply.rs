@@ -142,11 +142,11 @@ pub(super) fn multiply_sum_public(a: &Scalar, point: &Affine, b: &Scalar) -> Jac
     for i in (0..=first).rev() {
         sum = sum.double();
         if b[i] != 0 {
-            sum = sum.add(&table[usize::from(b[i].unsigned_abs()) / 2].negate_if(sign(b[i])));
+            sum = sum.add_public(&table[usize::from(b[i].unsigned_abs()) / 2].negate_if(sign(b[i])));
         }
         if a[i] != 0 {
             let term = BASE_ODD[usize::from(a[i].unsigned_abs()) / 2].negate_if(sign(a[i]));
-            sum = sum.add_affine(&term, Choice::from(0));
+            sum = sum.add_affine_public(&term);
         }
     }
     sum

@@ -38,8 +38,8 @@ impl Affine {
     /// From coordinates; nothing if they are not those of a point of the curve.
     pub(super) fn from_coordinates(x: &[u8; 32], y: &[u8; 32]) -> Option<Self> {
         let (x, y) = (Element::from_bytes(x)?, Element::from_bytes(y)?);
-        let three_x = x.double().add(x);
-        let right = x.square().multiply(x).sub(three_x).add(B);
+        let three_x = x.double().add(&x);
+        let right = x.square().multiply(&x).sub(&three_x).add(&B);
         (y.square() == right).then_some(Self { x, y })
     }
 
@@ -109,7 +109,7 @@ impl Jacobian {
     pub(super) fn to_affine(self) -> Affine {
         let inverse = self.z.invert();
         let squared = inverse.square();
-        Affine { x: self.x.multiply(squared), y: self.y.multiply(squared.multiply(inverse)) }
+        Affine { x: self.x.multiply(&squared), y: self.y.multiply(&squared.multiply(&inverse)) }
     }
 
     /// Twice the point; right for infinity too. (Formulas "dbl-2001-b" of the Explicit-Formulas Database, with Z3 as
@@ -118,25 +118,20 @@ impl Jacobian {
     pub(super) fn double(&self) -> Self {
         let delta = self.z.square();
         let gamma_2 = self.y.square().double();
-        let beta_4 = self.x.multiply(gamma_2).double();
-        let product = self.x.sub(delta).multiply(self.x.add(delta));
-        let alpha = product.double().add(product);
-        let x = alpha.square().sub(beta_4.double());
-        let z = self.y.multiply(self.z).double();
+        let beta_4 = self.x.multiply(&gamma_2).double();
+        let product = self.x.sub(&delta).multiply(&self.x.add(&delta));
+        let alpha = product.double().add(&product);
+        let x = alpha.square().sub(&beta_4.double());
+        let z = self.y.multiply(&self.z).double();
         let gamma_squared_8 = gamma_2.square().double();
-        let y = alpha.multiply(beta_4.sub(x)).sub(gamma_squared_8);
+        let y = alpha.multiply(&beta_4.sub(&x)).sub(&gamma_squared_8);
         Self { x, y, z }
     }
 
     /// The sum. Constant time but for two equal finite points, which secret scalars meet with negligible chance.
     #[inline]
     pub(super) fn add(&self, other: &Self) -> Self {
-        let (z1, z2) = (self.z.square(), other.z.square());
-        let (u1, u2) = (self.x.multiply(z2), other.x.multiply(z1));
-        let s1 = self.y.multiply(z2.multiply(other.z));
-        let s2 = other.y.multiply(z1.multiply(self.z));
-        let zz = self.z.multiply(other.z);
-        let sum = self.add_parts([u1, s1, u2.sub(u1), s2.sub(s1), zz], other.is_infinity());
+        let sum = self.add_finite(other, other.is_infinity());
         let sum = Self::conditional_select(&sum, other, self.is_infinity());
         Self::conditional_select(&sum, self, other.is_infinity())
     }
@@ -144,35 +139,73 @@ impl Jacobian {
     /// The sum with an affine point, or with infinity if `nothing`. Constant time as [`Jacobian::add`] is.
     #[inline]
     pub(super) fn add_affine(&self, other: &Affine, nothing: Choice) -> Self {
-        let z1 = self.z.square();
-        let u2 = other.x.multiply(z1);
-        let s2 = other.y.multiply(z1.multiply(self.z));
-        let parts = [self.x, self.y, u2.sub(self.x), s2.sub(self.y), self.z];
-        let sum = self.add_parts(parts, nothing);
+        let sum = self.add_finite_affine(other, nothing);
         let sum = Self::conditional_select(&sum, &Self::from(*other), self.is_infinity());
         Self::conditional_select(&sum, self, nothing)
     }
 
+    /// The sum with a point other than infinity, in time that tells whether this one is infinity: for public points.
+    pub(super) fn add_public(&self, other: &Self) -> Self {
+        if bool::from(self.is_infinity()) { *other } else { self.add_finite(other, Choice::from(0)) }
+    }
+
+    /// As [`Jacobian::add_public`], with an affine point.
+    pub(super) fn add_affine_public(&self, other: &Affine) -> Self {
+        if bool::from(self.is_infinity()) {
+            Self::from(*other)
+        } else {
+            self.add_finite_affine(other, Choice::from(0))
+        }
+    }
+
+    /// The sum if neither is infinity; `nothing` says that the other is.
+    #[inline(always)]
+    fn add_finite(&self, other: &Self, nothing: Choice) -> Self {
+        let (z1, z2) = (self.z.square(), other.z.square());
+        let (u1, u2) = (self.x.multiply(&z2), other.x.multiply(&z1));
+        let s1 = self.y.multiply(&z2.multiply(&other.z));
+        let s2 = other.y.multiply(&z1.multiply(&self.z));
+        let zz = self.z.multiply(&other.z);
+        self.add_parts(&u1, &s1, &u2.sub(&u1), &s2.sub(&s1), &zz, nothing)
+    }
+
+    /// As [`Jacobian::add_finite`], with an affine point.
+    #[inline(always)]
+    fn add_finite_affine(&self, other: &Affine, nothing: Choice) -> Self {
+        let z1 = self.z.square();
+        let u2 = other.x.multiply(&z1);
+        let s2 = other.y.multiply(&z1.multiply(&self.z));
+        self.add_parts(&self.x, &self.y, &u2.sub(&self.x), &s2.sub(&self.y), &self.z, nothing)
+    }
+
     /// Common end of both additions, for finite points: X1 and Y1 over the common denominator, the differences of
-    /// X and Y, and the product of the denominators.
-    #[inline]
-    fn add_parts(&self, [x1, y1, h, r, zz]: [Element; 5], nothing: Choice) -> Self {
+    /// X and Y, and the product of the denominators. (Never inlined: `examples/constant_time.supp` names it.)
+    #[inline(never)]
+    fn add_parts(
+        &self,
+        x1: &Element,
+        y1: &Element,
+        h: &Element,
+        r: &Element,
+        zz: &Element,
+        nothing: Choice,
+    ) -> Self {
         let same = h.is_zero() & r.is_zero() & !self.is_infinity() & !nothing;
         if bool::from(same) {
             return self.double();
         }
         let h2 = h.square();
         let h3 = h2.multiply(h);
-        let v = x1.multiply(h2);
-        let x = r.square().sub(h3).sub(v.double());
-        let y = r.multiply(v.sub(x)).sub(y1.multiply(h3));
+        let v = x1.multiply(&h2);
+        let x = r.square().sub(&h3).sub(&v.double());
+        let y = r.multiply(&v.sub(&x)).sub(&y1.multiply(&h3));
         Self { x, y, z: zz.multiply(h) }
     }
 
     /// Whether X/Z² is the number `x`, without an inversion. Infinity is nothing.
     pub(super) fn has_x(&self, x: &[u8; 32]) -> bool {
         let Some(x) = Element::from_bytes(x) else { return false };
-        !bool::from(self.is_infinity()) && x.multiply(self.z.square()) == self.x
+        !bool::from(self.is_infinity()) && x.multiply(&self.z.square()) == self.x
     }
 }
 
@@ -182,15 +215,15 @@ pub(super) fn to_affine_all(points: &[Jacobian]) -> Vec<Affine> {
     let mut product = Element::ONE;
     for point in points {
         products.push(product);
-        product = product.multiply(point.z);
+        product = product.multiply(&point.z);
     }
     let mut inverse = product.invert();
     let mut affine: Vec<Affine> = Vec::with_capacity(points.len());
     for (point, before) in points.iter().zip(&products).rev() {
-        let z = inverse.multiply(*before);
-        inverse = inverse.multiply(point.z);
+        let z = inverse.multiply(before);
+        inverse = inverse.multiply(&point.z);
         let squared = z.square();
-        affine.push(Affine { x: point.x.multiply(squared), y: point.y.multiply(squared.multiply(z)) });
+        affine.push(Affine { x: point.x.multiply(&squared), y: point.y.multiply(&squared.multiply(&z)) });
     }
     affine.reverse();
     affine

@@ -5,6 +5,7 @@
 
 use super::{Limbs, P};
 use std::arch::asm;
+use subtle::Choice;
 
 static PRIME: Limbs = P;
 
@@ -217,6 +218,25 @@ pub(super) fn sub(a: &Limbs, b: &Limbs) -> Limbs {
             a = in(reg) a.as_ptr(), b = in(reg) b.as_ptr(),
             r0 = out(reg) r0, r1 = out(reg) r1, r2 = out(reg) r2, r3 = out(reg) r3,
             p1 = out(reg) _, p3 = out(reg) _, mask = out(reg) _,
+            options(pure, readonly, nostack),
+        );
+    }
+    [r0, r1, r2, r3]
+}
+
+/// `b` if `choice`, else `a`, by conditional moves of 8 bytes: wider reads would wait for the writes of 8 bytes before them.
+#[inline(always)]
+pub(super) fn select(a: &Limbs, b: &Limbs, choice: Choice) -> Limbs {
+    let (r0, r1, r2, r3): (u64, u64, u64, u64);
+    // SAFETY: reads both arrays of four limbs whatever the choice, writes only the declared registers; no special
+    // instructions.
+    unsafe {
+        asm!(
+            "mov {r0}, [{a}]\n mov {r1}, [{a} + 8]\n mov {r2}, [{a} + 16]\n mov {r3}, [{a} + 24]",
+            "test {choice:e}, {choice:e}",
+            "cmovnz {r0}, [{b}]\n cmovnz {r1}, [{b} + 8]\n cmovnz {r2}, [{b} + 16]\n cmovnz {r3}, [{b} + 24]",
+            a = in(reg) a.as_ptr(), b = in(reg) b.as_ptr(), choice = in(reg) u32::from(choice.unwrap_u8()),
+            r0 = out(reg) r0, r1 = out(reg) r1, r2 = out(reg) r2, r3 = out(reg) r3,
             options(pure, readonly, nostack),
         );
     }
