@@ -44,6 +44,12 @@ pub(super) const fn sub(a: &Limbs, b: &Limbs) -> (Limbs, u64) {
     ([r0, r1, r2, r3], c)
 }
 
+/// A mask that the compiler knows nothing of: what it knows to be all ones or none it may make a branch of, and has.
+#[inline(always)]
+const fn barrier(mask: u64) -> u64 {
+    std::hint::black_box(mask)
+}
+
 const fn mask(a: &Limbs, mask: u64) -> Limbs {
     [a[0] & mask, a[1] & mask, a[2] & mask, a[3] & mask]
 }
@@ -52,7 +58,7 @@ const fn mask(a: &Limbs, mask: u64) -> Limbs {
 #[inline]
 pub(super) const fn reduce_once(a: &Limbs, carry: u64, modulus: &Limbs) -> Limbs {
     let (reduced, borrow) = sub(a, modulus);
-    let keep = 0u64.wrapping_sub(borrow & (carry ^ 1));
+    let keep = barrier(0u64.wrapping_sub(borrow & (carry ^ 1)));
     let mut r = [0; 4];
     let mut i = 0;
     while i < 4 {
@@ -71,7 +77,7 @@ pub(super) const fn add_mod(a: &Limbs, b: &Limbs, modulus: &Limbs) -> Limbs {
 #[inline]
 pub(super) const fn sub_mod(a: &Limbs, b: &Limbs, modulus: &Limbs) -> Limbs {
     let (difference, borrow) = sub(a, b);
-    add(&difference, &mask(modulus, 0u64.wrapping_sub(borrow))).0
+    add(&difference, &mask(modulus, barrier(0u64.wrapping_sub(borrow)))).0
 }
 
 /// 2^`bits` modulo the modulus; for constants.
