@@ -18,6 +18,7 @@ pub mod figures;
 pub mod gaps;
 pub mod house;
 pub mod ledger;
+pub mod lines;
 mod logon;
 pub mod machine;
 pub mod orders;

@@ -1,0 +1,183 @@
+//! `loadgen lines`: what one leased line to a core must carry by itself (单线带宽评估).
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use wire::szse::frame::OVERHEAD;
+
+use crate::figures::count;
+
+/// What TLS 1.3 adds to a record: header 5, content type 1, tag 16. The worst case is one message a record.
+pub const TLS_RECORD_BYTES: f64 = 22.0;
+/// What TCP and IPv4 add to a segment: 20 each, and 12 for timestamps. The worst case is one message a segment.
+pub const SEGMENT_BYTES: f64 = 52.0;
+/// An acknowledgement that carries nothing. The worst case is one for each segment of the other direction.
+pub const ACK_BYTES: f64 = 52.0;
+/// The gateway takes no lower `bandwidth_bytes_per_s`.
+const BANDWIDTH_MIN: u64 = 8_000;
+
+/// What a line's messages go over
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// Plain TCP
+    Tcp,
+    /// TLS over TCP
+    Tls,
+}
+
+/// What one line to a core must carry alone when the other one is dead: bytes a second from sizes and rates at the peak
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Orders a second at the peak, over both lines together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub peak_orders_per_s: u32,
+    /// Cancels for a hundred orders
+    #[arg(long, default_value_t = 20, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub cancels_percent: u32,
+    /// Fills of an order, on average
+    #[arg(long, default_value_t = 1.0, value_name = "N", value_parser = fills)]
+    pub fills_per_order: f64,
+    /// Bytes of an order
+    #[arg(long, default_value_t = 121, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub order_bytes: u32,
+    /// Bytes of a cancel
+    #[arg(long, default_value_t = 98, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub cancel_bytes: u32,
+    /// Bytes of a report; the default is that of an acceptance, the longest of the usual ones
+    #[arg(long, default_value_t = 211, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub report_bytes: u32,
+    /// What the line's messages go over
+    #[arg(long, value_enum, default_value_t = Carrier::Tls, value_name = "TRANSPORT")]
+    pub transport: Carrier,
+    /// Added to what is computed
+    #[arg(long, default_value_t = 30, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub margin_percent: u32,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+fn fills(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number".to_string())?;
+    if (0.0..=1_000.0).contains(&value) { Ok(value) } else { Err("expected 0 to 1000".to_string()) }
+}
+
+/// One direction of a line, at the peak.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Direction {
+    /// Messages a second.
+    pub messages_per_s: u64,
+    /// Bytes of the protocol a second, as the gateway's metrics count them; without the margin.
+    pub protocol_bytes_per_s: u64,
+    /// Bytes a second on the line in the worst case, with the margin.
+    pub line_bytes_per_s: u64,
+    /// The same in megabits.
+    pub line_mbit_per_s: f64,
+}
+
+/// What one line alone must carry.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Need {
+    /// What it is computed for.
+    pub transport: Carrier,
+    /// To the core.
+    pub to_core: Direction,
+    /// From the core.
+    pub from_core: Direction,
+    /// For `[[cores]]`: the busier direction in bytes of the protocol, with the margin.
+    pub bandwidth_bytes_per_s: u64,
+}
+
+/// Computes it. A cancel has one report. A heartbeat a second is counted in each direction.
+#[must_use]
+pub fn need(args: &Args) -> Need {
+    let orders = f64::from(args.peak_orders_per_s);
+    let cancels = orders * f64::from(args.cancels_percent) / 100.0;
+    let reports = orders * (1.0 + args.fills_per_order) + cancels;
+    let heartbeat = OVERHEAD as f64;
+    let sent = orders * f64::from(args.order_bytes) + cancels * f64::from(args.cancel_bytes) + heartbeat;
+    let received = reports * f64::from(args.report_bytes) + heartbeat;
+    let (out, back) = (orders + cancels + 1.0, reports + 1.0);
+    let margin = f64::from(100 + args.margin_percent) / 100.0;
+    let record = if args.transport == Carrier::Tls { TLS_RECORD_BYTES } else { 0.0 };
+    let direction = |messages: f64, bytes: f64, others: f64| {
+        let line = (bytes + messages * (record + SEGMENT_BYTES) + others * ACK_BYTES) * margin;
+        Direction {
+            messages_per_s: messages.ceil() as u64,
+            protocol_bytes_per_s: bytes.ceil() as u64,
+            line_bytes_per_s: line.ceil() as u64,
+            line_mbit_per_s: line * 8.0 / 1e6,
+        }
+    };
+    Need {
+        transport: args.transport,
+        to_core: direction(out, sent, back),
+        from_core: direction(back, received, out),
+        bandwidth_bytes_per_s: ((sent.max(received) * margin).ceil() as u64).max(BANDWIDTH_MIN),
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<10} {:>12} {:>16} {:>16} {:>10}",
+            "direction", "messages/s", "protocol B/s", "line B/s", "Mbit/s"
+        )?;
+        for (name, way) in [("to core", &self.to_core), ("from core", &self.from_core)] {
+            let (messages, protocol) = (count(way.messages_per_s), count(way.protocol_bytes_per_s));
+            let line = count(way.line_bytes_per_s);
+            writeln!(f, "{name:<10} {messages:>12} {protocol:>16} {line:>16} {:>10.2}", way.line_mbit_per_s)?;
+        }
+        writeln!(f, "bandwidth_bytes_per_s = {}", self.bandwidth_bytes_per_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn of(line: &str) -> Need {
+        need(&Line::try_parse_from(std::iter::once("test").chain(line.split_whitespace())).unwrap().args)
+    }
+
+    #[test]
+    fn both_directions_are_added_up_by_hand() {
+        let need = of("--peak-orders-per-s 1000 --transport tcp --margin-percent 0");
+        // 1000 orders, 200 cancels; 1000 acceptances, 1000 fills, 200 cancelled; a heartbeat each.
+        assert_eq!((need.to_core.messages_per_s, need.from_core.messages_per_s), (1_201, 2_201));
+        assert_eq!(need.to_core.protocol_bytes_per_s, 121_000 + 19_600 + 12);
+        assert_eq!(need.from_core.protocol_bytes_per_s, 2_200 * 211 + 12);
+        assert_eq!(need.to_core.line_bytes_per_s, 140_612 + 52 * (1_201 + 2_201));
+        assert_eq!(need.from_core.line_bytes_per_s, 464_212 + 52 * (1_201 + 2_201));
+        assert_eq!(need.bandwidth_bytes_per_s, 464_212);
+    }
+
+    #[test]
+    fn tls_adds_a_record_to_each_message_and_not_to_the_bandwidth() {
+        let (tcp, tls) = ["tcp", "tls"]
+            .map(|t| of(&format!("--peak-orders-per-s 1000 --margin-percent 0 --transport {t}")))
+            .into();
+        assert_eq!(tls.to_core.line_bytes_per_s - tcp.to_core.line_bytes_per_s, 22 * 1_201);
+        assert_eq!(tls.bandwidth_bytes_per_s, tcp.bandwidth_bytes_per_s);
+    }
+
+    #[test]
+    fn the_margin_counts_and_the_gateway_s_least_is_kept() {
+        let need = of("--peak-orders-per-s 1000 --margin-percent 50");
+        assert_eq!(need.bandwidth_bytes_per_s, 464_212 * 3 / 2);
+        assert_eq!(of("--peak-orders-per-s 1").bandwidth_bytes_per_s, 8_000);
+        let wrong = ["test", "--peak-orders-per-s", "1", "--fills-per-order", "NaN"];
+        assert!(Line::try_parse_from(wrong).is_err());
+    }
+}
