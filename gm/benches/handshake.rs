@@ -21,7 +21,7 @@ use handshake::Sides;
 fn ours(c: &mut Criterion) {
     let mut group = c.benchmark_group("handshake, server's side");
     for (name, mutual) in [("one-sided", false), ("mutual", true)] {
-        let sides = Sides::new(mutual).unwrap();
+        let sides = Sides::new(gm::tls::provider(gm::tls::Mode::Strict), mutual).unwrap();
         group.bench_function(name, |b| {
             b.iter_custom(|times| (0..times).map(|_| sides.shake().unwrap()).sum());
         });

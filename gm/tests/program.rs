@@ -120,3 +120,33 @@ fn encrypted_keys() {
     std::fs::write(folder.join("empty"), "\n").unwrap();
     assert!(refused(folder, "inspect b.key --password-file empty").contains("the password is empty"));
 }
+
+#[test]
+fn speed_tells_each_figure_of_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // Who reads is gone at once, as `head` may be: the file is whole all the same.
+    let mut child =
+        command(folder, "speed --slice-ms 1 --json speed.json").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    let figures = std::fs::read_to_string(folder.join("speed.json")).unwrap();
+    let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
+    for figures in [&figures, &figures["rustcrypto"]] {
+        let sealing = &figures["sm4_gcm_mb_s"];
+        let sizes = ["64", "256", "1024", "16384"].map(|size| &sealing[size]);
+        let others = [
+            "sm3_mb_s",
+            "sm2_sign_s",
+            "sm2_verify_s",
+            "sm2_ecdh_s",
+            "sm2_keygen_s",
+            "handshakes_s",
+            "handshakes_mutual_s",
+        ]
+        .map(|figure| &figures[figure]);
+        for figure in sizes.iter().chain(&others) {
+            assert!(figure.as_f64().is_some_and(|rate| rate > 0.0), "{figures}");
+        }
+    }
+}

@@ -3,12 +3,14 @@
 
 mod cases;
 mod handshake;
+mod rustcrypto;
 
 use anyhow::Context;
 use cases::Case;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::hint::black_box;
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -28,7 +30,7 @@ pub(crate) struct Speed {
 impl Speed {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let mut cases = cases::all()?;
-        println!("sm4 backend: {}", gm::sm4::Backend::best());
+        tell(&format!("sm4 backend: {}", gm::sm4::Backend::best()))?;
         let slice = Duration::from_millis(self.slice_ms);
         let mut rates = vec![[0.0; ROUNDS]; cases.len()];
         for round in 0..ROUNDS {
@@ -41,7 +43,8 @@ impl Speed {
             rates.sort_by(f64::total_cmp);
             let median = (rates[ROUNDS / 2] * 10.0).round() / 10.0;
             let target = if case.ours { &mut figures } else { &mut figures["rustcrypto"] };
-            println!("{:<12} {:<14} {:>6} {median:>12}", case.maker(), case.figure, case.size.unwrap_or(""));
+            let (maker, size) = (case.maker(), case.size.unwrap_or(""));
+            tell(&format!("{maker:<12} {:<19} {size:>6} {median:>12}", case.figure))?;
             match case.size {
                 None => target[case.figure] = json!(median),
                 Some(size) => {
@@ -58,6 +61,15 @@ impl Speed {
             std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         }
         Ok(())
+    }
+}
+
+/// Prints a line. Who reads may have seen enough (`gm speed | head -1`): that is no error, and a file asked for is
+/// still written.
+fn tell(line: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing the figures"),
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ use anyhow::Context;
 use gm::sm2::SecretKey;
 use gm::tls::{self, Mode};
 use gm::x509::{AltName, Authority, Leaf, Subject, Usage, Validity};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
@@ -40,28 +41,29 @@ fn identity(authority: &Authority) -> anyhow::Result<Identity> {
 }
 
 impl Sides {
-    /// With certificates of the client too, if `mutual`.
-    pub(crate) fn new(mutual: bool) -> anyhow::Result<Self> {
+    /// A server with the algorithms of `of_server` and a client with gm's, with certificates of the client too if
+    /// `mutual`.
+    pub(crate) fn new(of_server: CryptoProvider, mutual: bool) -> anyhow::Result<Self> {
         let subject = Subject { common_name: "speed".into(), ..Subject::default() };
         let authority = Authority::root(&subject, SecretKey::generate()?, VALIDITY)?;
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(authority.certificate().to_vec()))?;
         let roots = Arc::new(roots);
-        let provider = Arc::new(tls::provider(Mode::Strict));
+        let provider = Arc::new(of_server);
         let server =
             ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[&TLS13])?;
-        let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let client = ClientConfig::builder_with_provider(Arc::new(tls::provider(Mode::Strict)))
             .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(Arc::clone(&roots));
-        let (of_server, of_client) = (identity(&authority)?, identity(&authority)?);
+        let (for_server, for_client) = (identity(&authority)?, identity(&authority)?);
         let (server, client) = if mutual {
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build()?;
-            let client = client.with_client_auth_cert(of_client.chain, of_client.key)?;
+            let client = client.with_client_auth_cert(for_client.chain, for_client.key)?;
             (server.with_client_cert_verifier(verifier), client)
         } else {
             (server.with_no_client_auth(), client.with_no_client_auth())
         };
-        let mut server = server.with_single_cert(of_server.chain, of_server.key)?;
+        let mut server = server.with_single_cert(for_server.chain, for_server.key)?;
         server.send_tls13_tickets = 0;
         Ok(Self { client: Arc::new(client), server: Arc::new(server) })
     }
