@@ -17,6 +17,7 @@ pub use jetstream::{JetStreamSettings, JetStreamStore};
 pub use record::{Kind, Outcome, Record, RecordError};
 pub use store::{FileStore, Store, StoreError};
 pub(crate) use thread::Keeper;
+pub use thread::day_begin_ns;
 
 use crate::check::Refusal;
 use crate::route::Core;

@@ -202,7 +202,12 @@ impl Link {
                 if let Some(account) = account {
                     let identity = match report.exec_type {
                         ExecType::CANCELLED => {
-                            Identity::cancel(account, report.cl_ord_id, report.orig_cl_ord_id)
+                            let named =
+                                intake.orders.by_order_id(report.order_id, |order| order.core == self.core);
+                            let of = named.map_or(report.orig_cl_ord_id, |order| order.cl_ord_id);
+                            // The only report of an order that never rested may be this one.
+                            intake.flight.answered(Identity::order(account, of));
+                            Identity::cancel(account, report.cl_ord_id, of)
                         }
                         _ => Identity::order(account, report.cl_ord_id),
                     };
@@ -324,8 +329,10 @@ impl Link {
         if matches!(msg_type, NewOrder::MSG_TYPE | OrderCancelRequest::MSG_TYPE)
             && let Some(account) = intake.orders.owner_of_refused(self.core, id)
         {
-            intake.checks.refused(account, id);
             let kind = if msg_type == NewOrder::MSG_TYPE { Kind::Order } else { Kind::Cancel };
+            if kind == Kind::Order {
+                intake.checks.refused(account, id);
+            }
             intake.flight.refused(kind, account, id);
             intake.refused.push((account, *reject));
             return Ok(());

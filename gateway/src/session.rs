@@ -5,6 +5,7 @@
 
 use crate::accounts::CompNo;
 use crate::app::{Gateway, LOG};
+use crate::audit::Health;
 use crate::check::{Moment, Refusal, Rule};
 use crate::flight::Identity;
 use crate::route;
@@ -200,7 +201,9 @@ impl Gateway {
             Ok(())
         });
         self.throttle(cx);
-        if let Some(audit) = &mut self.audit {
+        // Where there is no room left, what was refused is only counted.
+        let room = forwarded.is_ok() || self.desk.audit != Health::Nothing;
+        if let Some(audit) = self.audit.as_mut().filter(|_| room) {
             let core = route::order(request.ext.cash_margin).ok();
             let comp_id = self.desk.accounts[comp_no].comp_id;
             audit.request(at.wall_ns, comp_id, (core, forwarded), |out| frame::encode(request, out));
@@ -229,7 +232,8 @@ impl Gateway {
             Ok(())
         });
         self.throttle(cx);
-        if let Some(audit) = &mut self.audit {
+        let room = forwarded.is_ok() || self.desk.audit != Health::Nothing;
+        if let Some(audit) = self.audit.as_mut().filter(|_| room) {
             let comp_id = self.desk.accounts[comp_no].comp_id;
             audit.request(at.wall_ns, comp_id, (core, forwarded), |out| frame::encode(request, out));
         }

@@ -98,11 +98,15 @@ impl Gateway {
         if cx.now_ns() - since_ns < self.settings.stall_timeout_ns {
             return;
         }
-        for (core, at) in Lines::each() {
-            let conn = self.lines.wire(core, at).and_then(|wire| wire.conn);
-            if let Some(conn) = conn.filter(|conn| cx.waiting_bytes(*conn) > 0) {
-                self.give_up(cx, (core, at), conn, "stalled");
-            }
+        // All of them before any is given up: what a takeover puts into the other line's buffer is not its stalling.
+        let stalled: Vec<_> = Lines::each()
+            .filter_map(|(core, at)| Some((core, at, self.lines.wire(core, at)?.stalled(cx)?)))
+            .collect();
+        for (core, at, conn) in stalled {
+            self.give_up(cx, (core, at), conn, "stalled");
+        }
+        if self.lines.paused() {
+            self.lines.paused_since_ns = Some(cx.now_ns());
         }
     }
 
@@ -117,10 +121,13 @@ impl Gateway {
     /// A line is connected: the logon goes out.
     pub(crate) fn line_opened(&mut self, cx: &mut Cx, (core, at): (Core, usize), id: ConnId) {
         let now_ns = cx.now_ns();
-        if let Some(wire) = self.lines.wire(core, at) {
-            wire.conn = Some(id);
-            wire.line.opened(now_ns, &mut self.out);
+        let Some(wire) = self.lines.wire(core, at) else { return };
+        wire.conn = Some(id);
+        if wire.closed_by_operator {
+            self.give_up(cx, (core, at), id, "taken out by the operator");
+            return;
         }
+        wire.line.opened(now_ns, &mut self.out);
         self.flush_line(cx, core, at);
     }
 
@@ -144,6 +151,7 @@ impl Gateway {
         let partitions = upstream.link.lanes().count();
         let carriers: Vec<Option<usize>> =
             (0..partitions).map(|partition| upstream.duty.carrier(partition, can)).collect();
+        let mut replaced = Vec::new();
         for at in 0..upstream.wires.len() {
             let carries: Vec<bool> = carriers.iter().map(|carrier| *carrier == Some(at)).collect();
             let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { return };
@@ -158,10 +166,13 @@ impl Gateway {
                 self.flush_line(cx, core, at);
                 tracing::info!(core = core.name(), line = LINE_NAMES[at], "line takes reports and requests");
             } else if let Some(conn) = upstream.wires[at].conn {
-                // It goes on with reports that the other line brings now: it comes back without.
-                self.give_up(cx, (core, at), conn, "switched over");
-                return;
+                replaced.push((at, conn));
             }
+        }
+        // They would go on with reports that the other line brings now: they come back without. What is under way over
+        // them is sent again below.
+        for (at, conn) in replaced {
+            self.give_up(cx, (core, at), conn, "switched over");
         }
         self.resend(cx, core);
         self.note_core(cx, core);
@@ -177,12 +188,19 @@ impl Gateway {
         let (mut resent, mut settling) = (0_u64, 0_u64);
         flight.review(|entry| {
             let gone = wires[usize::from(entry.life.line)].ended != entry.life.ended;
-            let line = if gone { duty.line_for(entry.identity.account, 0, works) } else { None };
-            let Some(at) = line else { return Next::Stays };
-            if now_ns - entry.sent_ns > patience.resend_within_ns {
-                entry.settles_ns = Some(now_ns + patience.settle_ns);
-                settling += 1;
-            } else if wires[at].put(cx, |out| out.extend_from_slice(entry.frame()), |_| {}) {
+            if !gone || !works.contains(&true) {
+                return Next::Stays;
+            }
+            if entry.settles_ns.is_some() || now_ns - entry.sent_ns > patience.resend_within_ns {
+                // A deadline that passed while no line worked is set anew; one that runs goes on.
+                if entry.settles_ns.is_none_or(|settles_ns| settles_ns <= now_ns) {
+                    entry.settles_ns = Some(now_ns + patience.settle_ns);
+                    settling += 1;
+                }
+                return Next::Stays;
+            }
+            let Some(at) = duty.line_for(entry.identity.account, 0, works) else { return Next::Stays };
+            if wires[at].put(cx, |out| out.extend_from_slice(entry.frame()), |_| {}) {
                 entry.life = Life { line: at as u8, ended: wires[at].ended };
                 resent += 1;
             }

@@ -84,6 +84,11 @@ impl Wire {
         self.can() && self.carries.contains(&true)
     }
 
+    /// Its connection, if it has not taken so much that clients are made to wait.
+    pub(crate) fn stalled(&self, cx: &Cx) -> Option<ConnId> {
+        self.conn.filter(|conn| cx.waiting_bytes(*conn) > self.full_bytes / 2)
+    }
+
     /// Bytes that wait to go over it.
     pub(crate) fn waiting_bytes(&self, cx: &Cx) -> usize {
         self.held.len() + self.conn.map_or(0, |conn| cx.waiting_bytes(conn))

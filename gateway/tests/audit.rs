@@ -137,7 +137,7 @@ impl Store for Moody {
         Ok(())
     }
 
-    fn reports(&mut self, _see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
+    fn reports(&mut self, _since_unix_ns: u64, _see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -5,9 +5,11 @@ mod peers;
 use gateway::Config;
 use gateway::config::{CoreName, LineMode};
 use peers::{Client, Core, Gateway, Line, config, eventually, text};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use wire::szse::Heartbeat;
 use wire::szse::code::{CashMargin, ExecType, OrdRejReason};
-use wire::szse::trading::{OrderCancelRequest, OrderReport};
+use wire::szse::trading::{NewOrder, OrderCancelRequest, OrderReport};
 
 /// The cash core's two ends, and a gateway's configuration for them.
 fn two_lines() -> (Core, Core, Config) {
@@ -226,5 +228,95 @@ fn a_narrow_line_takes_what_it_can_and_all_of_it_in_order() {
     for name in &names {
         assert_eq!(a.order().cl_ord_id, text(name));
     }
+    gateway.stop();
+}
+
+const TOKEN: &str = "operate ops 0123456789abcdef0123456789abcdef\n";
+
+/// A gateway with an operator's port: asked for a switch, it does it before it answers.
+fn with_operator(mut config: Config, folder: &std::path::Path) -> (Gateway, service::admin::Serving) {
+    config.control.token_file = folder.join("tokens");
+    std::fs::write(&config.control.token_file, TOKEN).expect("written");
+    let host = service::Host::default();
+    let server = gateway::Server::bind(config, &host).expect("bound");
+    let admin = service::admin::Admin::bind(&service::admin::Config::default(), &host).expect("bound");
+    let admin = admin.routes(server.routes()).start().expect("served");
+    (Gateway::run(server, host), admin)
+}
+
+fn switch(admin: &service::admin::Serving, what: &str) {
+    let mut stream = TcpStream::connect(admin.address()).expect("it listens");
+    let token = TOKEN.split_whitespace().nth(2).expect("a token");
+    write!(
+        stream,
+        "POST /lines/cash/{what} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+    )
+    .expect("asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 204"), "{what}: {answer}");
+}
+
+#[test]
+fn an_operator_switches_over_both_ways_and_nothing_waits_for_the_line_that_was_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (end_a, end_b, config) = two_lines();
+    let (gateway, admin) = with_operator(config, folder.path());
+    let ((mut a, _), mut b) = (end_a.accept(), end_b.accept_standby());
+    eventually("both lines are up", || ["a", "b"].iter().all(|line| up(&gateway, line)));
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    let x = a.order();
+    switch(&admin, "b/activate");
+    assert_eq!(b.synchronization(), [(1, 1), (2, 1)]);
+    assert_eq!(b.order(), x);
+    eventually("b is active", || active(&gateway, "b"));
+    assert_eq!(gateway.metrics.core_up.with_label_values(&["cash"]).get(), 1, "all the time");
+    // Back again, with an order under way over b.
+    let mut a = end_a.accept_standby();
+    eventually("a is back", || up(&gateway, "a"));
+    client.order("y", CashMargin::CASH);
+    let y = b.order();
+    switch(&admin, "a/activate");
+    a.synchronization();
+    assert_eq!((a.order(), a.order()), (x, y));
+    switch(&admin, "b/down");
+    client.order("z", CashMargin::CASH);
+    assert_eq!(a.order().cl_ord_id, text("z"));
+    gateway.stop();
+}
+
+#[test]
+fn a_line_that_stalls_is_given_up_and_the_one_that_takes_over_is_not() {
+    let (end_a, end_b, mut config) = two_lines();
+    config.forwarding.out_bytes_max = 256 << 10;
+    config.forwarding.in_flight_max = 1 << 20;
+    config.forwarding.stall_timeout_ms = 300;
+    config.forwarding.resend_within_ms = 600_000;
+    let (gateway, _a, mut b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    let first = client.new_order("f0", CashMargin::CASH);
+    let stream = client.peer.stream.try_clone().expect("a second handle");
+    let flood = std::thread::spawn(move || {
+        let mut stream = stream;
+        for number in 0.. {
+            let order = NewOrder { cl_ord_id: text(&format!("f{number}")), ..first };
+            let mut bytes = Vec::new();
+            wire::szse::frame::encode(&order, &mut bytes);
+            if stream.write_all(&bytes).is_err() {
+                return;
+            }
+        }
+    });
+    let ended = |line: &str| gateway.metrics.line_ended.with_label_values(&["cash", line, "stalled"]).get();
+    eventually("a is given up", || ended("a") == 1);
+    b.synchronization();
+    for number in 0..20_000 {
+        assert_eq!(b.order().cl_ord_id, text(&format!("f{number}")), "in the order of sending");
+    }
+    assert_eq!(ended("b"), 0);
+    client.peer.stream.shutdown(std::net::Shutdown::Both).expect("shut");
+    flood.join().expect("ended");
+    drop(b);
     gateway.stop();
 }

@@ -102,6 +102,8 @@ pub struct Writer {
     next: u64,
     /// Written and not synced.
     dirty: bool,
+    /// A sync has failed: what the kernel could not write it may have dropped, so nothing is safe any more.
+    broken: bool,
 }
 
 impl Writer {
@@ -127,6 +129,7 @@ impl Writer {
             room: 0,
             next: 1,
             dirty: false,
+            broken: false,
         };
         let newest = segment::list(directory).map_err(io)?.last().copied();
         let cut_bytes = newest.map_or(Ok(0), |first| writer.go_on_with(first))?;
@@ -209,6 +212,7 @@ impl Writer {
     /// # Errors
     /// What the system says. Nothing is lost: what it did not take is kept for the next call.
     pub fn write(&mut self) -> io::Result<()> {
+        self.whole()?;
         let mut done = 0;
         let outcome = self.write_from(&mut done);
         self.buffer.drain(..done);
@@ -252,13 +256,21 @@ impl Writer {
     ///
     /// # Errors
     /// What the system says. After an error of fdatasync(2) the kernel may have dropped what it could not write: it must
-    /// be taken for lost, and the process should end.
+    /// be taken for lost: every later call fails, too, until the journal is opened anew.
     pub fn sync(&mut self) -> io::Result<()> {
+        self.whole()?;
         if let Some(file) = self.file.as_ref().filter(|_| self.dirty) {
-            file.sync_data()?;
+            if let Err(error) = file.sync_data() {
+                self.broken = true;
+                return Err(error);
+            }
             self.dirty = false;
         }
         Ok(())
+    }
+
+    fn whole(&self) -> io::Result<()> {
+        if self.broken { Err(io::Error::other("an earlier sync has failed")) } else { Ok(()) }
     }
 }
 

@@ -3,8 +3,8 @@
 //! Each gateway has a stream of its own. A record is a message: its subject is `STREAM.KIND`, a report's
 //! `STREAM.report.PARTITION`; its payload is kind `u16`, time `u64` (nanoseconds since 1970), both little-endian, and the
 //! record as in [`super::record`]. It carries a Nats-Msg-Id that no other message of the stream has, so that one that is sent
-//! again is not kept twice; the first of each batch names the sequence before it, so that two writers of one stream are
-//! noticed and not mixed.
+//! again is not kept twice. The first of a batch that follows a good one names the sequence before it, so that a second writer
+//! of the stream is noticed; after a failure the next batch goes without.
 //!
 //! NATS is a network of the operator's own: what goes to it is not ShangMi. Its ports belong on a private network.
 
@@ -23,8 +23,8 @@ use tokio::runtime::Runtime;
 
 /// Records that wait for a commit, at most.
 const PENDING_MAX: usize = 4_096;
-/// For so long the servers know a Nats-Msg-Id again. A gateway that could not reach them for longer sends a batch that was
-/// answered with silence again under its ids all the same; its first message's expected sequence then tells.
+/// For so long the servers know a Nats-Msg-Id again. A batch that was stored, answered with silence, and sent again later than
+/// this is stored twice: a gateway that is without its servers for so long has stopped taking orders long before.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 
 /// Where the stream is.
@@ -57,7 +57,7 @@ pub struct JetStreamStore {
     /// The sequence of the last message, where no message may be behind it that we do not know of.
     last: Option<u64>,
     /// Tells our ids from those of earlier openings.
-    opening: u64,
+    opening: u128,
     count: u64,
 }
 
@@ -81,7 +81,7 @@ impl JetStreamStore {
             settings,
             pending: VecDeque::new(),
             last: Some(last),
-            opening: last,
+            opening: std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos(),
             count: 0,
         })
     }
@@ -163,7 +163,7 @@ impl Store for JetStreamStore {
         })
     }
 
-    fn reports(&mut self, see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
+    fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
         let filter = format!("{}.report.*", self.settings.stream);
         self.runtime.block_on(async {
             let mut subjects = self.stream.info_with_subjects(&filter).await.map_err(outside)?;
@@ -173,6 +173,7 @@ impl Store for JetStreamStore {
                     Head::split(&message.payload).ok_or_else(|| outside("not an audit's stream"))?;
                 if let Ok(Record::Report { partition_no, report_index, .. }) =
                     Record::parse(head.kind as u16, record)
+                    && head.unix_ns >= since_unix_ns
                 {
                     see(partition_no, report_index);
                 }

@@ -42,7 +42,7 @@ impl Keeper {
         interval: Duration,
     ) -> Result<Self, StoreError> {
         let mut kept = HashMap::new();
-        store.reports(&mut |lane, number| {
+        store.reports(day_begin_ns(unix_ns()), &mut |lane, number| {
             let highest: &mut u64 = kept.entry(lane).or_default();
             *highest = number.max(*highest);
         })?;
@@ -99,7 +99,7 @@ impl Keeper {
 
     fn take_reports(&mut self) -> usize {
         let (reader, next) = &mut self.reports;
-        let unix_ns = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
+        let unix_ns = unix_ns();
         let mut taken = 0;
         while taken < BATCH_MAX {
             let (tag, frame) = match reader.entry(*next) {
@@ -152,6 +152,18 @@ impl Keeper {
             }
         }
     }
+}
+
+fn unix_ns() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64
+}
+
+/// The exchange's midnight before this time, both in nanoseconds since 1970: the numbers of reports begin anew every day.
+pub fn day_begin_ns(unix_ns: u64) -> u64 {
+    const DAY_NS: u64 = 86_400_000_000_000;
+    /// Asia/Shanghai is eight hours ahead, all the year.
+    const AHEAD_NS: u64 = 8 * 3_600_000_000_000;
+    ((unix_ns + AHEAD_NS) / DAY_NS * DAY_NS).saturating_sub(AHEAD_NS)
 }
 
 fn append(store: &mut dyn Store, metrics: &Metrics, head: Head, parts: &[&[u8]]) -> bool {

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use gateway::audit::{Outcome, Record};
+use gateway::audit::{Outcome, Record, day_begin_ns};
 use journal::Reader;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -178,14 +178,14 @@ fn json_of_frame(bytes: &[u8]) -> Value {
 fn verify(mut reader: Reader, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let first = reader.next_number();
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-    // The highest ReportIndex of each partition. A client's reports are some of a partition's, so numbers leave others out;
+    // The highest ReportIndex of each partition, each day. A client's reports are some of a partition's, so numbers leave others out;
     // none may come twice, or behind a later one.
-    let mut highest: HashMap<u16, u64> = HashMap::new();
+    let mut highest: HashMap<(u64, u16), u64> = HashMap::new();
     let mut wrong = 0_u64;
     let end = loop {
-        let (number, kind, record) = match reader.next() {
+        let ((number, day), kind, record) = match reader.next() {
             Ok(Some(record)) => (
-                record.number,
+                (record.number, day_begin_ns(record.unix_ns)),
                 record.kind,
                 Record::parse(record.kind, record.payload).map(|of| match of {
                     Record::Request { .. } => ("request", None),
@@ -206,7 +206,7 @@ fn verify(mut reader: Reader, out: &mut impl Write) -> anyhow::Result<ExitCode> 
         };
         *kinds.entry(name).or_default() += 1;
         if let Some((partition, index)) = report {
-            let before = highest.insert(partition, index).unwrap_or(0);
+            let before = highest.insert((day, partition), index).unwrap_or(0);
             if index <= before {
                 writeln!(
                     out,
