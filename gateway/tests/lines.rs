@@ -294,7 +294,7 @@ fn a_line_that_stalls_is_given_up_and_the_one_that_takes_over_is_not() {
     config.forwarding.stall_timeout_ms = 300;
     config.forwarding.resend_within_ms = 600_000;
     let (gateway, _a, mut b) = started((&end_a, &end_b), config);
-    let mut client = client(&gateway, 1);
+    let client = client(&gateway, 1);
     let first = client.new_order("f0", CashMargin::CASH);
     let stream = client.peer.stream.try_clone().expect("a second handle");
     let flood = std::thread::spawn(move || {

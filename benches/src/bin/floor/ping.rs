@@ -7,7 +7,10 @@ use loadgen::recorder::histogram;
 use loadgen::report::{ConnectionTotal, Percentiles, Report, ScheduleLag, Spread};
 use loadgen::schedule::{Lag, Pacer, Schedule, Share};
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,6 +20,8 @@ use transport::Clock;
 
 const NS_PER_S: u64 = 1_000_000_000;
 const EVENTS_MAX: usize = 256;
+/// The timer's number among the events.
+const TIMER: u64 = u64::MAX;
 const READ_MAX: usize = 64 << 10;
 /// Messages that one turn may send, so that answers are read in between.
 const BATCH_MAX: u64 = 256;
@@ -65,6 +70,8 @@ struct Session {
 
 struct Ping {
     poll: OwnedFd,
+    /// epoll alone wakes by the millisecond: the client would be later than the servers are slow.
+    timer: OwnedFd,
     sessions: Vec<Session>,
     clock: Clock,
     message: Vec<u8>,
@@ -76,8 +83,12 @@ struct Ping {
 pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     let clock = Clock::start();
     let mut report = Report::new("ping", clock.wall_ns(0) as f64 / NS_PER_S as f64);
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+    epoll::add(&poll, &timer, epoll::EventData::new_u64(TIMER), epoll::EventFlags::IN)?;
     let mut ping = Ping {
-        poll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+        poll,
+        timer,
         sessions: Vec::new(),
         clock,
         message: vec![b'.'; args.size as usize],
@@ -182,12 +193,18 @@ impl Ping {
             session.flush()?;
         }
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
-        let timeout = Timespec { tv_sec: (wait_ns / NS_PER_S) as i64, tv_nsec: (wait_ns % NS_PER_S) as i64 };
-        epoll::wait(&self.poll, spare_capacity(&mut events), Some(&timeout))?;
-        for event in &events {
+        // 0 would disarm it; setting it clears what it told before.
+        let wait_ns = wait_ns.max(1);
+        let it_value = Timespec { tv_sec: (wait_ns / NS_PER_S) as i64, tv_nsec: (wait_ns % NS_PER_S) as i64 };
+        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;
+        epoll::wait(&self.poll, spare_capacity(&mut events), None)?;
+        let mut any = false;
+        for event in events.iter().filter(|event| event.data.u64() != TIMER) {
             self.take(event.data.u64() as usize)?;
+            any = true;
         }
-        Ok(!events.is_empty())
+        Ok(any)
     }
 
     fn send(&mut self, at: usize, due_ns: u64) -> anyhow::Result<()> {
