@@ -6,7 +6,8 @@
 //! it to the sessions that want its account. There is no queue on the way and no state that the cores' report flows
 //! could not give back.
 //!
-//! What it is not: it holds no positions, matches nothing and remembers nothing over a restart. Start at `app.rs`.
+//! What it is not: it holds no positions, matches nothing, and of the day it remembers over a restart what
+//! the cores' flows tell; FIX sessions and the audit have files of their own. Start at `app.rs`.
 //!
 //! # What clients see
 //! - PartitionNo is the core's plus the `partition_offset` of its configuration, so that those of two cores do not
@@ -17,7 +18,8 @@
 //!   gateway has not reached is waited for a while.
 //! - A second logon with the same CompID ends the session before it.
 //! - What is not forwarded is answered with a BusinessReject ([`check::Refusal`]) and exists nowhere else.
-//! - While the line to a core is down, requests for it are refused at once: nothing is held back and sent late.
+//! - While no line to a core works, requests for it are refused at once. What is under way when a line dies is sent again
+//!   over the other one, unless it has grown too old (`takeover.rs`, docs/lines.md).
 
 pub mod accounts;
 mod app;
