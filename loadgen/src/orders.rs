@@ -55,6 +55,10 @@ pub struct Args {
     /// How long orders are sent, seconds
     #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: u64,
+    /// Orders without an answer that a session may have: what is due beyond them waits, and the rate achieved under too high
+    /// a rate is the most that passes. Latencies, which count from the due time, then tell nothing about the server
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub in_flight: Option<u64>,
     /// Threads that the sessions are spread over; their number must divide that of the sessions
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub threads: u64,
@@ -196,7 +200,8 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
             Protocol::Binary => Text::literal("gateway"),
             Protocol::Fix => args.fix_comp_id,
         },
-        tolerance_ns: args.tolerance_ms.saturating_mul(1_000_000),
+        tolerance_ns: args.in_flight.map_or(args.tolerance_ms.saturating_mul(1_000_000), |_| u64::MAX),
+        in_flight_max: args.in_flight,
         clock,
     };
     let mut floor = Floor::start(&setup).context("the order sessions")?;

@@ -168,6 +168,7 @@ impl Demo {
             threads: 1,
             target_comp_id: Text::literal("gateway"),
             tolerance_ns: TOLERANCE_NS,
+            in_flight_max: None,
             clock,
         };
         let floor = Floor::start(&setup).context("the order sessions")?;

@@ -122,8 +122,9 @@ impl Desk {
     fn order(&mut self, cx: &mut Cx) {
         let Some(pacer) = &mut self.pacer else { return };
         let now_ns = self.setup.clock.now_ns();
-        let batch = pacer.take(now_ns, BATCH_MAX);
-        if let Some(due_ns) = pacer.next_due_ns() {
+        let room = self.book.room(self.setup.in_flight_max);
+        let batch = pacer.take(now_ns, BATCH_MAX.min(room));
+        if let Some(due_ns) = pacer.next_due_ns().filter(|_| room > 0) {
             // The shard counts its time from another beginning than the run does.
             cx.wake_at(cx.clock().now_ns() + due_ns.saturating_sub(now_ns));
         }
@@ -334,7 +335,11 @@ impl App for Desk {
         self.order(cx);
     }
 
-    fn on_turn_end(&mut self, _cx: &mut Cx) {
+    fn on_turn_end(&mut self, cx: &mut Cx) {
+        // What waited for answers rather than for its time.
+        if self.setup.in_flight_max.is_some() {
+            self.order(cx);
+        }
         self.book.show(&self.counters, self.ready, self.closed, self.pacer.as_ref());
     }
 

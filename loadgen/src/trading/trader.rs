@@ -61,6 +61,8 @@ pub struct Setup {
     pub target_comp_id: Text<20>,
     /// Later than this, the sender itself is behind.
     pub tolerance_ns: u64,
+    /// Orders without an answer that a session may have; what is due beyond them waits.
+    pub in_flight_max: Option<u64>,
     /// The run's clock.
     pub clock: Clock,
 }
@@ -183,6 +185,8 @@ impl Trader {
 /// What is counted over all sessions of a thread.
 pub(super) struct Book {
     pub(super) plan: Plan,
+    /// Of this thread.
+    sessions: u64,
     pub(super) schedule: Option<Schedule>,
     pub(super) orders: Orders,
     foreign: u64,
@@ -230,8 +234,9 @@ impl Desk {
     fn order(&mut self, cx: &mut Cx) {
         let Some(pacer) = &mut self.pacer else { return };
         let now_ns = self.setup.clock.now_ns();
-        let batch = pacer.take(now_ns, BATCH_MAX);
-        if let Some(due_ns) = pacer.next_due_ns() {
+        let room = self.book.room(self.setup.in_flight_max);
+        let batch = pacer.take(now_ns, BATCH_MAX.min(room));
+        if let Some(due_ns) = pacer.next_due_ns().filter(|_| room > 0) {
             // The shard counts its time from another beginning than the run does.
             cx.wake_at(cx.clock().now_ns() + due_ns.saturating_sub(now_ns));
         }
@@ -283,6 +288,7 @@ impl Book {
     pub(super) fn new(plan: &Plan, share: Share, [accepts, fills]: [Recorder; 2]) -> Self {
         Self {
             plan: plan.clone(),
+            sessions: share.part(plan.sessions),
             schedule: None,
             orders: Orders::new(share, 0),
             foreign: 0,
@@ -291,6 +297,13 @@ impl Book {
             accepts,
             fills,
         }
+    }
+
+    /// Orders that may be sent before one is answered, where each session may have so many in flight.
+    pub(super) fn room(&self, in_flight_max: Option<u64>) -> u64 {
+        let Orders { sent, accepted, rejected, .. } = self.orders;
+        let in_flight = sent.saturating_sub(accepted + rejected);
+        in_flight_max.map_or(u64::MAX, |max| (max * self.sessions).saturating_sub(in_flight))
     }
 
     /// What others see of a thread.
@@ -479,7 +492,11 @@ impl App for Desk {
         self.order(cx);
     }
 
-    fn on_turn_end(&mut self, _cx: &mut Cx) {
+    fn on_turn_end(&mut self, cx: &mut Cx) {
+        // What waited for answers rather than for its time.
+        if self.setup.in_flight_max.is_some() {
+            self.order(cx);
+        }
         self.show();
     }
 
