@@ -5,7 +5,7 @@
 use shard::{App, ConnId, Cx, Limits, Opened, Origin, Port, Reason, Setup, spawn};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -158,4 +158,99 @@ async fn last_bytes_of_a_client_arrive_before_it_ends() {
     let (mut stream, _) = tokio::time::timeout(DEADLINE, acceptor.accept()).await.unwrap().unwrap();
     assert_eq!(stream.read_u8().await.unwrap(), b'?');
     part(&network, running, stream).await;
+}
+
+/// Says back what is said.
+struct Echo;
+
+impl App for Echo {
+    type Command = ();
+
+    fn on_open(&mut self, _cx: &mut Cx, _id: ConnId, _opened: Opened) {}
+    fn on_dial_failed(&mut self, _cx: &mut Cx, _tag: u32, _error: std::io::Error) {}
+
+    fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
+        cx.send(id, |out| out.extend_from_slice(data));
+        Ok(data.len())
+    }
+
+    fn on_close(&mut self, _cx: &mut Cx, _id: ConnId, _reason: Reason) {}
+    fn on_tick(&mut self, _cx: &mut Cx) {}
+    fn on_command(&mut self, _cx: &mut Cx, (): ()) {}
+}
+
+/// Says how much an established connection suffers from those who begin handshakes and do not end them; `--nocapture` shows
+/// it. What is asserted is that it goes on, and that the flood was one.
+#[test]
+fn a_flood_of_handshakes_holds_up_nobody_who_is_connected() {
+    const FLOODERS: usize = 100;
+    /// A client's hello is out by then, and the server's answer is not awaited: it cost the server more.
+    const PATIENCE: Duration = Duration::from_millis(3);
+    let (_folder, mut settings) = settings();
+    // As for anybody who comes from elsewhere.
+    settings.peer_exempt.clear();
+    let server = Server::load(&settings).unwrap();
+    let listener = Listener::bind_quic(([127, 0, 0, 1], 0).into(), server.clone()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let setup = Setup { ports: vec![Port { listener, tag: 0 }], ..Setup::default() };
+    let running = spawn("echo", setup, || Echo).unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let (quiet, flooded) = runtime().block_on(async {
+        let connector = Connector::quic(Client::load(&settings).unwrap());
+        let mut stream = connector.dial(address, DEADLINE).await.unwrap();
+        let quiet = round_trips(&mut stream, 1_000).await;
+        let flooding = std::thread::spawn({
+            let (over, settings) = (over.clone(), settings.clone());
+            move || {
+                let connector = Connector::quic(Client::load(&settings).unwrap());
+                let flooder = |connector: Connector, over: Arc<AtomicBool>| async move {
+                    let mut begun = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        drop(tokio::time::timeout(PATIENCE, connector.dial(address, DEADLINE)).await);
+                        begun += 1;
+                    }
+                    begun
+                };
+                runtime().block_on(async {
+                    let flooders =
+                        (0..FLOODERS).map(|_| tokio::spawn(flooder(connector.clone(), over.clone())));
+                    let mut begun = 0;
+                    for flooder in flooders.collect::<Vec<_>>() {
+                        begun += flooder.await.unwrap();
+                    }
+                    begun
+                })
+            }
+        });
+        while server.counts().retried.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let flooded = round_trips(&mut stream, 1_000).await;
+        over.store(true, Ordering::Relaxed);
+        println!("{} handshakes begun", flooding.join().unwrap());
+        (quiet, flooded)
+    });
+    for (name, taken_ns) in [("quiet", &quiet), ("flooded", &flooded)] {
+        let us = |share: usize| taken_ns[taken_ns.len() * share / 1000 - 1] / 1000;
+        println!("{name}: p50 {} us, p99 {} us, p99.9 {} us", us(500), us(990), us(999));
+    }
+    println!("{:?}", server.counts());
+    running.handle().stop();
+    running.join().unwrap();
+}
+
+/// Round trips of one established connection, sorted, nanoseconds.
+async fn round_trips(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), count: usize) -> Vec<u64> {
+    let clock = transport::Clock::start();
+    let mut taken_ns = Vec::with_capacity(count);
+    for _ in 0..count {
+        let begun_ns = clock.now_ns();
+        stream.write_all(b"?").await.unwrap();
+        stream.flush().await.unwrap();
+        stream.read_u8().await.unwrap();
+        taken_ns.push(clock.now_ns() - begun_ns);
+    }
+    taken_ns.sort_unstable();
+    taken_ns
 }

@@ -29,6 +29,9 @@ const SEND_WINDOW_BYTES: u64 = 1 << 20;
 /// Bytes that a peer may send ahead of what is read.
 const RECEIVE_WINDOW_BYTES: u32 = 1 << 20;
 
+/// Handshakes that may wait to begin; the endpoint refuses those beyond.
+const INCOMING_MAX: usize = 4096;
+
 /// How long the last bytes of a closed connection may take to be acknowledged, and its end to be sent.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
@@ -143,6 +146,7 @@ fn server_config(config: Arc<ServerConfig>) -> io::Result<quinn::ServerConfig> {
     let crypto = QuicServerConfig::with_initial(config, quic_initial_suite()).map_err(io::Error::other)?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     server.transport_config(transport_config());
+    server.max_incoming(INCOMING_MAX);
     // Each thread has an endpoint of its own on the port: a client's new address could lead to another's.
     server.migration(false);
     Ok(server)

@@ -22,6 +22,9 @@ use tokio::sync::mpsc;
 const ESTABLISHED_MAX: usize = 1024;
 /// Pause after an error of accepting: file limits do not mend themselves at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// Handshakes under way from which on one over QUIC must first show that its address is its own. A client's hello costs it
+/// less than the server, whose thread also moves the packets of established connections; the proof costs it a round trip.
+const UNPROVEN_MAX: usize = 64;
 /// A refused handshake is told in the log so often, at most: a flood of them must not become one of lines.
 const TOLD_NS: u64 = 10_000_000_000;
 
@@ -232,7 +235,7 @@ impl Server {
 
     /// Whether so much is going on that an address must prove that it is one before much is spent on it.
     fn wants_proof_of(&self, peer: IpAddr) -> bool {
-        self.counts.under_way() > self.settings.handshakes_max / 2
+        self.counts.under_way() > UNPROVEN_MAX.min(self.settings.handshakes_max / 2)
             || self.peers().is_busy(peer, self.clock.now_ns())
     }
 
