@@ -16,6 +16,7 @@ use crate::audience::{Audience, Receipts};
 use crate::due::Due;
 use crate::feeder::Feeder;
 use crate::figures::{count, duration, rate};
+use crate::flood::Flood;
 use crate::gaps::{BUCKET_NS, Gaps};
 use crate::house::{Feed, free_port};
 use crate::machine;
@@ -27,7 +28,7 @@ use crate::source::{self, Sources};
 use crate::stalled;
 use crate::subscriber;
 use crate::wait::wait;
-use crate::wires::Wires;
+use crate::wires::{Transport, Wires};
 
 const NS_PER_S: f64 = 1e9;
 /// How often the run is looked at.
@@ -56,6 +57,8 @@ pub struct Cast {
     pub threads: usize,
     /// How many more subscribe and read nothing.
     pub stalled: usize,
+    /// A flood of handshakes meanwhile, over this.
+    pub flood: Option<Transport>,
     /// The channels that they want from number 1 on.
     pub channels: Vec<u16>,
 }
@@ -87,6 +90,7 @@ pub struct Stage {
     feed: Option<Feed>,
     /// Their connections stand until the end, and nobody reads from them.
     _stalled: stalled::Stalled,
+    flood: Option<Flood>,
 }
 
 impl Stage {
@@ -131,7 +135,9 @@ impl Stage {
         let audience = Audience::start(&setup, || collector.recorder(0)).context("the subscribers")?;
         let at = format!("waiting for subscribers to log on at {address}");
         wait(&clock, progress, &at, || audience.ready(), audience.count(), || audience.closed())?;
-        Ok(Self { clock, sources, audience, collector, feed, _stalled: stalled })
+        let flood = cast.flood.map(|transport| Flood::start(address, &wires.connector(), transport));
+        let flood = flood.transpose().context("the flood")?;
+        Ok(Self { clock, sources, audience, collector, feed, _stalled: stalled, flood })
     }
 
     /// The run's clock.
@@ -168,6 +174,9 @@ impl Stage {
         report.cpu_s = machine::cpu_seconds() - cpu_s;
         report.offered_per_s = offered_per_s;
         report.sent = self.sources.counters.sent.load(Ordering::Relaxed);
+        if let Some(flood) = self.flood.take() {
+            report.figures.insert("flood_handshakes", flood.end() as f64);
+        }
         self.account(&mut report, &ends, planned, start_ns)?;
         Ok(report)
     }

@@ -15,6 +15,7 @@ pub mod demo;
 pub mod due;
 pub mod feeder;
 pub mod figures;
+pub mod flood;
 pub mod gaps;
 pub mod house;
 pub mod ledger;

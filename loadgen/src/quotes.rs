@@ -69,6 +69,10 @@ pub struct CastArgs {
     /// Subscribers besides these that stop reading: what they cost the others shows in the others' figures
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub stalled: usize,
+    /// Meanwhile 1,000 connections that say nothing, 200 that stop within their hello, and whole handshakes without a pause:
+    /// what they cost the subscribers shows in the figures. Over QUIC only the last
+    #[arg(long)]
+    pub flood: bool,
     /// Kill the primary source when so much has been sent, in percent
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub kill_source_at: Option<u64>,
@@ -102,6 +106,7 @@ impl CastArgs {
             subscribers: self.subscribers,
             threads: self.threads.clamp(1, self.subscribers.max(1)),
             stalled: self.stalled,
+            flood: self.flood.then_some(self.wires.transport),
             channels,
         }
     }

@@ -33,6 +33,30 @@ fn quotes_all_arrive_though_the_primary_is_killed() {
 }
 
 #[test]
+fn a_flood_of_handshakes_loses_no_quote() {
+    for transport in ["tls", "quic"] {
+        let line = format!("--subscribers 5 --rate 500 --seconds 1 --flood --transport {transport}");
+        let report = quotes::run(&args(&line), &mut quiet()).unwrap();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!((report.received, report.connections.closed), (2_500, 0), "{report}");
+        assert!(report.figures["flood_handshakes"] > 0.0, "there was none: {report}");
+    }
+}
+
+#[test]
+fn no_more_than_so_many_orders_wait_for_their_answers() {
+    for protocol in ["binary", "fix"] {
+        let line = format!("--sessions 4 --rate 20000 --seconds 1 --in-flight 1 --protocol {protocol}");
+        let report = orders::run(&args(&line), &mut quiet()).unwrap();
+        assert_eq!(
+            (report.sent, report.lost, report.duplicated, report.rejected),
+            (20_000, 0, 0, 0),
+            "{report}"
+        );
+    }
+}
+
+#[test]
 fn orders_are_all_answered_and_filled() {
     let args = args("--sessions 6 --threads 2 --rate 400 --seconds 1 --margin-percent 50");
     let report = orders::run(&args, &mut quiet()).unwrap();
