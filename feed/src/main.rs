@@ -29,6 +29,9 @@ fn run() -> anyhow::Result<ExitCode> {
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let server = Server::bind(config, &host)?;
     tracing::info!(address = %server.address(), "subscribers' port");
+    if let Some(address) = server.quic_address() {
+        tracing::info!(%address, "subscribers' port over QUIC");
+    }
     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
     let tls = server.tls();
     let running = server.start()?;

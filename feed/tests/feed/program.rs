@@ -1,0 +1,78 @@
+//! The feed as a process.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use transport::Connector;
+use transport::tls::{Client, local_settings};
+use wire::szse::code::VERSION_MARKET_DATA;
+use wire::szse::{Logon, Logout, Message, Text, frame};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The kernel sends nothing for a process that has ended: over QUIC, unlike over TCP, the process itself must see to it that its
+/// last words arrive.
+#[test]
+fn a_subscriber_over_quic_is_told_that_the_process_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = local_settings(folder.path(), false).unwrap();
+    let file = |path: &Option<std::path::PathBuf>| path.as_ref().unwrap().display().to_string();
+    let text = format!(
+        "[listen]\naddress = \"127.0.0.1:0\"\nquic = \"127.0.0.1:0\"\n\
+         [tls]\ncertificate = \"{}\"\nkey = \"{}\"\nca = \"{}\"\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n\
+         [[sources]]\nname = \"nobody\"\naddress = \"127.0.0.1:1\"\n",
+        file(&settings.certificate),
+        file(&settings.key),
+        file(&settings.ca),
+    );
+    let config = folder.path().join("feed.toml");
+    std::fs::write(&config, text).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_feed"))
+        .args(["--config", config.to_str().unwrap()])
+        .env("RUST_LOG", "info")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(program.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let line = log.find(|line| line.contains("over QUIC")).expect("it listens");
+    let port = line.rsplit_once("127.0.0.1:").unwrap().1.trim().parse().unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    // Else a log that nobody reads would hold it up.
+    let rest = std::thread::spawn(move || log.count());
+
+    let said = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let connector = Connector::quic(Client::load(&settings).unwrap());
+        let mut stream = connector.dial(address, DEADLINE).await.unwrap();
+        let logon = Logon {
+            sender_comp_id: Text::literal("subscriber"),
+            target_comp_id: Text::literal("feed"),
+            heart_bt_int_s: 60.into(),
+            default_appl_ver_id: VERSION_MARKET_DATA,
+            ..Logon::default()
+        };
+        let mut bytes = Vec::new();
+        frame::encode(&logon, &mut bytes);
+        stream.write_all(&bytes).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answer = vec![0; bytes.len()];
+        stream.read_exact(&mut answer).await.unwrap();
+        let stop = Command::new("kill").args(["-TERM", &program.id().to_string()]).status();
+        assert!(stop.unwrap().success());
+        let mut said = Vec::new();
+        tokio::time::timeout(DEADLINE, stream.read_to_end(&mut said)).await.unwrap().unwrap();
+        said
+    });
+    assert!(program.wait().unwrap().success());
+    rest.join().unwrap();
+    let mut types = Vec::new();
+    let mut at = 0;
+    while let Some(frame) = frame::decode(&said[at..], frame::BODY_LEN_MAX).unwrap() {
+        types.push(frame.msg_type);
+        at += frame.bytes.len();
+    }
+    assert_eq!(at, said.len(), "whole frames");
+    assert_eq!(types.last(), Some(&Logout::MSG_TYPE), "{types:?}");
+}
