@@ -8,6 +8,7 @@
 //! `source.rs`, `subscriber.rs` and `trading/trader.rs`, each an application of a shard; `sessions.rs` is what the
 //! clients among them share.
 
+mod admin;
 pub mod audience;
 pub mod broadcast;
 pub mod chaos;

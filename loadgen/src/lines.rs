@@ -1,11 +1,14 @@
 //! `loadgen lines`: what one leased line to a core must carry by itself (单线带宽评估).
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
 use wire::szse::frame::OVERHEAD;
 
+use crate::admin;
 use crate::figures::count;
 
 /// What TLS 1.3 adds to a record: header 5, content type 1, tag 16. The worst case is one message a record.
@@ -33,6 +36,11 @@ pub struct Args {
     /// Orders a second at the peak, over both lines together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub peak_orders_per_s: u32,
+    /// Admin port of a gateway that trades: what an order costs, cancels, reports and all, is then taken from what its lines
+    /// have carried since its start, and not from the five figures below
+    #[arg(long, value_name = "ADDRESS",
+        conflicts_with_all = ["cancels_percent", "fills_per_order", "order_bytes", "cancel_bytes", "report_bytes"])]
+    pub measured: Option<SocketAddr>,
     /// Cancels for a hundred orders
     #[arg(long, default_value_t = 20, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub cancels_percent: u32,
@@ -90,33 +98,92 @@ pub struct Need {
     pub bandwidth_bytes_per_s: u64,
 }
 
-/// Computes it. A cancel has one report. A heartbeat a second is counted in each direction.
-#[must_use]
-pub fn need(args: &Args) -> Need {
-    let orders = f64::from(args.peak_orders_per_s);
-    let cancels = orders * f64::from(args.cancels_percent) / 100.0;
-    let reports = orders * (1.0 + args.fills_per_order) + cancels;
-    let heartbeat = OVERHEAD as f64;
-    let sent = orders * f64::from(args.order_bytes) + cancels * f64::from(args.cancel_bytes) + heartbeat;
-    let received = reports * f64::from(args.report_bytes) + heartbeat;
-    let (out, back) = (orders + cancels + 1.0, reports + 1.0);
+/// What an order brings about, itself and all that belongs to it: messages and bytes of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PerOrder {
+    /// To the core.
+    pub sent: (f64, f64),
+    /// From the core.
+    pub received: (f64, f64),
+}
+
+impl PerOrder {
+    /// From the sizes and rates of the arguments. A cancel has one report.
+    #[must_use]
+    pub fn told(args: &Args) -> Self {
+        let cancels = f64::from(args.cancels_percent) / 100.0;
+        let reports = 1.0 + args.fills_per_order + cancels;
+        Self {
+            sent: (1.0 + cancels, f64::from(args.order_bytes) + cancels * f64::from(args.cancel_bytes)),
+            received: (reports, reports * f64::from(args.report_bytes)),
+        }
+    }
+
+    /// From what a gateway's lines have carried so far, all cores together.
+    ///
+    /// # Errors
+    /// It does not answer, or has forwarded no order yet.
+    pub fn measured(gateway: SocketAddr) -> anyhow::Result<Self> {
+        let metrics = admin::get(gateway, "/metrics")?;
+        let lines = serde_json::from_str(&admin::get(gateway, "/lines")?).context("what /lines says")?;
+        Self::from_counters(&metrics, lines).with_context(|| format!("the gateway at {gateway}"))
+    }
+
+    fn from_counters(metrics: &str, lines: Vec<Carried>) -> anyhow::Result<Self> {
+        let sum = |name: &str| {
+            let of_it = metrics.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+            of_it.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>()
+        };
+        let orders = sum("gateway_orders_total");
+        ensure!(orders > 0.0, "it has forwarded no order since its start: there is nothing to measure");
+        let of_an_order = |count: f64, bytes: f64| (count / orders, bytes / orders);
+        let reports = ["", "_duplicate", "_repeated", "_unowned"];
+        let reports = reports.map(|kind| sum(&format!("gateway_reports{kind}_total"))).iter().sum();
+        let (sent, received) = lines.iter().fold((0.0, 0.0), |(sent, received), line| {
+            (sent + line.sent_bytes as f64, received + line.received_bytes as f64)
+        });
+        Ok(Self {
+            sent: of_an_order(orders + sum("gateway_cancels_total"), sent),
+            received: of_an_order(reports, received),
+        })
+    }
+}
+
+/// Of `/lines`, what is needed here.
+#[derive(Deserialize)]
+struct Carried {
+    sent_bytes: u64,
+    received_bytes: u64,
+}
+
+/// Computes it. A heartbeat a second is counted in each direction.
+///
+/// # Errors
+/// [`PerOrder::measured`], where that is asked for.
+pub fn need(args: &Args) -> anyhow::Result<Need> {
+    let order = args.measured.map_or_else(|| Ok(PerOrder::told(args)), PerOrder::measured)?;
+    let at_peak = |(messages, bytes): (f64, f64)| {
+        let orders = f64::from(args.peak_orders_per_s);
+        (orders * messages + 1.0, orders * bytes + OVERHEAD as f64)
+    };
+    let ((out, sent), (back, received)) = (at_peak(order.sent), at_peak(order.received));
     let margin = f64::from(100 + args.margin_percent) / 100.0;
     let record = if args.transport == Carrier::Tls { TLS_RECORD_BYTES } else { 0.0 };
     let direction = |messages: f64, bytes: f64, others: f64| {
         let line = (bytes + messages * (record + SEGMENT_BYTES) + others * ACK_BYTES) * margin;
         Direction {
-            messages_per_s: messages.ceil() as u64,
-            protocol_bytes_per_s: bytes.ceil() as u64,
-            line_bytes_per_s: line.ceil() as u64,
+            messages_per_s: messages.round() as u64,
+            protocol_bytes_per_s: bytes.round() as u64,
+            line_bytes_per_s: line.round() as u64,
             line_mbit_per_s: line * 8.0 / 1e6,
         }
     };
-    Need {
+    Ok(Need {
         transport: args.transport,
         to_core: direction(out, sent, back),
         from_core: direction(back, received, out),
-        bandwidth_bytes_per_s: ((sent.max(received) * margin).ceil() as u64).max(BANDWIDTH_MIN),
-    }
+        bandwidth_bytes_per_s: ((sent.max(received) * margin).round() as u64).max(BANDWIDTH_MIN),
+    })
 }
 
 impl fmt::Display for Need {
@@ -149,6 +216,7 @@ mod tests {
 
     fn of(line: &str) -> Need {
         need(&Line::try_parse_from(std::iter::once("test").chain(line.split_whitespace())).unwrap().args)
+            .unwrap()
     }
 
     #[test]
@@ -161,6 +229,29 @@ mod tests {
         assert_eq!(need.to_core.line_bytes_per_s, 140_612 + 52 * (1_201 + 2_201));
         assert_eq!(need.from_core.line_bytes_per_s, 464_212 + 52 * (1_201 + 2_201));
         assert_eq!(need.bandwidth_bytes_per_s, 464_212);
+    }
+
+    #[test]
+    fn what_a_gateway_counted_is_divided_among_its_orders() {
+        let metrics = "# HELP gateway_orders_total Orders.\n# TYPE gateway_orders_total counter\n\
+            gateway_orders_total{core=\"cash\"} 6\ngateway_orders_total{core=\"margin\"} 4\n\
+            gateway_cancels_total{core=\"cash\"} 2\ngateway_reports_total{core=\"cash\"} 20\n\
+            gateway_reports_unowned_total{core=\"cash\"} 1\ngateway_orders_known 10\n";
+        let carried = |sent_bytes, received_bytes| Carried { sent_bytes, received_bytes };
+        let order = PerOrder::from_counters(metrics, vec![carried(1_000, 4_000), carried(500, 0)]).unwrap();
+        assert_eq!(order, PerOrder { sent: (1.2, 150.0), received: (2.1, 400.0) });
+        let idle =
+            PerOrder::from_counters("gateway_orders_total{core=\"cash\"} 0\n", Vec::new()).unwrap_err();
+        assert!(idle.to_string().contains("no order"), "{idle}");
+    }
+
+    #[test]
+    fn json_has_the_keys_that_the_docs_name() {
+        let json = serde_json::to_value(of("--peak-orders-per-s 1000")).unwrap();
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&json), ["bandwidth_bytes_per_s", "from_core", "to_core", "transport"]);
+        let direction = ["line_bytes_per_s", "line_mbit_per_s", "messages_per_s", "protocol_bytes_per_s"];
+        assert_eq!(keys(&json["to_core"]), direction);
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn run(scenario: &Scenario) -> anyhow::Result<ExitCode> {
         }
         Scenario::Chaos(args) => chaos::command(args, &mut progress),
         Scenario::Lines(args) => {
-            let need = lines::need(args);
+            let need = lines::need(args)?;
             print!("{need}");
             if let Some(path) = &args.json {
                 let text = serde_json::to_string_pretty(&need)? + "\n";

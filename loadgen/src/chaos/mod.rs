@@ -5,7 +5,6 @@
 //! Every server is a process of its own ([`role`]). The faults follow from the seed (`faults.rs`), and so do the orders
 //! (`mix.rs`). Start at `run`; what must hold is in `checker.rs`.
 
-mod admin;
 mod audit;
 mod checker;
 mod client;

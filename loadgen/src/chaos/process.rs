@@ -11,8 +11,8 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use transport::Clock;
 
-use super::admin;
 use super::role::Server;
+use crate::admin;
 
 /// How long a server may take to start, or to end when it is told to.
 const TIMEOUT_NS: u64 = 20_000_000_000;

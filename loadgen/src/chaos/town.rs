@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use service::tls::Settings;
 use transport::Clock;
 
+use super::audit;
 use super::evidence::{Flow, Trail};
 use super::faults::{Fault, GATEWAYS, LINES};
 use super::process::Process;
 use super::random::Random;
 use super::role::Server;
-use super::{admin, audit};
+use crate::admin;
 use crate::house::{COMP_ID, Kind, PARTITIONS, SECURITIES, SECURITY_FIRST};
 use crate::trading::plan::Plan;
 

@@ -11,17 +11,17 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
 /// The body of what is there.
-pub(super) fn get(at: SocketAddr, path: &str) -> anyhow::Result<String> {
+pub(crate) fn get(at: SocketAddr, path: &str) -> anyhow::Result<String> {
     request(at, "GET", path, "")
 }
 
 /// Sets something by its path alone.
-pub(super) fn put(at: SocketAddr, path: &str) -> anyhow::Result<()> {
+pub(crate) fn put(at: SocketAddr, path: &str) -> anyhow::Result<()> {
     request(at, "PUT", path, "").map(drop)
 }
 
 /// Sends JSON.
-pub(super) fn post(at: SocketAddr, path: &str, json: &str) -> anyhow::Result<()> {
+pub(crate) fn post(at: SocketAddr, path: &str, json: &str) -> anyhow::Result<()> {
     request(at, "POST", path, json).map(drop)
 }
 
