@@ -1,16 +1,17 @@
 //! Hot path: the shard's application: trading ports, core, publisher on one thread.
 //!
-//! An order's way: [`App::on_data`] -> `Trading::on_data` -> the turn's [`Intake`] -> [`App::on_turn_end`]: the journal,
+//! An order's way: [`App::on_data`] -> `Ports::on_data` -> the turn's [`Intake`] -> [`App::on_turn_end`]: the journal,
 //! then `Core::new_order` -> the logs of reports and market data, which the shard writes to whoever follows them at the
 //! end of the same turn.
 
-use crate::core::{Core, Now};
+use crate::core::{Core, DeskNo, Input, Now};
 use crate::intake::Intake;
 use crate::journal::Journal;
+use crate::logs::{Logs, ToLogs};
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
-use crate::session::PortState;
-use crate::trading::{Logs, ToLogs, Trading};
+use core_port::session::PortState;
+use core_port::{Ports, Unavailable};
 use service::{Phase, Shutdown};
 use shard::{App, ConnId, Cx, Handle, Opened, Origin, Reason};
 use std::io;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Port(PortNo, PortState),
 }
 
+const NOT_JOURNALLED: Unavailable = Unavailable("journal cannot be written");
+
 /// Ticks between two looks at the metrics, and at the phase of the server's life.
 const METRICS_TICKS: u32 = 50;
 
@@ -36,7 +39,9 @@ pub(crate) struct Matcher {
     pub(crate) core: Core,
     pub(crate) journal: Option<Journal>,
     pub(crate) intake: Intake,
-    pub(crate) trading: Trading,
+    pub(crate) trading: Ports,
+    /// By trading port.
+    pub(crate) desks: Vec<DeskNo>,
     pub(crate) publisher: Publisher,
     pub(crate) logs: Logs,
     /// By tag of the listener.
@@ -65,7 +70,12 @@ impl App for Matcher {
 
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
         if self.trading.owns(id) {
-            let outcome = self.trading.on_data(cx, &mut self.intake, id, data);
+            let (desks, intake) = (&self.desks, &mut self.intake);
+            let now = Now::at(cx.wall_ns().unsigned_abs());
+            let outcome = self.trading.on_data(cx, id, data, |_, port, request, sender| {
+                intake.push(now, Input::new(desks[port], request), sender);
+                Ok(())
+            });
             if self.intake.is_full() {
                 self.take_in(cx);
             }
@@ -131,8 +141,8 @@ impl Matcher {
     /// The journal took nothing of what came in: the core sees none of it.
     #[cold]
     fn refuse_all(&mut self, cx: &mut Cx) {
-        for (now, input, sender) in self.intake.iter() {
-            self.trading.not_journalled(cx, now, input, sender);
+        for (_, input, sender) in self.intake.iter() {
+            self.trading.refuse(cx, input.request(), sender, NOT_JOURNALLED);
         }
         self.intake.clear();
     }

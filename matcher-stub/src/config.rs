@@ -8,9 +8,9 @@ pub use phases::{PhaseConfig, PhaseName};
 
 use crate::core::{Accounts, Desk, DeskNo, Listing, Listings, Schedule, Settings, id_range};
 use crate::journal::Durability;
+use crate::logs::Logs;
 use crate::publisher::ResendLimits;
-use crate::session::{Admission, Client};
-use crate::trading::Platform;
+use core_port::session::{Admission, Client};
 use serde::Deserialize;
 use service::config::{Invalid, addresses_differ};
 use service::tls;
@@ -539,17 +539,18 @@ impl Config {
     }
 
     /// By line.
-    pub(crate) fn platforms(&self) -> Vec<Platform> {
-        let platform = |line: Line| {
+    pub(crate) fn ports(&self, logs: Logs) -> Vec<core_port::Line> {
+        let port = |line: Line| {
             let port = &self.trading[usize::from(line.desk_no)];
-            Platform {
+            core_port::Line {
                 name: line.name,
-                id: PlatformId::from_raw(port.platform_id),
-                desk_no: line.desk_no,
-                desk: port.desk(),
+                platform_id: PlatformId::from_raw(port.platform_id),
+                partition_first: port.partition_first,
+                partitions: port.partitions,
+                reports: logs.reports(usize::from(line.desk_no)),
             }
         };
-        self.lines().map(platform).collect()
+        self.lines().map(port).collect()
     }
 
     /// Who may log on.

@@ -5,15 +5,7 @@
 //! take, the core never sees: whoever sent it is told so by a BusinessReject, and may send it again.
 
 use crate::core::{Input, Now};
-use shard::ConnId;
-
-/// Who sent a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sender {
-    pub(crate) id: ConnId,
-    /// The number of its message: RefSeqNum of a reject.
-    pub(crate) ref_seq_num: i64,
-}
+use core_port::Sender;
 
 /// The requests of a turn so far.
 #[derive(Debug, Default)]

@@ -14,15 +14,14 @@ pub mod config;
 pub mod core;
 mod intake;
 mod journal;
+mod logs;
 mod metrics;
 pub mod publisher;
 mod recovery;
 mod server;
-mod session;
-mod trading;
 
 pub use config::Config;
+pub use core_port::session::{Admission, Client, PortState, SessionCounts, UnknownPortState};
 pub use journal::{Durability, JournalError};
 pub use metrics::Metrics;
 pub use server::{BindError, Control, ControlError, Server};
-pub use session::{Admission, Client, PortState, SessionCounts, UnknownPortState};

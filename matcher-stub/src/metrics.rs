@@ -3,7 +3,7 @@
 use crate::core::{CancelRefusal, Core, Counts, Refusal};
 use crate::journal;
 use crate::publisher;
-use crate::session::SessionCounts;
+use core_port::session::SessionCounts;
 use service::prometheus::{IntCounter, IntCounterVec};
 
 service::metrics! {

@@ -10,7 +10,7 @@ mod server;
 
 pub use server::{Command, Served, Setup, serve};
 
-use crate::session::{Admission, Heard, PortState, SessionCounts, Sessions, Slot, count};
+use core_port::session::{Admission, Heard, PortState, SessionCounts, Sessions, Slot, count};
 use flow::{Cursor, Filter, Selection};
 use resend::{Progress, Resends};
 use shard::{ConnId, Cx, LogId, Reason};

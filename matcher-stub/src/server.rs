@@ -4,15 +4,16 @@ use crate::app::{Command, Matcher, PortNo};
 use crate::config::{Config, Version};
 use crate::intake::Intake;
 use crate::journal::JournalError;
+use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use crate::recovery::{self, Recovered};
-use crate::session::PortState;
-use crate::trading::{Logs, Trading};
 use axum::Router;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::{get, put};
+use core_port::Ports;
+use core_port::session::PortState;
 use service::config::{Config as _, Invalid};
 use service::tls::Tls;
 use service::{Host, Running};
@@ -222,7 +223,8 @@ impl Server {
             core: recovered.core,
             journal: recovered.journal,
             intake: Intake::default(),
-            trading: Trading::new(config.platforms(), named, trading, config.session.per_comp_id_max.into()),
+            trading: Ports::new(config.ports(named), trading, config.session.per_comp_id_max.into()),
+            desks: config.lines().map(|line| line.desk_no).collect(),
             publisher: Publisher::new(
                 named.market(),
                 config.market_data.iter().map(|port| port.name.clone()).collect(),

@@ -5,6 +5,7 @@
 //! the message as it came. Snapshots and heartbeats are no inputs: they carry no number and change nothing.
 
 use super::{Core, DeskNo, Now, Outlet};
+use core_port::Request;
 use wire::szse::trading::{NewOrder, OrderCancelRequest};
 use wire::szse::{Frame, Message};
 
@@ -40,6 +41,22 @@ const HEAD_LEN: usize = 10;
 pub const INPUT_LEN_MAX: usize = HEAD_LEN + size_of::<NewOrder>();
 
 impl<'a> Input<'a> {
+    /// A request that came in at a desk.
+    pub fn new(desk: DeskNo, request: Request<'a>) -> Self {
+        match request {
+            Request::Order(order) => Self::Order(desk, order),
+            Request::Cancel(cancel) => Self::Cancel(desk, cancel),
+        }
+    }
+
+    /// Without the desk.
+    pub fn request(self) -> Request<'a> {
+        match self {
+            Self::Order(_, order) => Request::Order(order),
+            Self::Cancel(_, cancel) => Request::Cancel(cancel),
+        }
+    }
+
     /// A message of a desk as an input; `None` when it is no request, or not of its length.
     pub fn of(desk: DeskNo, frame: Frame<'a>) -> Option<Self> {
         match frame.msg_type {

@@ -1,7 +1,7 @@
 //! A shard with nothing but a publisher, for a log that another thread writes.
 
 use super::{Counts, Publisher, ResendLimits};
-use crate::session::{Admission, PortState};
+use core_port::session::{Admission, PortState};
 use flow::Reader;
 use shard::{App, ConnId, Cx, Limits, Log, LogId, Opened, Origin, Port, Reason, Running};
 use std::io;

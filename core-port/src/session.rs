@@ -1,6 +1,6 @@
 //! The sessions of some ports: who may log on, heartbeats, deadlines, and ports that fail on purpose.
 //!
-//! Both the trading ports and the market-data ports are made of this; what is said within a session is theirs.
+//! Trading ports ([`crate::Ports`]) and market-data ports are made of this; what is said within a session is theirs.
 
 use shard::{ConnId, Cx, Reason};
 use wire::szse::code::SessionStatus;
@@ -93,7 +93,7 @@ pub struct SessionCounts {
 }
 
 /// Counts some more of a text.
-pub(crate) fn count(counts: &mut Vec<(&'static str, u64)>, text: &'static str, more: u64) {
+pub fn count(counts: &mut Vec<(&'static str, u64)>, text: &'static str, more: u64) {
     match counts.iter_mut().find(|(of, _)| *of == text) {
         Some((_, count)) => *count += more,
         None if more > 0 => counts.push((text, more)),
@@ -103,24 +103,27 @@ pub(crate) fn count(counts: &mut Vec<(&'static str, u64)>, text: &'static str, m
 
 /// A connection and its session.
 #[derive(Debug)]
-pub(crate) struct Slot<S> {
-    pub(crate) id: ConnId,
-    pub(crate) port: usize,
-    pub(crate) comp_id: Text<20>,
+pub struct Slot<S> {
+    /// The connection.
+    pub id: ConnId,
+    /// Its port, counted from 0.
+    pub port: usize,
+    /// Who is logged on; blank before the logon.
+    pub comp_id: Text<20>,
     session: Session,
     /// What the protocol spoken within the session keeps.
-    pub(crate) state: S,
+    pub state: S,
 }
 
 impl<S> Slot<S> {
     /// The number of the message that came last: RefSeqNum of a reject.
-    pub(crate) fn ref_seq_num(&self) -> i64 {
+    pub fn ref_seq_num(&self) -> i64 {
         i64::try_from(self.session.received()).unwrap_or(i64::MAX)
     }
 }
 
 /// What is not the session's own business.
-pub(crate) enum Heard<'a> {
+pub enum Heard<'a> {
     /// The session is open.
     LoggedOn,
     /// A message within it.
@@ -136,7 +139,7 @@ struct NamedPort {
 
 /// All sessions of some ports.
 #[derive(Debug)]
-pub(crate) struct Sessions<S> {
+pub struct Sessions<S> {
     /// By [`ConnId::index`].
     slots: Vec<Option<Slot<S>>>,
     ports: Vec<NamedPort>,
@@ -144,14 +147,16 @@ pub(crate) struct Sessions<S> {
     /// Sessions that a CompID may have on a port at a time.
     per_comp_id_max: usize,
     out: Vec<u8>,
-    pub(crate) counts: SessionCounts,
+    /// What happened so far.
+    pub counts: SessionCounts,
 }
 
 /// Room kept for private bytes between calls.
 const KEPT_CAPACITY: usize = 64 << 10;
 
 impl<S: Default> Sessions<S> {
-    pub(crate) fn new(names: Vec<String>, admission: Admission, per_comp_id_max: usize) -> Self {
+    /// Ports with these names, each of which a CompID may have so many sessions on.
+    pub fn new(names: Vec<String>, admission: Admission, per_comp_id_max: usize) -> Self {
         let port = |name| NamedPort { name, state: PortState::Up };
         Self {
             slots: Vec::new(),
@@ -164,12 +169,12 @@ impl<S: Default> Sessions<S> {
     }
 
     /// Whether the connection is one of these.
-    pub(crate) fn owns(&self, id: ConnId) -> bool {
+    pub fn owns(&self, id: ConnId) -> bool {
         self.slots.get(id.index()).is_some_and(|slot| slot.as_ref().is_some_and(|slot| slot.id == id))
     }
 
     /// A connection to a port: it has the logon's deadline.
-    pub(crate) fn open(&mut self, cx: &mut Cx, id: ConnId, port: usize) {
+    pub fn open(&mut self, cx: &mut Cx, id: ConnId, port: usize) {
         let session = Session::acceptor(self.admission.limits, cx.now_ns());
         let slot = Slot { id, port, comp_id: Text::BLANK, session, state: S::default() };
         if self.slots.len() <= id.index() {
@@ -180,7 +185,7 @@ impl<S: Default> Sessions<S> {
     }
 
     /// The connection is gone; what its session kept is given back.
-    pub(crate) fn close(&mut self, id: ConnId) -> Option<Slot<S>> {
+    pub fn close(&mut self, id: ConnId) -> Option<Slot<S>> {
         if !self.owns(id) {
             return None;
         }
@@ -190,8 +195,11 @@ impl<S: Default> Sessions<S> {
     }
 
     /// Takes all whole frames; `hear` gets what is not the session's own business and may append private bytes. Its
-    /// error ends the session.
-    pub(crate) fn receive(
+    /// error ends the session. Returns the bytes consumed, as [`shard::App::on_data`] does.
+    ///
+    /// # Errors
+    /// The reason to close the connection.
+    pub fn receive(
         &mut self,
         cx: &mut Cx,
         id: ConnId,
@@ -282,7 +290,7 @@ impl<S: Default> Sessions<S> {
     }
 
     /// Heartbeats that are due, deadlines that have passed.
-    pub(crate) fn tick(&mut self, cx: &mut Cx) {
+    pub fn tick(&mut self, cx: &mut Cx) {
         let now_ns = cx.now_ns();
         for slot in self.slots.iter_mut().flatten() {
             // A port that says nothing on purpose has no deadlines either.
@@ -306,7 +314,7 @@ impl<S: Default> Sessions<S> {
     }
 
     /// Logs every session out; those who do not answer are cut off by the session's deadline.
-    pub(crate) fn log_out_all(&mut self, cx: &mut Cx, text: &'static str) {
+    pub fn log_out_all(&mut self, cx: &mut Cx, text: &'static str) {
         let now_ns = cx.now_ns();
         for slot in self.slots.iter_mut().flatten() {
             slot.session.log_out(SessionStatus::LOGOUT_COMPLETE, text, now_ns, &mut self.out);
@@ -321,7 +329,7 @@ impl<S: Default> Sessions<S> {
     }
 
     /// Lets a port fail, or mends it.
-    pub(crate) fn set_port(&mut self, cx: &mut Cx, port: usize, state: PortState) {
+    pub fn set_port(&mut self, cx: &mut Cx, port: usize, state: PortState) {
         let Some(is) = self.ports.get_mut(port) else { return };
         is.state = state;
         tracing::info!(port = is.name, ?state, "port");
@@ -331,12 +339,12 @@ impl<S: Default> Sessions<S> {
     }
 
     /// Sessions, logged on or not.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot<S>> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot<S>> {
         self.slots.iter_mut().flatten()
     }
 
     /// The session of a connection.
-    pub(crate) fn slot_mut(&mut self, id: ConnId) -> Option<&mut Slot<S>> {
+    pub fn slot_mut(&mut self, id: ConnId) -> Option<&mut Slot<S>> {
         self.slots.get_mut(id.index())?.as_mut().filter(|slot| slot.id == id)
     }
 }
