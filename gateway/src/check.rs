@@ -23,7 +23,7 @@ pub use chain::{Checks, Settings};
 pub use kill::{Kill, Scope};
 pub use market::{Quote, Quotes};
 pub use open::{Open, OpenOrders};
-pub use own::{Check, OWN_CHECKS_MAX, Submission, Verdict};
+pub use own::{Check, OWN_CHECKS_MAX, Reported, Submission, Verdict};
 pub use rule::{Group, Rule};
 pub use tables::{Directory, Security, SecurityNo, TableError, Tables};
 

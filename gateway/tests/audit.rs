@@ -114,6 +114,7 @@ fn a_directory_that_another_gateway_has_is_an_error() {
 /// A store that can be made to fail, or to hang.
 #[derive(Clone, Default)]
 struct Moody {
+    refuses: Arc<AtomicBool>,
     fails: Arc<AtomicBool>,
     hangs: Arc<AtomicBool>,
     taken: Arc<Mutex<Vec<Kind>>>,
@@ -122,6 +123,9 @@ struct Moody {
 
 impl Store for Moody {
     fn append(&mut self, kind: Kind, _unix_ns: u64, _parts: &[&[u8]]) -> Result<(), StoreError> {
+        if self.refuses.load(Ordering::Acquire) {
+            return Err(StoreError::Outside("not that".to_owned()));
+        }
         self.waiting.push(kind);
         Ok(())
     }
@@ -218,6 +222,33 @@ fn while_the_store_fails_orders_are_refused_reports_flow_and_afterwards_nothing_
     let of = |wanted: Kind| taken.iter().filter(|kind| **kind == wanted).count();
     assert_eq!(of(Kind::Report), 1);
     assert!(of(Kind::Request) >= 3, "{taken:?}");
+}
+
+#[test]
+fn a_store_that_refuses_a_record_is_as_one_that_fails() {
+    let core = Core::listen(&[1]);
+    let (gateway, mut line, store) = moody(&core, 100_000);
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    client.order("x", CashMargin::CASH);
+    let x = line.order();
+    store.refuses.store(true, Ordering::Release);
+    line.accept(&x, 1, 1);
+    assert_eq!(client.report().2, "x", "reports flow");
+    eventually("noticed", || {
+        gateway.metrics.audit_failing.get() == 1 && gateway.metrics.audit_errors.get() > 0
+    });
+    eventually("orders are refused", || {
+        client.order("y", CashMargin::CASH);
+        gateway.refused("audit not available") > 0
+    });
+    store.refuses.store(false, Ordering::Release);
+    eventually("taken again", || gateway.metrics.audit_failing.get() == 0);
+    // It ends though it refuses again, and says nothing of what it did not take.
+    store.refuses.store(true, Ordering::Release);
+    gateway.stop();
+    let taken = store.taken.lock().expect("whole");
+    assert_eq!(taken.iter().filter(|kind| **kind == Kind::Report).count(), 1, "once, when it was taken");
 }
 
 /// A file system of this size, gone when dropped; `None` where this process may not make one.

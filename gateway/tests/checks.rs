@@ -4,15 +4,17 @@
 mod peers;
 
 use gateway::Server;
-use gateway::check::{Check, Submission, Verdict};
+use gateway::check::{Check, Reported, Submission, Verdict};
 use gateway::config::CoreName;
+use gateway::orders::AccountKey;
 use peers::{Client, Core, Gateway, config, text};
 use service::admin::{Admin, Serving};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
 use wire::szse::code::{BusinessRejectReason, CashMargin, OrdType, Side};
-use wire::szse::trading::{BusinessReject, NewOrder};
-use wire::szse::{Price, Qty};
+use wire::szse::trading::{BusinessReject, NewOrder, OrderReport};
+use wire::szse::{Message, Price, Qty, Text, U32};
 
 const CASH: CashMargin = CashMargin::CASH;
 
@@ -244,6 +246,79 @@ fn an_own_rule_is_asked_behind_ours() {
     assert_eq!(reject.business_reject_text.to_string(), "no sells today");
     peers::eventually("counted by the rule's name", || bench.gateway.refused("no sells") == 1);
     bench.gateway.stop();
+}
+
+/// A rule that keeps what it is told.
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn note(&self, what: String) {
+        self.0.lock().expect("whole").push(what);
+    }
+}
+
+impl Check for Told {
+    fn name(&self) -> &'static str {
+        "told"
+    }
+
+    fn order(&mut self, _: &Submission<'_>) -> Result<(), Verdict> {
+        Ok(())
+    }
+
+    fn sent(&mut self, submission: &Submission<'_>) {
+        self.note(format!("sent {}", submission.order.cl_ord_id));
+    }
+
+    fn reported(&mut self, report: &Reported<'_>) {
+        let order = report.frame.view::<OrderReport>().expect("an order's");
+        self.note(format!("reported {}", order.cl_ord_id));
+    }
+
+    fn refused(&mut self, _: AccountKey, cl_ord_id: Text<10>) {
+        self.note(format!("refused {cl_ord_id}"));
+    }
+}
+
+#[test]
+fn an_own_rule_is_told_what_becomes_of_orders_and_again_after_a_restart() {
+    let core = Core::listen(&[1]);
+    let start = || {
+        let told = Arc::default();
+        let config = config(&[(CoreName::Cash, &core, 0)]);
+        let host = service::Host::default();
+        let server = gateway::Server::bind(config, &host).expect("bound");
+        let server = server.with_check(Box::new(Told(Arc::clone(&told)))).with_check(Box::new(NoSells));
+        let gateway = Gateway::run(server, host);
+        let (line, asked) = core.accept();
+        assert_eq!(asked, [(1, 1)], "the day from its beginning");
+        (gateway, line, told)
+    };
+    let (gateway, mut line, told) = start();
+    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    client.peer.send(&NewOrder { side: Side::SELL, ..client.new_order("s", CASH) });
+    assert_eq!(client.rejected(), "no sells today", "a rule behind it says no: it is not told of a sending");
+    client.order("x", CASH);
+    let x = line.order();
+    line.accept(&x, 1, 1);
+    client.report();
+    client.order("y", CASH);
+    let y = line.order();
+    line.peer.send(&BusinessReject {
+        ref_msg_type: U32::new(NewOrder::MSG_TYPE),
+        business_reject_ref_id: y.cl_ord_id,
+        ..BusinessReject::default()
+    });
+    client.rejected();
+    assert_eq!(*told.lock().expect("whole"), ["sent x", "reported x", "sent y", "refused y"]);
+    gateway.stop();
+
+    let (gateway, mut line, told) = start();
+    line.accept(&x, 1, 1);
+    peers::eventually("it has read the day", || *told.lock().expect("whole") == ["reported x"]);
+    gateway.stop();
 }
 
 const OPERATE: &str = "0123456789abcdef";

@@ -24,6 +24,8 @@ pub(crate) struct Keeper {
     accounts: Vec<Text<12>>,
     /// The highest ReportIndex that the store has, by PartitionNo.
     kept: HashMap<u16, u64>,
+    /// What the store has said to a record that it did not take in this round.
+    refused: Option<StoreError>,
     metrics: Metrics,
     interval: Duration,
 }
@@ -46,16 +48,17 @@ impl Keeper {
             let highest: &mut u64 = kept.entry(lane).or_default();
             *highest = number.max(*highest);
         })?;
-        Ok(Self { store, progress, own: (own, 0), reports: (reports, 0), accounts, kept, metrics, interval })
+        let (own, reports) = ((own, 0), (reports, 0));
+        Ok(Self { store, progress, own, reports, accounts, kept, refused: None, metrics, interval })
     }
 
     /// Runs until the hot thread has ended and all of it is safe, or cannot be made so.
     pub(crate) fn run(mut self) {
         loop {
             let ended = self.progress.ended.load(Ordering::Acquire);
-            let (taken, held) = self.take();
+            let taken = self.take();
             let committed = self.commit();
-            if ended && (!committed || (taken == 0 && held)) {
+            if ended && (!committed || taken == 0) {
                 return;
             }
             if taken < BATCH_MAX || !committed {
@@ -64,13 +67,11 @@ impl Keeper {
         }
     }
 
-    /// Gives the store what is new; how many records, and whether all that there is was taken.
-    fn take(&mut self) -> (usize, bool) {
+    /// Gives the store what is new; how many records it took.
+    fn take(&mut self) -> usize {
         self.own.0.refresh();
         self.reports.0.refresh();
-        let own = self.take_own();
-        let reports = self.take_reports();
-        (own + reports, self.own.1 == self.own.0.end() && self.reports.1 == self.reports.0.end())
+        self.take_own() + self.take_reports()
     }
 
     fn take_own(&mut self) -> usize {
@@ -88,7 +89,8 @@ impl Keeper {
                 }
             };
             let (head, payload) = Head::split(entry.frame).expect("invariant: written by the audit");
-            if !append(&mut *self.store, &self.metrics, head, &[payload]) {
+            if let Err(error) = append(&mut *self.store, &self.metrics, head, &[payload]) {
+                self.refused = Some(error);
                 break;
             }
             *next += 1;
@@ -117,7 +119,8 @@ impl Keeper {
                 let account = (tag.key as usize).checked_sub(1).and_then(|at| self.accounts.get(at));
                 let before = report_head(tag.lane, tag.number, account.copied().unwrap_or(Text::BLANK));
                 let head = Head { kind: Kind::Report, unix_ns };
-                if !append(&mut *self.store, &self.metrics, head, &[&before, frame]) {
+                if let Err(error) = append(&mut *self.store, &self.metrics, head, &[&before, frame]) {
+                    self.refused = Some(error);
                     break;
                 }
                 *kept = tag.number;
@@ -128,12 +131,15 @@ impl Keeper {
         taken
     }
 
-    /// Makes what was taken safe; says so to the hot thread.
+    /// Makes what was taken safe; says so to the hot thread. Whether the store has taken and kept all that it was given.
     fn commit(&mut self) -> bool {
-        match self.store.commit() {
+        let committed = self.store.commit();
+        if committed.is_ok() {
+            self.progress.own.store(self.own.1, Ordering::Release);
+            self.progress.reports.store(self.reports.1, Ordering::Release);
+        }
+        match committed.and(self.refused.take().map_or(Ok(()), Err)) {
             Ok(()) => {
-                self.progress.own.store(self.own.1, Ordering::Release);
-                self.progress.reports.store(self.reports.1, Ordering::Release);
                 if self.metrics.audit_failing.get() == 1 && self.metrics.audit_incomplete.get() == 0 {
                     self.metrics.audit_failing.set(0);
                     self.progress.failing.store(false, Ordering::Release);
@@ -166,7 +172,7 @@ pub fn day_begin_ns(unix_ns: u64) -> u64 {
     ((unix_ns + AHEAD_NS) / DAY_NS * DAY_NS).saturating_sub(AHEAD_NS)
 }
 
-fn append(store: &mut dyn Store, metrics: &Metrics, head: Head, parts: &[&[u8]]) -> bool {
+fn append(store: &mut dyn Store, metrics: &Metrics, head: Head, parts: &[&[u8]]) -> Result<(), StoreError> {
     let appended = match store.append(head.kind, head.unix_ns, parts) {
         Err(StoreError::BufferFull) => {
             store.commit().and_then(|()| store.append(head.kind, head.unix_ns, parts))
@@ -176,7 +182,7 @@ fn append(store: &mut dyn Store, metrics: &Metrics, head: Head, parts: &[&[u8]])
     if appended.is_ok() {
         metrics.audit_records.with_label_values(&[head.kind.name()]).inc();
     }
-    appended.is_ok()
+    appended
 }
 
 #[cold]

@@ -8,7 +8,7 @@ use crate::accounts::CompNo;
 use crate::check::kill::Kill;
 use crate::check::market::Quote;
 use crate::check::open::{Open, OpenOrders, worst_price};
-use crate::check::own::{Check, OWN_CHECKS_MAX, Submission};
+use crate::check::own::{Check, OWN_CHECKS_MAX, Reported, Submission};
 use crate::check::rate::{Bucket, Rates};
 use crate::check::rule::{Group, Rule};
 use crate::check::tables::{Security, SecurityNo, Tables};
@@ -337,6 +337,8 @@ impl Checks {
             // There is room: `self_cross` has looked.
             self.untracked += u64::from(!open.add(Open::sent(account, core, comp_no, order)));
         }
+        let submission = Submission { at, account, core, order };
+        self.own.iter_mut().for_each(|check| check.sent(&submission));
     }
 
     /// A cancel is on its way.
@@ -348,6 +350,8 @@ impl Checks {
     /// A report of an account came, for the first time: what it says of the day.
     #[inline]
     pub fn reported(&mut self, core: Core, account: AccountKey, frame: Frame<'_>) {
+        let report = Reported { core, account, frame };
+        self.own.iter_mut().for_each(|check| check.reported(&report));
         match frame.msg_type {
             OrderReport::MSG_TYPE => {
                 if let Ok(report) = frame.view::<OrderReport>() {
@@ -405,5 +409,6 @@ impl Checks {
         if let Some(open) = &mut self.open {
             open.remove(account, cl_ord_id);
         }
+        self.own.iter_mut().for_each(|check| check.refused(account, cl_ord_id));
     }
 }

@@ -4,6 +4,7 @@ use crate::check::Moment;
 use crate::orders::{AccountKey, Order};
 use crate::route::Core;
 use wire::szse::trading::{NewOrder, OrderCancelRequest};
+use wire::szse::{Frame, Text};
 
 /// Checks of an integrator's own that one gateway takes.
 pub const OWN_CHECKS_MAX: usize = 8;
@@ -21,6 +22,18 @@ pub struct Submission<'a> {
     pub order: &'a NewOrder,
 }
 
+/// A report of a core: an order's (`OrderReport`), a trade's (`TradeReport`), or that a cancel was not carried out
+/// (`CancelReject`).
+#[derive(Clone, Copy, Debug)]
+pub struct Reported<'a> {
+    /// From which core.
+    pub core: Core,
+    /// Whose it is.
+    pub account: AccountKey,
+    /// The report as the core has sent it.
+    pub frame: Frame<'a>,
+}
+
 /// Why an own rule refuses: BusinessRejectReason and BusinessRejectText of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -33,6 +46,11 @@ pub struct Verdict {
 /// A pre-trade rule of one's own, called on the hot thread for each order that kept ours, in the order in which they
 /// were given to [`crate::Server::with_check`]. Keep to the rules of a hot path: no allocation, no lock, no log, no I/O, no
 /// unbounded loop; state that must come from elsewhere is handed over by an atomic or a channel that is polled.
+///
+/// A rule that counts, money or orders of a day, counts what it is told by [`Self::sent`], [`Self::reported`] and
+/// [`Self::refused`], and not what [`Self::order`] lets pass: another rule may refuse it still. A gateway that starts reads the
+/// day's reports from the first on, so what a rule has from them it has again after a restart, orders by other gateways
+/// among them.
 ///
 /// ```
 /// use gateway::check::{Check, Submission, Verdict};
@@ -80,4 +98,15 @@ pub trait Check: Send {
     fn cancel(&mut self, _at: Moment, _order: &Order, _request: &OrderCancelRequest) -> Result<(), Verdict> {
         Ok(())
     }
+
+    /// An order that kept all rules, those behind this one too, is on its way to its core. What becomes of it is told by
+    /// [`Self::reported`] or [`Self::refused`]. One that is sent again over another line is not told again.
+    fn sent(&mut self, _submission: &Submission<'_>) {}
+
+    /// A report of an account that may trade here came, for the first time since the gateway started: in the order of each
+    /// partition's ReportIndex.
+    fn reported(&mut self, _report: &Reported<'_>) {}
+
+    /// A core has refused an order without a report, or has not taken it in time: as far as is known it exists nowhere.
+    fn refused(&mut self, _account: AccountKey, _cl_ord_id: Text<10>) {}
 }
