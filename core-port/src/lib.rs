@@ -2,7 +2,11 @@
 //!
 //! [`Ports`] is the part that any core has: it logs gateways on, answers their ReportSynchronization from a log of reports
 //! ([`flow`]), and hands their requests over. `matcher-stub` is a core behind it.
+//!
+//! An [`Adapter`](adapter::Adapter) is a whole core made of a counter that has a protocol of its own: what an integrator writes is
+//! that protocol, an [`adapter::Counter`]. The crate `broker-example` has one, and docs/integration.md the way there.
 
+pub mod adapter;
 mod ports;
 pub mod session;
 
