@@ -82,6 +82,8 @@ pub(super) struct Peer {
     link: Link,
     /// The next event that is not taken yet.
     wanted: u64,
+    /// The highest request that the counter has told of.
+    told: u64,
     out: Vec<u8>,
 }
 
@@ -101,8 +103,8 @@ pub(super) struct Life {
 }
 
 impl Peer {
-    pub(super) fn new(dial: Dial, wanted: u64) -> Self {
-        Self { dial, link: Link::Down { dial_ns: 0 }, wanted, out: Vec::new() }
+    pub(super) fn new(dial: Dial, wanted: u64, told: u64) -> Self {
+        Self { dial, link: Link::Down { dial_ns: 0 }, wanted, told, out: Vec::new() }
     }
 
     fn flush(&mut self, cx: &mut Cx) {
@@ -244,6 +246,7 @@ impl<C: Counter> App<C> {
             let taken = self.inputs.take(wall_ns(cx), Input::Event(number, event));
             taken.map_err(|_| CounterError("journal buffer full"))?;
             self.counts.events += 1;
+            self.link.told = self.link.told.max(event.request());
         }
         self.link.wanted += 1;
         Ok(())
@@ -262,6 +265,14 @@ impl<C: Counter> App<C> {
                 "the counter has requests of another day"
             );
             return Err(CounterError("requests of another day"));
+        }
+        if taken < self.link.told {
+            tracing::error!(
+                taken,
+                told = self.link.told,
+                "the counter has forgotten requests that it told of"
+            );
+            return Err(CounterError("requests forgotten"));
         }
         self.link.link = Link::Open(id);
         self.metrics.counter_up.set(1);

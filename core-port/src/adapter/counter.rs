@@ -44,6 +44,17 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The highest number of a request that it tells of: the counter has taken that one.
+    pub(super) fn request(self) -> u64 {
+        match self {
+            Self::Accepted { order } | Self::Rejected { order, .. } | Self::Traded { order, .. } => order,
+            Self::Cancelled { order, cancel } => order.max(cancel),
+            Self::CancelRejected { cancel, .. } => cancel,
+        }
+    }
+}
+
 /// What a message of a counter means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {

@@ -87,6 +87,8 @@ struct Day {
     inputs: Inputs,
     /// The next event that is not in it.
     wanted: u64,
+    /// The highest request that events in it tell of.
+    told: u64,
 }
 
 impl<C: Counter> Adapter<C> {
@@ -140,6 +142,9 @@ impl<C: Counter> Adapter<C> {
     /// When the system gives no thread.
     pub fn start(self) -> io::Result<Running> {
         let Self { config, counter, listeners, tls, day, metrics, shutdown, handle, addresses: _ } = self;
+        if config.gateways.is_empty() {
+            tracing::warn!("no gateways are configured: anyone who gives a name may log on");
+        }
         let mut running = Running::new(&shutdown);
         let ports = (0..).zip(listeners).map(|(tag, listener)| Port { listener, tag }).collect();
         let logs = vec![Log::Own(day.reports)];
@@ -156,7 +161,7 @@ impl<C: Counter> Adapter<C> {
         let app = App {
             ports: Ports::new(config.ports(REPORTS), admission, 1),
             counter,
-            link: Peer::new(dial, day.wanted),
+            link: Peer::new(dial, day.wanted, day.told),
             desk: day.desk,
             inputs: day.inputs,
             bounds: Bounds {
@@ -199,6 +204,7 @@ impl Day {
             reports: Writer::new(flow::Limits { segment_bytes: SEGMENT_BYTES, window_bytes }),
             inputs: Inputs::new(writer, config.journal.durability),
             wanted: 1,
+            told: 0,
         };
         day.replay(directory, &beginning, metrics)?;
         Ok(day)
@@ -220,8 +226,9 @@ impl Day {
             }
             let input = Input::decode(record.kind, record.payload);
             let input = input.map_err(|error| BindError::Input { number, error })?;
-            if let Input::Event(number, _) = input {
-                self.wanted = self.wanted.max(number + 1);
+            if let Input::Event(number @ 1.., event) = input {
+                self.wanted = number + 1;
+                self.told = self.told.max(event.request());
             }
             let reports = &mut self.reports;
             let applied = apply(&mut self.desk, Numbered { number, unix_ns, input }, &mut |tag, frame| {

@@ -154,6 +154,14 @@ fn a_cancel_that_comes_twice_is_asked_once_while_it_is_open() {
 }
 
 #[test]
+fn orders_are_spread_over_the_partitions_evenly_whatever_their_numbers() {
+    for step in [1, 2, 4, 10] {
+        let first = (0..1_000).filter(|at| partition_of(2 + at * step, 2) == 0).count();
+        assert!((450..550).contains(&first), "{first} of 1000 by {step}");
+    }
+}
+
+#[test]
 fn what_came_before_is_known() {
     let mut told = Told::new();
     assert!(!told.desk.knows(&Input::Order(order("a", "x"))));

@@ -73,8 +73,8 @@ fn what_the_counter_has_not_taken_is_sent_again_and_nothing_else() {
 
 #[test]
 fn an_adapter_that_is_killed_knows_what_it_sent_and_what_it_was_told() {
-    let (Stage { _folder, counter, core }, mut script) = Stage::set(|_| {});
-    let mut gateway = line(core.addresses()[0], &ALL);
+    let (Stage { _folder, counter, core }, mut script) = Stage::set(|config| config.partitions = 1);
+    let mut gateway = line(core.addresses()[0], &[(1, 1)]);
     order(&mut gateway, "x");
     script.line().expect("the order");
     order(&mut gateway, "y");
@@ -85,12 +85,10 @@ fn an_adapter_that_is_killed_knows_what_it_sent_and_what_it_was_told() {
     assert_eq!(script.line(), None);
     let mut script = stage.back(2);
     script.say("WELCOME 3\nACCEPTED 2 3\n");
-    let mut gateway = stage.gateway(&ALL);
-    let mut said = [told(&mut gateway.peer), told(&mut gateway.peer)];
-    said.sort();
-    assert_eq!(said, ["NEW x", "NEW y"], "the day again, each with its number");
-    // x came in as number 2: its reports are in the first partition, which the gateway has up to 1.
-    let mut other = line(stage.core.addresses()[1], &[(1, 2), (2, 2)]);
+    let mut gateway = stage.gateway(&[(1, 1)]);
+    assert_eq!(told(&mut gateway.peer), "NEW x", "the day again");
+    assert_eq!(told(&mut gateway.peer), "NEW y");
+    let mut other = line(stage.core.addresses()[1], &[(1, 3)]);
     script.say("TRADED 3 2 10 100\n");
     assert_eq!(told(&mut other.peer), "TRADE x 100.00 at 10.0000");
 }
@@ -177,6 +175,21 @@ fn a_counter_that_breaks_the_protocol_is_let_go_and_dialled_again() {
     script.say("WELCOME 9\n");
     assert_eq!(script.line(), None, "it has requests that were never made here");
     eventually("counted", || stage.core.ended("requests of another day") == 1);
+}
+
+#[test]
+fn a_counter_that_has_forgotten_what_it_told_of_is_not_used() {
+    let (stage, mut script) = Stage::set(|_| {});
+    let mut gateway = stage.gateway(&ALL);
+    order(&mut gateway, "x");
+    script.line().expect("x");
+    script.say("ACCEPTED 1 2\n");
+    assert_eq!(told(&mut gateway.peer), "NEW x");
+    let stage = Stage { core: stage.core.again(), ..stage };
+    let mut script = stage.back(2);
+    script.say("WELCOME 0\n");
+    assert_eq!(script.line(), None, "x would live here alone");
+    eventually("counted", || stage.core.ended("requests forgotten") == 1);
 }
 
 #[test]
