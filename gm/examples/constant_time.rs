@@ -5,8 +5,8 @@
 //! `cargo build --release -p gm --example constant_time`
 //! `valgrind --error-exitcode=1 --suppressions=gm/examples/constant_time.supp target/release/examples/constant_time OPERATION`
 //!
-//! The file of suppressions names what may be reported and why; `control` must be reported. x86-64 only; valgrind has no VAES and no GFNI, whose
-//! code differs from the AES-NI path by single instructions.
+//! The file of suppressions names what may be reported and why; `control` must be reported. x86-64 only; valgrind
+//! has no VAES, GFNI and AVX-512, whose code differs from the AES-NI and AVX2 paths by single instructions.
 #![allow(unsafe_code, reason = "the instruction sequence that valgrind listens for")]
 #![allow(clippy::print_stderr, reason = "a program for the command line")]
 
