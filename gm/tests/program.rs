@@ -1,6 +1,8 @@
 //! The program `gm`: certificates from the command line, with keys in the clear and encrypted.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use gm::sm2::SecretKey;
+use gm::x509::{AltName, Authority, Leaf, Subject, Usage, Validity, decode_pem, encode_pem};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -119,6 +121,113 @@ fn encrypted_keys() {
     assert!(refused(folder, "ca --name x --out x --encrypt").contains("--encrypt wants"));
     std::fs::write(folder.join("empty"), "\n").unwrap();
     assert!(refused(folder, "inspect b.key --password-file empty").contains("the password is empty"));
+}
+
+/// As `head` leaves it: who reads is gone, before anything is written or after the first line.
+#[test]
+fn whoever_reads_may_have_seen_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let left = |arguments: &str, lines: usize| {
+        let mut child =
+            command(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        assert_eq!(out.lines().take(lines).map(Result::unwrap).count(), lines, "gm {arguments}");
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "gm {arguments}: {}", said(&output));
+    };
+    // What is to be written is written all the same.
+    left("ca --name Root", 0);
+    // More than a pipe holds, so that something is left to be written whenever the reader goes.
+    let many = format!("inspect {}", "ca.crt ".repeat(300));
+    left("inspect ca.crt", 0);
+    left(&many, 0);
+    left(&many, 1);
+    // A disk that is full is an error all the same, and said as one.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command(folder, "inspect ca.crt").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("writing the output"), "{}", said(&output));
+}
+
+#[test]
+fn what_is_wrong_is_said_by_the_name_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("notes"), "neither PEM nor DER").unwrap();
+    done(folder, "ca --name Root");
+    done(folder, "cert --name a --out a");
+    done(folder, "cert --name b --out b");
+    let serve = |files: &str| refused(folder, &format!("serve --listen 127.0.0.1:0 {files}"));
+    for (error, wanted) in [
+        (refused(folder, "inspect nothing"), "reading nothing"),
+        (refused(folder, "inspect notes"), "neither PEM nor a certificate"),
+        (serve("--cert a.key --key a.key"), "a.key holds no CERTIFICATE"),
+        (serve("--cert a.crt --key a.crt"), "a.crt holds no private key"),
+        (serve("--cert a.crt --key b.key"), "the key in b.key is not that of the certificate in a.crt"),
+        (serve("--cert a.crt --key a.key --client-ca a.key"), "a.key holds no CERTIFICATE"),
+        (serve("--cert notes --key a.key"), "reading notes"),
+        // An address for documentation (RFC 5737): it is nobody's.
+        (refused(folder, "serve --listen 192.0.2.1:1 --cert a.crt --key a.key"), "listening on 192.0.2.1:1"),
+        (refused(folder, "connect 127.0.0.1:1 --ca ca.crt"), "connecting to 127.0.0.1:1"),
+        (refused(folder, "connect 127.0.0.1:1 --ca ca.key"), "ca.key holds no CERTIFICATE"),
+        (refused(folder, "cert --ca a --name x --out x"), "taking a.crt as an authority"),
+        (refused(folder, "cert --ca a --name x --out x"), "the certificate is not an authority's"),
+        (refused(folder, "cert --csr a.crt --out x"), "a.crt holds no CERTIFICATE REQUEST"),
+        (refused(folder, "cert --csr notes --out x"), "reading notes"),
+    ] {
+        assert!(error.contains(wanted), "{wanted:?} in {error}");
+    }
+    assert!(done(folder, "inspect a.crt").contains("valid now: yes"));
+}
+
+/// An authority `old` that was valid for one second in 2023, and a certificate of the authority `ca` that was too.
+fn make_expired(folder: &Path) {
+    let validity = Validity { not_before_s: 1_700_000_000, not_after_s: 1_700_000_001 };
+    let write = |name: &str, label: &str, der: &[u8]| {
+        std::fs::write(folder.join(name), encode_pem(label, der)).unwrap();
+    };
+    let subject = Subject { common_name: "Old".into(), ..Subject::default() };
+    let key = SecretKey::generate().unwrap();
+    let old = Authority::root(&subject, key.clone(), validity).unwrap();
+    write("old.crt", "CERTIFICATE", old.certificate());
+    write("old.key", "PRIVATE KEY", &key.to_pkcs8_der());
+    let section = |name: &str| decode_pem(&std::fs::read_to_string(folder.join(name)).unwrap()).remove(0).1;
+    let ca = SecretKey::from_pkcs8_der(&section("ca.key")).unwrap();
+    let ca = Authority::new(section("ca.crt").to_vec(), ca).unwrap();
+    let leaf = Leaf {
+        subject: &subject,
+        alt_names: &[AltName::Dns("localhost".into())],
+        usage: Usage::Server,
+        public_key: key.public_key(),
+        validity,
+    };
+    write("server.crt", "CERTIFICATE", &ca.issue(&leaf).unwrap());
+    write("server.key", "PRIVATE KEY", &key.to_pkcs8_der());
+}
+
+#[test]
+fn what_has_expired_is_said_to_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    done(folder, "ca --name Root");
+    make_expired(folder);
+    let shown = done(folder, "inspect old.crt server.crt");
+    assert_eq!(shown.matches("valid now: no, it has expired").count(), 2, "{shown}");
+    let error = refused(folder, "cert --ca old --name x --out x");
+    assert!(error.contains("taking old.crt as an authority") && error.contains("it has expired"), "{error}");
+    assert!(!folder.join("x.key").exists());
+    // To a client it says since when.
+    let serve = "serve --listen 127.0.0.1:0 --cert server.crt --key server.key --connections 1";
+    let mut server = command(folder, serve).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+    let line = said.next().unwrap().unwrap();
+    let address = line.strip_prefix("listening on ").unwrap();
+    let error = refused(folder, &format!("connect {address} --ca ca.crt"));
+    assert!(error.contains("certificate expired") && error.contains("seconds ago"), "{error}");
+    assert!(server.wait().unwrap().success());
+    let said: Vec<String> = said.map(Result::unwrap).collect();
+    assert!(said.last().unwrap().contains("CertificateExpired"), "{said:?}");
 }
 
 #[test]

@@ -73,6 +73,9 @@ pub enum AuthorityError {
     /// The key is not the certificate's.
     #[error("the key does not belong to the certificate")]
     OtherKey,
+    /// The certificate is a leaf: what it signs no peer accepts.
+    #[error("the certificate is not an authority's")]
+    NotAnAuthority,
 }
 
 /// Someone who signs certificates.
@@ -105,11 +108,14 @@ impl Authority {
     /// From its certificate and key.
     ///
     /// # Errors
-    /// When the certificate is malformed or the key another's.
+    /// When the certificate is malformed or not an authority's, or the key another's.
     pub fn new(certificate: Vec<u8>, key: SecretKey) -> Result<Self, AuthorityError> {
         let parsed = Certificate::from_der(&certificate)?;
         if parsed.public_key() != Some(*key.public_key()) {
             return Err(AuthorityError::OtherKey);
+        }
+        if !parsed.is_authority() {
+            return Err(AuthorityError::NotAnAuthority);
         }
         let name = parsed.subject().to_vec();
         Ok(Self { key, name, certificate })
@@ -253,14 +259,19 @@ pub(super) fn alt_names_extension(names: &[AltName]) -> Vec<u8> {
 
 /// UTCTime up to 2049, GeneralizedTime from then on (RFC 5280, section 4.1.2.5).
 fn time(seconds: u64) -> Vec<u8> {
+    let text = generalized_time(seconds);
+    if text.as_str() < "2050" {
+        element(23, &[&text.as_bytes()[2..]])
+    } else {
+        element(24, &[text.as_bytes()])
+    }
+}
+
+/// `YYYYMMDDHHMMSSZ`: earlier times are lesser texts.
+pub(super) fn generalized_time(seconds: u64) -> String {
     let (year, month, day) = civil_from_days(seconds / 86_400);
     let rest = seconds % 86_400;
-    let tail = format!("{month:02}{day:02}{:02}{:02}{:02}Z", rest / 3600, rest / 60 % 60, rest % 60);
-    if year < 2050 {
-        element(23, &[format!("{:02}{tail}", year % 100).as_bytes()])
-    } else {
-        element(24, &[format!("{year:04}{tail}").as_bytes()])
-    }
+    format!("{year:04}{month:02}{day:02}{:02}{:02}{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 /// The date of a day after 1970-01-01, by the years of 400 that begin in March.

@@ -1,6 +1,6 @@
 //! A certificate for people to read.
 
-use super::read::Certificate;
+use super::read::{Certificate, printable};
 use super::request::parse_alt_names;
 use super::{AltName, Malformed};
 use crate::der;
@@ -20,7 +20,7 @@ pub fn describe(bytes: &[u8]) -> Result<String, Malformed> {
     line("subject", &name(certificate.subject()));
     line("issuer", &name(certificate.issuer));
     line("serial", &hex(certificate.serial));
-    let (not_before, not_after) = times(certificate.validity).unwrap_or_default();
+    let (not_before, not_after) = certificate.times().unwrap_or_default();
     line("not before", &not_before);
     line("not after", &not_after);
     let algorithm = der::take(&mut &*certificate.signature_algorithm, 6).unwrap_or(&[]);
@@ -43,15 +43,10 @@ pub fn describe(bytes: &[u8]) -> Result<String, Malformed> {
             .collect();
         line("names", &names.join(", "));
     }
-    line("authority", if is_authority(&certificate) { "yes" } else { "no" });
+    line("authority", if certificate.is_authority() { "yes" } else { "no" });
     line("usage", &purposes(&certificate));
     line("sm3 fingerprint", &hex(&sm3::digest(bytes)));
     Ok(out)
-}
-
-fn is_authority(certificate: &Certificate<'_>) -> bool {
-    let value = certificate.extension(&[0x55, 0x1d, 19]).and_then(|mut value| der::take(&mut value, 0x30));
-    value.is_some_and(|mut contents| der::take(&mut contents, 1) == Some(&[0xff]))
 }
 
 fn purposes(certificate: &Certificate<'_>) -> String {
@@ -62,15 +57,6 @@ fn purposes(certificate: &Certificate<'_>) -> String {
         found.push(oid_name(oid));
     }
     if found.is_empty() { "any".into() } else { found.join(", ") }
-}
-
-fn times(mut validity: &[u8]) -> Option<(String, String)> {
-    let mut next = || {
-        let tag = *validity.first()?;
-        let text = printable(std::str::from_utf8(der::take(&mut validity, tag)?).ok()?);
-        Some(if tag == 23 && text.as_bytes().first()? < &b'5' { format!("20{text}") } else { text })
-    };
-    Some((next()?, next()?))
 }
 
 /// `C=CN, O=…, CN=…` in the order of the certificate.
@@ -86,11 +72,6 @@ fn name(mut der: &[u8]) -> String {
         }
     }
     parts.join(", ")
-}
-
-/// What a stranger wrote, without characters that a terminal acts on.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn oid_name(oid: &[u8]) -> String {

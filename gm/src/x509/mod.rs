@@ -13,7 +13,7 @@ mod tests;
 pub use build::{AltName, Authority, AuthorityError, Leaf, Subject, Usage, Validity};
 pub use inspect::describe;
 pub use pem::{decode_pem, encode_pem};
-pub use read::{Certificate, Malformed};
+pub use read::{Certificate, Malformed, Period};
 pub use request::{Request, RequestError};
 
 use crate::der::{element, sequence};

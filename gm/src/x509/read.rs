@@ -1,5 +1,6 @@
 //! Reading certificates, as far as issuing and showing need it. Checking chains is webpki's work, not ours.
 
+use super::build::generalized_time;
 use crate::der;
 use crate::sm2::{DEFAULT_ID, PublicKey, Signature};
 use thiserror::Error;
@@ -18,7 +19,7 @@ pub struct Certificate<'a> {
     body: &'a [u8],
     pub(super) serial: &'a [u8],
     pub(super) issuer: &'a [u8],
-    pub(super) validity: &'a [u8],
+    validity: &'a [u8],
     subject: &'a [u8],
     pub(super) key: &'a [u8],
     pub(super) extensions: &'a [u8],
@@ -31,6 +32,22 @@ pub(super) fn take_whole<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> 
     let before = *input;
     der::take(input, tag)?;
     before.get(..before.len() - input.len())
+}
+
+/// Where a moment lies to a certificate's validity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// It is not valid yet.
+    Before,
+    /// It is valid.
+    Within,
+    /// It has expired.
+    After,
+}
+
+/// What a stranger wrote, without characters that a terminal acts on.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 impl<'a> Certificate<'a> {
@@ -105,6 +122,42 @@ impl<'a> Certificate<'a> {
     pub fn is_signed_by(&self, issuer: &PublicKey) -> bool {
         Signature::from_der(self.signature)
             .is_ok_and(|signature| issuer.verify(DEFAULT_ID, self.body, &signature).is_ok())
+    }
+
+    /// Where `now_s` (seconds since 1970) lies to its validity; nothing if that is not written as RFC 5280 wants.
+    #[must_use]
+    pub fn period(&self, now_s: u64) -> Option<Period> {
+        let (not_before, not_after) = self.times()?;
+        let now = generalized_time(now_s);
+        // Texts of one length compare as the times do.
+        if not_before.len() != now.len() || not_after.len() != now.len() {
+            return None;
+        }
+        Some(match () {
+            () if now < not_before => Period::Before,
+            () if now > not_after => Period::After,
+            () => Period::Within,
+        })
+    }
+
+    /// First and last second, as `YYYYMMDDHHMMSSZ` if they are written as RFC 5280 wants.
+    pub(super) fn times(&self) -> Option<(String, String)> {
+        let mut validity = self.validity;
+        let mut next = || {
+            let tag = *validity.first()?;
+            let text = printable(std::str::from_utf8(der::take(&mut validity, tag)?).ok()?);
+            // UTCTime has two digits of the year: those of 1950 to 2049.
+            let century = if text.as_bytes().first()? < &b'5' { "20" } else { "19" };
+            Some(if tag == 23 { format!("{century}{text}") } else { text })
+        };
+        Some((next()?, next()?))
+    }
+
+    /// Whether it may sign certificates.
+    #[must_use]
+    pub fn is_authority(&self) -> bool {
+        let value = self.extension(&[0x55, 0x1d, 19]).and_then(|mut value| der::take(&mut value, 0x30));
+        value.is_some_and(|mut contents| der::take(&mut contents, 1) == Some(&[0xff]))
     }
 
     /// The value of the extension with this OID (its contents), if it is there.

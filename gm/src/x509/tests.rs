@@ -52,6 +52,32 @@ fn an_authority_comes_back_from_its_certificate_and_only_with_its_key() {
 }
 
 #[test]
+fn a_leaf_is_no_authority() {
+    let key = SecretKey::generate().unwrap();
+    let leaf = Leaf {
+        subject: &subject("leaf"),
+        alt_names: &[],
+        usage: Usage::ServerAndClient,
+        public_key: key.public_key(),
+        validity: VALIDITY,
+    };
+    let leaf = authority().issue(&leaf).unwrap();
+    assert_eq!(Authority::new(leaf, key).err(), Some(AuthorityError::NotAnAuthority));
+}
+
+#[test]
+fn a_certificate_is_valid_from_its_first_second_to_its_last() {
+    // The second one has its years before and after 2050, which are written in two forms.
+    for (first, last) in [(1_700_000_000, 1_700_000_001), (946_684_800, 4_000_000_000)] {
+        let validity = Validity { not_before_s: first, not_after_s: last };
+        let root = Authority::root(&subject("Root"), SecretKey::generate().unwrap(), validity).unwrap();
+        let period = |now_s| Certificate::from_der(root.certificate()).unwrap().period(now_s).unwrap();
+        assert_eq!([first - 1, first].map(period), [Period::Before, Period::Within]);
+        assert_eq!([last, last + 1].map(period), [Period::Within, Period::After]);
+    }
+}
+
+#[test]
 fn a_request_is_served_as_asked_and_refused_when_altered() {
     let key = SecretKey::generate().unwrap();
     let names = [AltName::Dns("gateway.example".into()), AltName::Ip("::1".parse().unwrap())];

@@ -1,9 +1,10 @@
 //! Reading and writing PEM files.
 
+use crate::output::tell_line;
 use anyhow::{Context, bail};
 use gm::pbes2::Encryption;
 use gm::sm2::{KeyDecodeError, SecretKey};
-use gm::x509::{decode_pem, encode_pem};
+use gm::x509::{Certificate, decode_pem, encode_pem};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -30,6 +31,19 @@ pub(crate) fn read_first(path: &Path, label: &str) -> anyhow::Result<Vec<u8>> {
     let found = read(path)?.into_iter().find(|(found, _)| found == label || found.is_empty());
     let (_, der) = found.with_context(|| format!("{} holds no {label}", path.display()))?;
     Ok(der.to_vec())
+}
+
+/// All certificates of a file, at least one.
+pub(crate) fn read_certificates(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let found = read(path)?.into_iter().filter(|(label, _)| label == "CERTIFICATE" || label.is_empty());
+    let certificates: Vec<_> = found.map(|(_, der)| der.to_vec()).collect();
+    if certificates.is_empty() {
+        bail!("{} holds no CERTIFICATE", path.display());
+    }
+    for der in &certificates {
+        Certificate::from_der(der).with_context(|| format!("reading {}", path.display()))?;
+    }
+    Ok(certificates)
 }
 
 /// The first SM2 key of a file.
@@ -82,8 +96,7 @@ fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let file = options.write(true).create_new(true).mode(mode).open(path);
     let mut file = file.with_context(|| format!("creating {}", path.display()))?;
     file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
-    println!("{}", path.display());
-    Ok(())
+    tell_line(&path.display().to_string())
 }
 
 /// `prefix` with an extension behind it, whatever dots it has.

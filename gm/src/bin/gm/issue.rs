@@ -2,10 +2,10 @@
 
 use crate::files::{read_first, read_key, with_extension, write_key, write_public};
 use crate::password::{Passwords, Protection};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use gm::sm2::SecretKey;
-use gm::x509::{AltName, Authority, Leaf, Request, Subject, Usage, Validity};
+use gm::x509::{AltName, Authority, Certificate, Leaf, Period, Request, Subject, Usage, Validity};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -62,10 +62,16 @@ impl From<For> for Usage {
     }
 }
 
+/// Seconds since 1970.
+pub(crate) fn now_s() -> anyhow::Result<u64> {
+    #[allow(clippy::disallowed_methods, reason = "a command line tool asks for the date once")]
+    let now = SystemTime::now();
+    Ok(now.duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs())
+}
+
 /// From an hour ago (clocks differ) for so many days.
 fn validity(days: u64) -> anyhow::Result<Validity> {
-    #[allow(clippy::disallowed_methods, reason = "a command line tool asks for the date once")]
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+    let now_s = now_s()?;
     Ok(Validity { not_before_s: now_s.saturating_sub(3600), not_after_s: now_s + days * 86_400 })
 }
 
@@ -101,6 +107,18 @@ impl Ca {
         write_key(&with_extension(&self.out, "key"), &key, passwords.to_write())?;
         write_public(&with_extension(&self.out, "crt"), "CERTIFICATE", authority.certificate())
     }
+}
+
+/// The authority in PREFIX.crt and PREFIX.key. One that has expired is refused: no peer takes what it signs.
+fn authority(prefix: &Path, passwords: &Passwords) -> anyhow::Result<Authority> {
+    let key = read_key(&with_extension(prefix, "key"), passwords.to_read())?;
+    let path = with_extension(prefix, "crt");
+    let certificate = read_first(&path, "CERTIFICATE")?;
+    let of_file = || format!("taking {} as an authority", path.display());
+    if Certificate::from_der(&certificate).with_context(of_file)?.period(now_s()?) == Some(Period::After) {
+        return Err(anyhow!("it has expired")).with_context(of_file);
+    }
+    Authority::new(certificate, key).with_context(of_file)
 }
 
 #[derive(Args)]
@@ -141,12 +159,11 @@ pub(crate) struct Cert {
 impl Cert {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let passwords = self.protection.passwords()?;
-        let authority_key = read_key(&with_extension(&self.ca, "key"), passwords.to_read())?;
-        let certificate = read_first(&with_extension(&self.ca, "crt"), "CERTIFICATE")?;
-        let authority = Authority::new(certificate, authority_key)?;
+        let authority = authority(&self.ca, &passwords)?;
         let (usage, validity) = (self.usage.into(), validity(self.days)?);
         let der = if let Some(path) = &self.csr {
-            let request = Request::from_der(&read_first(path, "CERTIFICATE REQUEST")?)?;
+            let request = Request::from_der(&read_first(path, "CERTIFICATE REQUEST")?)
+                .with_context(|| format!("reading {}", path.display()))?;
             authority.issue_request(&request, usage, validity)?
         } else {
             let key = own_key(self.key.as_deref(), &self.out, &passwords)?;

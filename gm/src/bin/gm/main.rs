@@ -3,6 +3,7 @@
 mod files;
 mod inspect;
 mod issue;
+mod output;
 mod password;
 mod peer;
 mod speed;

@@ -1,11 +1,12 @@
 //! `gm serve`, `gm connect`: one end of a ShangMi TLS connection, to try another program against.
 
-use crate::files::{read, read_key};
+use crate::files::{read_certificates, read_key};
+use crate::output::{tell, tell_line};
 use crate::password::Password;
 use anyhow::{Context, bail};
 use clap::Args;
 use gm::tls::{self, CURVE_SM2_ML_KEM_768, Mode};
-use gm::x509::describe;
+use gm::x509::{Certificate, describe};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
@@ -39,21 +40,23 @@ impl Identity {
     fn load(&self) -> anyhow::Result<Option<Loaded>> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(None) };
         let password = self.password.read()?;
-        let key = read_key(key, password.as_ref().map(|text| text.as_str()))?;
-        Ok(Some((certificates(cert)?, PrivateKeyDer::Pkcs8(key.to_pkcs8_der().to_vec().into()))))
+        let secret = read_key(key, password.as_ref().map(|text| text.as_str()))?;
+        let chain = read_certificates(cert)?;
+        let own = chain.first().and_then(|der| Certificate::from_der(der).ok()?.public_key());
+        if own.as_ref() != Some(secret.public_key()) {
+            bail!("the key in {} is not that of the certificate in {}", key.display(), cert.display());
+        }
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        Ok(Some((chain, PrivateKeyDer::Pkcs8(secret.to_pkcs8_der().to_vec().into()))))
     }
-}
-
-fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let sections = read(path)?.into_iter();
-    let wanted = sections.filter(|(label, _)| label == "CERTIFICATE" || label.is_empty());
-    Ok(wanted.map(|(_, der)| der.to_vec().into()).collect())
 }
 
 fn roots(path: &Path) -> anyhow::Result<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).with_context(|| format!("taking {} as an authority", path.display()))?;
+    for certificate in read_certificates(path)? {
+        roots
+            .add(certificate.into())
+            .with_context(|| format!("taking {} as an authority", path.display()))?;
     }
     Ok(Arc::new(roots))
 }
@@ -67,20 +70,20 @@ fn provider(hybrid: bool) -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(provider)
 }
 
-fn tell(connection: &CommonState) {
+/// Tells what was negotiated, and with whom.
+fn introduce(connection: &CommonState) -> anyhow::Result<()> {
     let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
     let group = connection.negotiated_key_exchange_group().map(|group| group.name());
-    println!(
-        "suite: {}",
-        if suite == Some(tls::TLS_SM4_GCM_SM3) { "TLS_SM4_GCM_SM3" } else { "TLS_SM4_CCM_SM3" }
-    );
-    println!("group: {}", if group == Some(CURVE_SM2_ML_KEM_768) { "curveSM2MLKEM768" } else { "curveSM2" });
+    let gcm = suite == Some(tls::TLS_SM4_GCM_SM3);
+    tell_line(&format!("suite: {}", if gcm { "TLS_SM4_GCM_SM3" } else { "TLS_SM4_CCM_SM3" }))?;
+    let hybrid = group == Some(CURVE_SM2_ML_KEM_768);
+    tell_line(&format!("group: {}", if hybrid { "curveSM2MLKEM768" } else { "curveSM2" }))?;
     if let Some(kind) = connection.handshake_kind() {
-        println!("handshake: {kind:?}");
+        tell_line(&format!("handshake: {kind:?}"))?;
     }
     let peer = connection.peer_certificates().and_then(|chain| describe(chain.first()?).ok());
     let subject = peer.as_deref().and_then(|text| text.lines().next());
-    println!("peer: {}", subject.unwrap_or("without a certificate"));
+    tell_line(&format!("peer: {}", subject.unwrap_or("without a certificate")))
 }
 
 #[derive(Args)]
@@ -116,13 +119,14 @@ impl Serve {
         let mut config = builder.with_single_cert(chain, key)?;
         config.ticketer = tls::ticketer()?;
         let config = Arc::new(config);
-        let listener = TcpListener::bind(self.listen)?;
-        println!("listening on {}", listener.local_addr()?);
+        let listener =
+            TcpListener::bind(self.listen).with_context(|| format!("listening on {}", self.listen))?;
+        tell_line(&format!("listening on {}", listener.local_addr()?))?;
         for _ in 0..self.connections {
             let (stream, from) = listener.accept()?;
-            println!("connection from {from}");
+            tell_line(&format!("connection from {from}"))?;
             if let Err(error) = echo(stream, &config) {
-                println!("error: {error:#}");
+                tell_line(&format!("error: {error:#}"))?;
             }
         }
         Ok(())
@@ -136,7 +140,7 @@ fn echo(stream: TcpStream, config: &Arc<ServerConfig>) -> anyhow::Result<()> {
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
     }
-    tell(&stream.conn);
+    introduce(&stream.conn)?;
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer)? {
@@ -177,13 +181,14 @@ impl Connect {
         };
         let name = ServerName::try_from(self.name.clone()).context("the name of the server")?;
         let connection = ClientConnection::new(Arc::new(config), name)?;
-        let stream = TcpStream::connect(self.address)?;
+        let stream =
+            TcpStream::connect(self.address).with_context(|| format!("connecting to {}", self.address))?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
         let mut stream = StreamOwned::new(connection, stream);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
-        tell(&stream.conn);
+        introduce(&stream.conn)?;
         let mut stream = BufReader::new(stream);
         for line in std::io::stdin().lock().lines() {
             let connection = stream.get_mut();
@@ -194,7 +199,7 @@ impl Connect {
             if stream.read_line(&mut answer)? == 0 {
                 bail!("the server closed");
             }
-            print!("{answer}");
+            tell(&answer)?;
         }
         let connection = stream.get_mut();
         connection.conn.send_close_notify();

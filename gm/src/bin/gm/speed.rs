@@ -5,12 +5,12 @@ mod cases;
 mod handshake;
 mod rustcrypto;
 
+use crate::output::tell_line;
 use anyhow::Context;
 use cases::Case;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::hint::black_box;
-use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub(crate) struct Speed {
 impl Speed {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let mut cases = cases::all()?;
-        tell(&format!("sm4 backend: {}", gm::sm4::Backend::best()))?;
+        tell_line(&format!("sm4 backend: {}", gm::sm4::Backend::best()))?;
         let slice = Duration::from_millis(self.slice_ms);
         let mut rates = vec![[0.0; ROUNDS]; cases.len()];
         for round in 0..ROUNDS {
@@ -44,7 +44,7 @@ impl Speed {
             let median = (rates[ROUNDS / 2] * 10.0).round() / 10.0;
             let target = if case.ours { &mut figures } else { &mut figures["rustcrypto"] };
             let (maker, size) = (case.maker(), case.size.unwrap_or(""));
-            tell(&format!("{maker:<12} {:<19} {size:>6} {median:>12}", case.figure))?;
+            tell_line(&format!("{maker:<12} {:<19} {size:>6} {median:>12}", case.figure))?;
             match case.size {
                 None => target[case.figure] = json!(median),
                 Some(size) => {
@@ -61,15 +61,6 @@ impl Speed {
             std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         }
         Ok(())
-    }
-}
-
-/// Prints a line. Who reads may have seen enough (`gm speed | head -1`): that is no error, and a file asked for is
-/// still written.
-fn tell(line: &str) -> anyhow::Result<()> {
-    match writeln!(io::stdout(), "{line}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing the figures"),
-        _ => Ok(()),
     }
 }
 
