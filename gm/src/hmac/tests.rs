@@ -5,7 +5,7 @@ use ::hmac::{KeyInit, Mac};
 #[test]
 fn wycheproof() {
     let vectors = crate::vectors::mac(include_str!("../../vectors/hmac_sm3.txt"));
-    assert!(vectors.len() > 100);
+    assert_eq!(vectors.len(), 174);
     for v in &vectors {
         let key = Key::new(&v.key);
         let tag = key.tag(&[&v.message]);

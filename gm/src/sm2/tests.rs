@@ -33,6 +33,60 @@ fn the_standards_signature() {
     key.public_key().verify(DEFAULT_ID, b"message digest", &signature).unwrap();
 }
 
+/// GB/T 32918.5-2017, appendix B.2. The exchange of GB/T 32918.3 is not spoken here, as TLS agrees by ECDH; but its
+/// example tells of every multiplication that ECDH needs too.
+#[test]
+fn the_standards_exchange_by_its_parts() {
+    use super::multiply::{multiply, multiply_sum_public};
+    let scalar = |text: &str| Scalar::from_bytes(&hex(text)).unwrap();
+    let (own, own_once) = (
+        scalar("81eb26e941bb5af16df116495f90695272ae2cd63d6c4ae1678418be48230029"),
+        scalar("d4de15474db74d06491c440d305e012400990f3e390c7e87153c12db2ea60bb3"),
+    );
+    let (peer, peer_once) = (
+        scalar("785129917d45a9ea5437a59356b82338eaadda6ceb199088f14ae10defa229b5"),
+        scalar("7e07124814b309489125eaed101113164ebf0f3458c5bd88335c1f9d596243d6"),
+    );
+    let public = |scalar: &Scalar| *SecretKey::from_bytes(&scalar.to_bytes()).unwrap().public_key();
+    let keys = [&own, &own_once, &peer, &peer_once].map(public);
+    for (key, x) in keys.iter().zip([
+        "160e12897df4edb61dd812feb96748fbd3ccf4ffe26aa6f6db9540af49c94232",
+        "64ced1bdbc99d590049b434d0fd73428cf608a5db8fe5ce07f15026940bae40e",
+        "6ae848c57c53c7b1b5fa99eb2286af078ba64c64591b8b566f7357d576f16dfb",
+        "acc27688a6f7b706098bc91ff3ad1bff7dc2802cdb14ccccdb0a90471f9bd707",
+    ]) {
+        assert_eq!(key.to_sec1()[1..33], hex::<32>(x));
+    }
+    let [own_key, own_once_key, peer_key, peer_once_key] = keys;
+    // The lower 127 bits of x, and 2^127.
+    let shortened = |key: &PublicKey| {
+        let mut bytes = key.point.x.to_bytes();
+        bytes[..16].fill(0);
+        bytes[16] |= 0x80;
+        Scalar::from_bytes(&bytes).unwrap()
+    };
+    // t = d + x'·r; U = t·(P + x'·R) of the other side, once by each side.
+    let exchange = |d: Scalar, r: Scalar, r_key: &PublicKey, other: &PublicKey, other_once: &PublicKey| {
+        let t = d.add(shortened(r_key).multiply(r));
+        let sum = multiply(&other_once.point, &shortened(other_once)).add(&other.point.into());
+        multiply(&sum.to_affine(), &t).to_affine()
+    };
+    let common = exchange(own, own_once, &own_once_key, &peer_key, &peer_once_key);
+    assert_eq!(common, exchange(peer, peer_once, &peer_once_key, &own_key, &own_once_key));
+    // The same by the sum that verifying uses, with the peer's secrets: (d + x'·r)·t·G, in two halves.
+    let t = own.add(shortened(&own_once_key).multiply(own_once));
+    let rest = shortened(&peer_once_key).multiply(t);
+    let halves = multiply_sum_public(&peer.multiply(t), &peer_once_key.point, &rest).to_affine();
+    assert_eq!(common, halves);
+    let mut hash = crate::sm3::Sm3::new();
+    hash.update(&common.x.to_bytes());
+    hash.update(&common.y.to_bytes());
+    hash.update(&own_key.identity_hash(DEFAULT_ID));
+    hash.update(&peer_key.identity_hash(DEFAULT_ID));
+    hash.update(&1u32.to_be_bytes());
+    assert_eq!(hash.finish()[..16], hex::<16>("6c89347354de2484c60b4ab1fde4c6e5"));
+}
+
 /// GB/T 32918.5-2017, appendix C.2.
 #[test]
 fn the_standards_ciphertext() {

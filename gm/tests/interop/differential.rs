@@ -1,7 +1,7 @@
 //! Every primitive over random lengths against OpenSSL and, of the symmetric ones, on every backend of this CPU.
 //! (`src/*/tests.rs` does the same against the crates `sm3`, `sm4`, `sm2` and `sm-crypto`.)
 
-use crate::openssl::cipher::{Aead, Mode, sm3};
+use crate::openssl::cipher::{Aead, Mode, hmac_sm3, sm3};
 use crate::openssl::key::Key;
 use gm::sm2::{CiphertextFormat, EphemeralKey, PublicKey, SecretKey, Signature};
 use gm::sm4::Backend;
@@ -24,6 +24,15 @@ fn message(bytes_max: usize) -> impl Strategy<Value = Vec<u8>> {
 #[test]
 fn sm3_gives_the_same_digest() {
     proptest!(|(data in message(20_000))| prop_assert_eq!(gm::sm3::digest(&data), sm3(&data)));
+}
+
+#[test]
+fn hmac_sm3_gives_the_same_tag() {
+    let key = proptest::collection::vec(any::<u8>(), 0..200);
+    proptest!(|(key in key, data in message(20_000), cut: usize)| {
+        let (first, second) = data.split_at(cut % (data.len() + 1));
+        prop_assert_eq!(gm::hmac::Key::new(&key).tag(&[first, second]), hmac_sm3(&key, &data));
+    });
 }
 
 macro_rules! aead {

@@ -136,14 +136,14 @@ macro_rules! kernel {
                 step(&mut words, 4);
                 let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
                 macro_rules! four {
-                                            ($j:literal, $last:tt) => {
-                                                if $j < 48 {
-                                                    step(&mut words, $j / 4 + 5);
-                                                }
-                                                let memory = &words;
-                                                rounds!(memory, $j, $last, a b c d e f g h);
-                                            };
-                                        }
+                                                            ($j:literal, $last:tt) => {
+                                                                if $j < 48 {
+                                                                    step(&mut words, $j / 4 + 5);
+                                                                }
+                                                                let memory = &words;
+                                                                rounds!(memory, $j, $last, a b c d e f g h);
+                                                            };
+                                                        }
                 four!(0, false);
                 four!(4, false);
                 four!(8, false);

@@ -1,4 +1,4 @@
-//! SM3, SM4-GCM and SM4-CCM of OpenSSL.
+//! SM3, HMAC-SM3, SM4-GCM and SM4-CCM of OpenSSL.
 
 use super::{Owned, Result, check, ffi};
 use std::ffi::{CStr, c_int, c_void};
@@ -20,6 +20,30 @@ pub(crate) fn sm3(data: &[u8]) -> [u8; 32] {
     };
     check(status).unwrap();
     digest
+}
+
+/// HMAC-SM3.
+pub(crate) fn hmac_sm3(key: &[u8], data: &[u8]) -> [u8; 32] {
+    let (mut tag, mut len) = ([0; 32], 0);
+    // SAFETY: reads both slices and the two names, writes the 32 bytes it is told of and the length.
+    let out = unsafe {
+        ffi::EVP_Q_mac(
+            null_mut(),
+            c"HMAC".as_ptr(),
+            null(),
+            c"SM3".as_ptr(),
+            null(),
+            key.as_ptr().cast(),
+            key.len(),
+            data.as_ptr(),
+            data.len(),
+            tag.as_mut_ptr(),
+            tag.len(),
+            &raw mut len,
+        )
+    };
+    assert!(!out.is_null() && len == tag.len(), "OpenSSL gave no tag");
+    tag
 }
 
 /// Which mode.

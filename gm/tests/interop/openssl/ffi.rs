@@ -64,6 +64,21 @@ unsafe extern "C" {
         engine: *mut c_void,
     ) -> c_int;
 
+    pub(crate) fn EVP_Q_mac(
+        lib: *mut LibCtx,
+        name: *const c_char,
+        query: *const c_char,
+        sub_algorithm: *const c_char,
+        params: *const c_void,
+        key: *const c_void,
+        key_len: usize,
+        data: *const c_uchar,
+        data_len: usize,
+        out: *mut c_uchar,
+        out_size: usize,
+        out_len: *mut usize,
+    ) -> *mut c_uchar;
+
     pub(crate) fn EVP_CIPHER_fetch(
         lib: *mut LibCtx,
         name: *const c_char,
