@@ -29,12 +29,22 @@
 //! - Numbers count up by one from 1, over all segments.
 //! - A call that fails loses nothing: what was appended is kept, and the next [`Writer::write`] goes on with the byte
 //!   where the last one stopped.
-//! - [`Writer::open`] cuts what a crash left unfinished at the very end, and says how much. A bad record with good
-//!   ones behind it is no torn end: it is an error, and nothing is changed.
+//! - [`Writer::open`] cuts what a crash left at the end of records that were never synced, and says how much. What was
+//!   synced and is bad, or gone, is an error, and nothing is changed.
+//!
+//! # How what may be cut is told from what may not
+//! A loss of power keeps any of the pages that were written and not synced, in no order: a torn record may have whole ones
+//! behind it. They are cut with it, as no sync had told anybody that they were safe. Damage of what was synced looks the same, so
+//! how far that was is written down, twice. Every record says how far the journal was synced when it was appended: a
+//! whole record behind the damage that was appended after the damaged one's sync gives it away. That says nothing of the last
+//! sync, behind which no record came: the file `synced` does, which is written after each sync. A sync does not wait
+//! for that file, which would double its price, so after a loss of power it may be an older one. Only then, and only in
+//! what the very last sync made safe, would a disk that damages what it had promised to keep go unnoticed.
 //!
 //! Start at [`mod@format`] for the files, then [`Writer`].
 
 pub mod format;
+mod mark;
 mod reader;
 mod segment;
 mod writer;

@@ -3,7 +3,8 @@
 //! Rules: [`Writer::append`] makes no system call and, once the buffer has its size, no allocation; [`Writer::write`] makes
 //! one for all that was appended, and some more where a segment is full.
 
-use crate::format::{self, HEAD_BYTES, PAYLOAD_MAX, Place, RECORD_HEAD_BYTES};
+use crate::format::{self, HEAD_BYTES, PAYLOAD_MAX, Place, RECORD_HEAD_BYTES, Synced};
+use crate::mark::Mark;
 use crate::segment;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -32,7 +33,7 @@ impl Default for Limits {
 pub struct Recovered {
     /// The number that the next record gets.
     pub next_number: u64,
-    /// Bytes of an unfinished record at the end, which were cut.
+    /// Bytes at the end that were cut: what a crash had left of records that were never synced.
     pub cut_bytes: u64,
 }
 
@@ -53,15 +54,20 @@ pub enum OpenError {
     /// The newest file does not begin as a segment does.
     #[error("{0}: not a segment of a journal, or its head is damaged")]
     NotASegment(PathBuf),
-    /// A bad record with good ones behind it: not what a crash leaves.
-    #[error("{path}: damaged at byte {offset}, with record {later} whole behind it; see `journal verify`")]
+    /// A record that was synced is bad or gone: not what a crash leaves.
+    #[error(
+        "{path}: damaged at byte {offset}, where record {number} should be, and all up to {synced} had been synced; \
+         see `journal verify`"
+    )]
     Damaged {
         /// The segment.
         path: PathBuf,
         /// Where the damage is.
         offset: u64,
-        /// The number of a good record behind it.
-        later: u64,
+        /// The record that should be there.
+        number: u64,
+        /// The last record that is known to have been synced.
+        synced: u64,
     },
     /// Bounds that make no sense together.
     #[error("a segment of {segment_bytes} bytes is too short for records of {PAYLOAD_MAX} bytes")]
@@ -100,6 +106,11 @@ pub struct Writer {
     /// What the segment that the last appended record is in has left.
     room: u64,
     next: u64,
+    /// The last record that a loss of power leaves, as far as is known.
+    synced: u64,
+    mark: Mark,
+    /// The last record of which all bytes are written.
+    written: u64,
     /// Written and not synced.
     dirty: bool,
     /// A sync has failed: what the kernel could not write it may have dropped, so nothing is safe any more.
@@ -118,6 +129,7 @@ impl Writer {
         let io = |error| OpenError::Io { path: directory.to_owned(), error };
         fs::create_dir_all(directory).map_err(io)?;
         let lock = lock(directory)?;
+        let (mark, synced) = Mark::open(directory).map_err(io)?;
         let mut writer = Self {
             directory: directory.to_owned(),
             limits,
@@ -128,17 +140,24 @@ impl Writer {
             begins: VecDeque::new(),
             room: 0,
             next: 1,
+            synced: 0,
+            mark,
+            written: 0,
             dirty: false,
             broken: false,
         };
         let newest = segment::list(directory).map_err(io)?.last().copied();
-        let cut_bytes = newest.map_or(Ok(0), |first| writer.go_on_with(first))?;
+        let cut_bytes = match newest {
+            Some(first) => writer.go_on_with(first, synced)?,
+            None if synced > 0 => writer.mark.clear().map(|()| 0).map_err(io)?,
+            None => 0,
+        };
         let next_number = writer.next;
         Ok((writer, Recovered { next_number, cut_bytes }))
     }
 
-    /// Finds the end of the newest segment.
-    fn go_on_with(&mut self, first: u64) -> Result<u64, OpenError> {
+    /// Finds the end of the newest segment. The mark says that all up to `marked` was synced.
+    fn go_on_with(&mut self, first: u64, marked: u64) -> Result<u64, OpenError> {
         let path = segment::path(&self.directory, first);
         let io = |error| OpenError::Io { path: path.clone(), error };
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io)?;
@@ -157,9 +176,14 @@ impl Writer {
         }
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let cut_bytes = used.saturating_sub(at);
-        if let Some(later) = good_record_behind(&bytes[at..used.max(at)], self.next) {
-            return Err(OpenError::Damaged { path, offset: at as u64, later });
+        let synced = marked.max(synced_behind(&bytes[at..used.max(at)], self.next));
+        if synced >= self.next {
+            return Err(OpenError::Damaged { path, offset: at as u64, number: self.next, synced });
         }
+        // Each segment was synced before the next was begun. Of this one's records some may be the system's only.
+        self.synced = synced.max(first - 1);
+        self.written = self.next - 1;
+        self.dirty = self.synced < self.written;
         if cut_bytes > 0 {
             let zeros = vec![0; cut_bytes];
             file.write_all_at(&zeros, at as u64).and_then(|()| file.sync_data()).map_err(io)?;
@@ -202,7 +226,7 @@ impl Writer {
             self.room = self.limits.segment_bytes - HEAD_BYTES as u64;
         }
         self.room -= len as u64;
-        format::encode((self.next, kind, unix_ns), parts, &mut self.buffer);
+        format::encode((self.next, kind, unix_ns), self.synced, parts, &mut self.buffer);
         self.next += 1;
         Ok(self.next - 1)
     }
@@ -215,6 +239,9 @@ impl Writer {
         self.whole()?;
         let mut done = 0;
         let outcome = self.write_from(&mut done);
+        if outcome.is_ok() {
+            self.written = self.next - 1;
+        }
         self.buffer.drain(..done);
         self.begins.iter_mut().for_each(|(at, _)| *at -= done);
         outcome
@@ -244,8 +271,9 @@ impl Writer {
     /// The segment before is made safe first, so that damage can only be at the end of the newest.
     #[cold]
     fn begin_segment(&mut self) -> io::Result<()> {
-        self.sync()?;
         let &(_, first) = self.begins.front().expect("invariant: asked for");
+        self.written = first - 1;
+        self.sync()?;
         self.file = Some(segment::create(&self.directory, first, self.limits.segment_bytes)?);
         self.offset = HEAD_BYTES as u64;
         self.begins.pop_front();
@@ -256,7 +284,8 @@ impl Writer {
     ///
     /// # Errors
     /// What the system says. After an error of fdatasync(2) the kernel may have dropped what it could not write: it must
-    /// be taken for lost: every later call fails, too, until the journal is opened anew.
+    /// be taken for lost: every later call fails, too, until the journal is opened anew. Where only the note of how far it was
+    /// synced was not taken, the next call tries again.
     pub fn sync(&mut self) -> io::Result<()> {
         self.whole()?;
         if let Some(file) = self.file.as_ref().filter(|_| self.dirty) {
@@ -264,6 +293,8 @@ impl Writer {
                 self.broken = true;
                 return Err(error);
             }
+            self.mark.set(self.written)?;
+            self.synced = self.written;
             self.dirty = false;
         }
         Ok(())
@@ -285,15 +316,24 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// The number of a whole record that stands behind what is no record, which begins with the first byte.
-fn good_record_behind(bytes: &[u8], expected: u64) -> Option<u64> {
+/// The last record that was synced, as far as whole records tell that stand behind what is no record, which begins with the
+/// first byte and should be the record `expected`; 0 where none does.
+///
+/// A loss of power may leave any of the pages that were not synced, so whole records may stand behind a torn one, and all
+/// of them were appended when the torn one was not safe. One that was appended when it was proves damage.
+fn synced_behind(bytes: &[u8], expected: u64) -> u64 {
     let numbers = expected + 1..expected + 1 + (bytes.len() / RECORD_HEAD_BYTES) as u64;
-    (1..bytes.len().saturating_sub(RECORD_HEAD_BYTES)).find_map(|at| {
+    let told = (1..bytes.len().saturating_sub(RECORD_HEAD_BYTES)).filter_map(|at| {
         // Looked at before the checksum, which is long.
         let number = u64::from_le_bytes(bytes[at + 12..at + 20].try_into().ok()?);
         let whole = numbers.contains(&number) && matches!(format::decode(&bytes[at..]), Place::Record(..));
-        whole.then_some(number)
-    })
+        match whole.then(|| format::synced(&bytes[at..], number))? {
+            Synced::UpTo(synced) => Some(synced),
+            Synced::TooFar => None,
+            Synced::Unsaid => Some(number),
+        }
+    });
+    told.max().unwrap_or(0)
 }
 
 #[cfg(test)]

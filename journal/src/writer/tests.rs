@@ -78,24 +78,96 @@ fn a_torn_end_is_cut_wherever_it_is_torn() {
     }
 }
 
-#[test]
-fn damage_with_good_records_behind_it_is_an_error_and_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    written(folder.path(), &[b"first", b"second", b"third"]);
-    let path = only_segment(folder.path());
-    let good = fs::read(&path).unwrap();
+/// Where record 2 of three is, and its end.
+fn three(directory: &Path, synced: u64) -> std::ops::Range<usize> {
+    let (mut writer, _) = open(directory);
+    for (number, payload) in (1..).zip([&b"first"[..], b"second", b"third"]) {
+        writer.append(1, 2, &[payload]).unwrap();
+        writer.write().unwrap();
+        if number <= synced {
+            writer.sync().unwrap();
+        }
+    }
     let second = HEAD_BYTES + RECORD_HEAD_BYTES + b"first".len();
-    for at in second..second + RECORD_HEAD_BYTES + b"second".len() {
+    second..second + RECORD_HEAD_BYTES + b"second".len()
+}
+
+fn refused_and_unchanged(directory: &Path, bytes: &[u8], at: usize) {
+    let path = only_segment(directory);
+    fs::write(&path, bytes).unwrap();
+    let opened = Writer::open(directory, SMALL);
+    assert!(matches!(opened, Err(OpenError::Damaged { number: 2, .. })), "{at}: {opened:?}");
+    assert_eq!(fs::read(&path).unwrap(), bytes, "{at}");
+    let mut reader = Reader::oldest(directory).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().payload, b"first");
+    assert!(matches!(reader.next(), Err(ReadError::Damaged { number: 2, .. })), "{at}");
+}
+
+#[test]
+fn damage_of_what_was_synced_is_an_error_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let second = three(folder.path(), 3);
+    let good = fs::read(only_segment(folder.path())).unwrap();
+    for with_mark in [true, false] {
+        for at in second.clone() {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x10;
+            if !with_mark {
+                // As old as may be: the third record says that the second was synced.
+                fs::write(folder.path().join("synced"), b"").unwrap();
+            }
+            refused_and_unchanged(folder.path(), &bytes, at);
+        }
+    }
+}
+
+#[test]
+fn what_the_last_sync_made_safe_and_is_gone_is_an_error_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let second = three(folder.path(), 3);
+    let mut gone = fs::read(only_segment(folder.path())).unwrap();
+    gone[second.start..].fill(0);
+    fs::write(only_segment(folder.path()), &gone).unwrap();
+    let error = Writer::open(folder.path(), SMALL).unwrap_err().to_string();
+    assert!(error.contains("where record 2 should be, and all up to 3 had been synced"), "{error}");
+    // With all segments taken away it is a journal that begins, and the mark with it.
+    fs::remove_file(only_segment(folder.path())).unwrap();
+    assert_eq!(open(folder.path()).1.next_number, 1);
+    written(folder.path(), &[b"first"]);
+    assert_eq!(open(folder.path()).1.next_number, 2);
+}
+
+#[test]
+fn whole_records_behind_a_torn_one_that_was_never_synced_are_cut_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let second = three(folder.path(), 1);
+    let good = fs::read(only_segment(folder.path())).unwrap();
+    for at in second {
         let mut bytes = good.clone();
         bytes[at] ^= 0x10;
-        fs::write(&path, &bytes).unwrap();
-        let opened = Writer::open(folder.path(), SMALL);
-        assert!(matches!(opened, Err(OpenError::Damaged { offset, .. }) if offset == second as u64), "{at}");
-        assert_eq!(fs::read(&path).unwrap(), bytes, "{at}");
-        let mut reader = Reader::oldest(folder.path()).unwrap();
-        assert_eq!(reader.next().unwrap().unwrap().payload, b"first");
-        assert!(matches!(reader.next(), Err(ReadError::Damaged { number: 2, .. })), "{at}");
+        fs::write(only_segment(folder.path()), &bytes).unwrap();
+        let (mut writer, recovered) = open(folder.path());
+        assert_eq!(recovered.next_number, 2, "{at}");
+        assert!(recovered.cut_bytes > 0);
+        writer.append(1, 2, &[b"other"]).unwrap();
+        writer.write().unwrap();
+        assert_eq!(all(folder.path()), [b"first".to_vec(), b"other".to_vec()], "{at}");
     }
+}
+
+/// Records of before their synced was written have a zero there.
+#[test]
+fn of_records_that_do_not_say_what_was_synced_none_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let second = three(folder.path(), 0);
+    let path = only_segment(folder.path());
+    let mut bytes = fs::read(&path).unwrap();
+    let third = second.end..second.end + RECORD_HEAD_BYTES + b"third".len();
+    bytes[third.start + 10..third.start + 12].fill(0);
+    let crc = crc32fast::hash(&bytes[third.start + 4..third.end]);
+    bytes[third.start..third.start + 4].copy_from_slice(&crc.to_le_bytes());
+    bytes[second.start + RECORD_HEAD_BYTES] ^= 1;
+    refused_and_unchanged(folder.path(), &bytes, second.start);
 }
 
 #[test]
@@ -231,5 +303,105 @@ proptest! {
             prop_assert_eq!((record.number, record.kind, record.payload), (number, kind, payload.as_slice()));
         }
         prop_assert!(reader.next().unwrap().is_none());
+    }
+}
+
+/// What a disk has after a loss of power: of each sector that was written since the last sync, what it had then or what it
+/// was given. Sectors are shorter here than any disk's, so that records lie across many.
+const SECTOR_BYTES: usize = 64;
+
+fn after_a_loss_of_power(synced: &[u8], written: &[u8], kept: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut bytes = written.to_vec();
+    for (index, sector) in bytes.chunks_mut(SECTOR_BYTES).enumerate() {
+        let at = index * SECTOR_BYTES;
+        if !kept(index) {
+            let old = synced.get(at..at + sector.len());
+            sector.copy_from_slice(old.unwrap_or(&[0; SECTOR_BYTES][..sector.len()]));
+        }
+    }
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever sectors of the last records reached the disk, and whichever of the marks did: the journal opens, has all that
+    /// was synced, and of what comes behind a beginning.
+    #[test]
+    fn a_loss_of_power_costs_nothing_that_was_synced(
+        groups in prop::collection::vec((prop::collection::vec(0_usize..300, 1..6), any::<bool>()), 1..8),
+        kept in any::<[u64; 2]>(),
+        mark_of in any::<prop::sample::Index>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, _) = open(folder.path());
+        let path = only_segment(folder.path());
+        let (mut payloads, mut safe, mut safe_bytes) = (Vec::new(), 0, format::head(1).to_vec());
+        let mut marks = vec![Vec::new()];
+        for (group, sync) in &groups {
+            for len in group {
+                let payload: Vec<u8> = (0..*len).map(|at| (at * 7 + payloads.len() * 31) as u8 | 1).collect();
+                writer.append(1, 2, &[&payload]).unwrap();
+                payloads.push(payload);
+            }
+            writer.write().unwrap();
+            if *sync {
+                writer.sync().unwrap();
+                safe = payloads.len();
+                safe_bytes = fs::read(&path).unwrap();
+                marks.push(fs::read(folder.path().join("synced")).unwrap());
+            }
+        }
+        drop(writer);
+        let written = fs::read(&path).unwrap();
+        safe_bytes.resize(written.len(), 0);
+        let bytes = after_a_loss_of_power(&safe_bytes, &written, |sector| kept[sector / 64 % 2] >> (sector % 64) & 1 == 1);
+        fs::write(&path, &bytes).unwrap();
+        fs::write(folder.path().join("synced"), mark_of.get(&marks)).unwrap();
+        let (mut writer, recovered) = open(folder.path());
+        let left = recovered.next_number as usize - 1;
+        prop_assert!((safe..=payloads.len()).contains(&left), "{left} of {safe}");
+        writer.append(1, 2, &[b"other"]).unwrap();
+        writer.write().unwrap();
+        payloads.truncate(left);
+        payloads.push(b"other".to_vec());
+        prop_assert_eq!(all(folder.path()), payloads);
+    }
+
+    /// A bit that flips in what was synced is found, however far behind the mark is, unless the mark has nothing of the very
+    /// last sync.
+    #[test]
+    fn damage_of_what_was_synced_is_not_taken_for_a_torn_end(
+        groups in prop::collection::vec(prop::collection::vec(1_usize..300, 1..6), 2..6),
+        bit in any::<prop::sample::Index>(),
+        mark_of in any::<prop::sample::Index>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, _) = open(folder.path());
+        let path = only_segment(folder.path());
+        let (mut ends, mut marks, mut number, mut end) = (Vec::new(), vec![Vec::new()], 0, HEAD_BYTES);
+        for group in &groups {
+            for len in group {
+                number = writer.append(1, 2, &[&vec![0xa5; *len]]).unwrap();
+                end += RECORD_HEAD_BYTES + len;
+            }
+            writer.write().unwrap();
+            writer.sync().unwrap();
+            ends.push(end);
+            marks.push(fs::read(folder.path().join("synced")).unwrap());
+        }
+        prop_assert!(number >= 2);
+        drop(writer);
+        let mut bytes = fs::read(&path).unwrap();
+        let mark_of = mark_of.index(marks.len());
+        fs::write(folder.path().join("synced"), &marks[mark_of]).unwrap();
+        // Of the last group only where its own mark is there.
+        let until = if mark_of == groups.len() { ends[groups.len() - 1] } else { ends[groups.len() - 2] };
+        let bit = bit.index((until - HEAD_BYTES) * 8);
+        bytes[HEAD_BYTES + bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, &bytes).unwrap();
+        let opened = Writer::open(folder.path(), SMALL);
+        prop_assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{:?}", opened);
+        prop_assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }
