@@ -171,7 +171,8 @@ fn file(bytes: &[u8], desk: &mut Desk, (link, line): &mut (Link, Line), writer: 
     let (accounts, orders, checks) = (&desk.accounts, &mut desk.orders, &mut desk.checks);
     let flight = &mut Flight::new(1, 1);
     let (counts_of, refused) = (&mut counts, &mut refused);
-    let mut intake = Intake { writer, accounts, orders, checks, flight, counts: counts_of, refused };
+    let mut intake =
+        Intake { writer, accounts, orders, checks, flight, counts: counts_of, refused, settles_ns: 0 };
     assert_eq!(link.receive(line, bytes, 1, &mut intake, &mut Vec::new()), Ok(bytes.len()));
     assert_eq!(counts.reports[0], u64::from(ORDERS));
 }

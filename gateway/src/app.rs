@@ -12,7 +12,7 @@ use crate::counts::Counts;
 use crate::desk::Desk;
 use crate::fix;
 use crate::metrics::{Exporter, Metrics};
-use crate::orders::AccountKey;
+use crate::refused::Refused;
 use crate::route::Core;
 use crate::session::{Client, Following};
 use crate::status::{self, LineStatus, SessionStatus};
@@ -25,7 +25,6 @@ use std::io;
 use tokio::sync::oneshot;
 use wire::szse::Text;
 use wire::szse::session::{Limits, Session};
-use wire::szse::trading::BusinessReject;
 
 /// The log of reports.
 pub(crate) const LOG: LogId = LogId(0);
@@ -148,8 +147,8 @@ pub(crate) struct Gateway {
     pub(crate) told_open: bool,
     /// Answers to the connection whose bytes are being taken.
     pub(crate) out: Vec<u8>,
-    /// What a core refused without a report, and whose it was; empty between calls.
-    pub(crate) refused: Vec<(AccountKey, BusinessReject)>,
+    /// What ends without a report; empty between calls.
+    pub(crate) refused: Vec<Refused>,
     pub(crate) counts: Counts,
     pub(crate) metrics: Metrics,
     pub(crate) exporter: Exporter,
@@ -188,7 +187,10 @@ impl Gateway {
                     cx.stop();
                 }
             }
-            Phase::Stopping => cx.stop(),
+            Phase::Stopping => {
+                self.refuse_held(cx);
+                cx.stop();
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) use thread::Keeper;
 pub use thread::day_begin_ns;
 
 use crate::check::Refusal;
+use crate::refused::By;
 use crate::route::Core;
 use flow::{Limits, Reader, Seq, Tag, Writer};
 use record::Head;
@@ -113,6 +114,21 @@ impl Audit {
     ) {
         self.begin(Kind::Request, unix_ns);
         record::put_request(&mut self.entry, comp_id, core, outcome);
+        frame(&mut self.entry);
+        self.append();
+    }
+
+    /// A request that was forwarded, or held to be, ends without a report: who says so, for which core it was, and whose;
+    /// `frame` appends what is said.
+    #[cold]
+    pub(crate) fn reject(
+        &mut self,
+        unix_ns: i64,
+        of: (By, Core, Text<12>),
+        frame: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.begin(Kind::Reject, unix_ns);
+        self.entry.extend_from_slice(&record::reject_head(of));
         frame(&mut self.entry);
         self.append();
     }

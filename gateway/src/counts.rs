@@ -17,7 +17,7 @@ pub struct Counts {
     pub duplicates: [u64; 2],
     /// Reports for accounts that nobody here may trade.
     pub unowned: [u64; 2],
-    /// Rejects of the repetition of an order that the core had already.
+    /// Rejects of the repetition of an order that the core had already, or of a cancel that it had answered.
     pub repeated: [u64; 2],
     /// Requests sent again because the line that they went over has died.
     pub resent: [u64; 2],

@@ -80,6 +80,8 @@ pub struct Entry {
     pub sent_ns: u64,
     /// It is not sent again: if the core has not reported it by then, it has not taken it.
     pub settles_ns: Option<u64>,
+    /// It was sent more than once: the core may answer each.
+    pub resent: bool,
     bytes: [u8; FRAME_BYTES_MAX],
     len: u8,
     before: u32,
@@ -101,6 +103,69 @@ pub enum Next {
     Ends,
 }
 
+/// Whose the requests under way of one name are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// There is none.
+    Nobodys,
+    /// This account's.
+    Of(AccountKey),
+    /// Those of several accounts.
+    Several,
+}
+
+/// Cancels that were sent more than once and have their answer: what the core says of the other copies is no news.
+struct Repeated {
+    list: Vec<Option<Identity>>,
+    count_max: usize,
+    oldest: usize,
+    by_identity: Index,
+}
+
+/// Cancels of which that is known, at most.
+const REPEATED_MAX: u32 = 16_384;
+
+impl Repeated {
+    fn new(count_max: u32) -> Self {
+        let list = Vec::with_capacity(count_max as usize);
+        Self { list, count_max: count_max as usize, oldest: 0, by_identity: Index::new(count_max) }
+    }
+
+    #[inline]
+    fn find(&self, hash: u32, identity: Identity) -> Option<u32> {
+        self.by_identity.find(hash, |place| self.list[place as usize] == Some(identity))
+    }
+
+    #[cold]
+    fn add(&mut self, seed: Seed, identity: Identity) {
+        let hash = seed.hash(identity.key());
+        if self.find(hash, identity).is_some() {
+            return;
+        }
+        let place = if self.list.len() < self.count_max {
+            self.list.push(None);
+            self.list.len() - 1
+        } else {
+            let place = self.oldest;
+            self.oldest = (place + 1) % self.count_max;
+            if let Some(gone) = self.list[place].take() {
+                self.by_identity.remove(seed.hash(gone.key()), place as u32);
+            }
+            place
+        };
+        self.list[place] = Some(identity);
+        self.by_identity.insert(hash, place as u32);
+    }
+
+    #[inline]
+    fn forget(&mut self, hash: u32, identity: Identity) {
+        if let Some(place) = self.find(hash, identity) {
+            self.by_identity.remove(hash, place);
+            self.list[place as usize] = None;
+        }
+    }
+}
+
 /// The requests under way to one core.
 pub struct Flight {
     entries: Vec<Entry>,
@@ -113,10 +178,13 @@ pub struct Flight {
     last: u32,
     /// How many there are of each account.
     of_account: Vec<u32>,
+    /// No entry settles before this; `u64::MAX` where none does at all.
+    settles_next_ns: u64,
+    repeated: Repeated,
 }
 
 impl Flight {
-    /// Room for `count_max` requests, about 190 bytes each, of `accounts` accounts.
+    /// Room for `count_max` requests, about 200 bytes each, of `accounts` accounts.
     pub fn new(count_max: u32, accounts: usize) -> Self {
         let count_max = count_max.clamp(1, 1 << 24);
         Self {
@@ -128,6 +196,8 @@ impl Flight {
             first: NONE,
             last: NONE,
             of_account: vec![0; accounts + 1],
+            settles_next_ns: u64::MAX,
+            repeated: Repeated::new(count_max.min(REPEATED_MAX)),
         }
     }
 
@@ -177,7 +247,8 @@ impl Flight {
         bytes[..frame.len()].copy_from_slice(frame);
         let len = frame.len() as u8;
         let (before, behind) = (self.last, NONE);
-        let entry = Entry { identity, life, sent_ns: now_ns, settles_ns: None, bytes, len, before, behind };
+        let (settles_ns, resent) = (None, false);
+        let entry = Entry { identity, life, sent_ns: now_ns, settles_ns, resent, bytes, len, before, behind };
         let place = if let Some(place) = self.free.pop() {
             self.entries[place as usize] = entry;
             place
@@ -190,7 +261,11 @@ impl Flight {
             last => self.entries[last as usize].behind = place,
         }
         self.last = place;
-        self.by_identity.insert(self.seed.hash(identity.key()), place);
+        let hash = self.seed.hash(identity.key());
+        self.by_identity.insert(hash, place);
+        if identity.kind == Kind::Cancel {
+            self.repeated.forget(hash, identity);
+        }
         self.of_account[identity.account as usize] += 1;
     }
 
@@ -199,9 +274,36 @@ impl Flight {
     pub fn answered(&mut self, identity: Identity) -> bool {
         let found = self.find(identity);
         if let Some((hash, place)) = found {
+            if self.entries[place as usize].resent && identity.kind == Kind::Cancel {
+                self.repeated.add(self.seed, identity);
+            }
             self.remove(hash, place);
         }
         found.is_some()
+    }
+
+    /// Whether this cancel was sent more than once and has its answer: another one is about another copy.
+    #[inline]
+    pub fn repeats(&self, identity: Identity) -> bool {
+        self.repeated.find(self.seed.hash(identity.key()), identity).is_some()
+    }
+
+    /// Whose the requests of this name are, by which alone a core refuses one without a report.
+    #[cold]
+    pub fn named(&self, kind: Kind, cl_ord_id: Text<10>) -> Named {
+        let mut named = Named::Nobodys;
+        let mut place = self.first;
+        while place != NONE {
+            let entry = &self.entries[place as usize];
+            if (entry.identity.kind, entry.identity.cl_ord_id) == (kind, cl_ord_id) {
+                named = match named {
+                    Named::Of(account) if account != entry.identity.account => return Named::Several,
+                    _ => Named::Of(entry.identity.account),
+                };
+            }
+            place = entry.behind;
+        }
+        named
     }
 
     /// The core has refused a request of this name without a report, in which it does not say what a cancel was of.
@@ -214,6 +316,29 @@ impl Flight {
             done |= is_it;
             if is_it { Next::Ends } else { Next::Stays }
         });
+    }
+
+    /// The core has refused one of the requests of this name, and nobody can say which: those that it has not reported by
+    /// then it has not taken.
+    #[cold]
+    pub fn settle_named(&mut self, kind: Kind, cl_ord_id: Text<10>, settles_ns: u64) {
+        self.review(|entry| {
+            if (entry.identity.kind, entry.identity.cl_ord_id) == (kind, cl_ord_id) {
+                entry.settles_ns.get_or_insert(settles_ns);
+            }
+            Next::Stays
+        });
+    }
+
+    /// When an entry settles next, or earlier; `u64::MAX` where none does.
+    #[inline]
+    pub fn settles_next_ns(&self) -> u64 {
+        self.settles_next_ns
+    }
+
+    /// When the oldest was sent first.
+    pub fn oldest_ns(&self) -> Option<u64> {
+        (self.first != NONE).then(|| self.entries[self.first as usize].sent_ns)
     }
 
     fn remove(&mut self, hash: u32, place: u32) {
@@ -234,15 +359,17 @@ impl Flight {
     /// Shows all of them, in the order in which they were sent first.
     #[cold]
     pub fn review(&mut self, mut look: impl FnMut(&mut Entry) -> Next) {
-        let mut place = self.first;
+        let (mut place, mut settles_next_ns) = (self.first, u64::MAX);
         while place != NONE {
             let entry = &mut self.entries[place as usize];
             let (behind, identity) = (entry.behind, entry.identity);
-            if matches!(look(entry), Next::Ends) {
-                self.remove(self.seed.hash(identity.key()), place);
+            match look(entry) {
+                Next::Ends => self.remove(self.seed.hash(identity.key()), place),
+                Next::Stays => settles_next_ns = settles_next_ns.min(entry.settles_ns.unwrap_or(u64::MAX)),
             }
             place = behind;
         }
+        self.settles_next_ns = settles_next_ns;
     }
 }
 
@@ -284,6 +411,58 @@ mod tests {
         assert!(flight.answered(order));
         assert!(!flight.answered(order), "once");
         assert_eq!((flight.len(), flight.of_account(order.account)), (0, 0));
+    }
+
+    #[test]
+    fn what_is_said_of_the_other_copies_of_a_cancel_is_known_for_what_it_is() {
+        let mut flight = Flight::new(4, 3);
+        let cancel = |name: u32| Identity::cancel(1, name.to_string().parse().unwrap(), "x".parse().unwrap());
+        let send_twice = |flight: &mut Flight, identity| {
+            flight.sent(identity, LIFE, 5, b"cancel");
+            flight.review(|entry| {
+                entry.resent = true;
+                Next::Stays
+            });
+        };
+        flight.sent(cancel(1), LIFE, 5, b"cancel");
+        assert!(flight.answered(cancel(1)) && !flight.repeats(cancel(1)), "sent once");
+        send_twice(&mut flight, cancel(2));
+        assert!(!flight.repeats(cancel(2)), "not answered yet");
+        assert!(flight.answered(cancel(2)) && flight.repeats(cancel(2)) && flight.repeats(cancel(2)));
+        assert!(!flight.repeats(Identity { of: "y".parse().unwrap(), ..cancel(2) }), "that of another order");
+        // Its client sends it anew: the answer to that one is news.
+        flight.sent(cancel(2), LIFE, 5, b"cancel");
+        assert!(!flight.repeats(cancel(2)));
+        assert!(flight.answered(cancel(2)));
+        // As many as may be under way are remembered, the last ones.
+        for name in 10..20 {
+            send_twice(&mut flight, cancel(name));
+            assert!(flight.answered(cancel(name)));
+        }
+        let known: Vec<u32> = (0..20).filter(|name| flight.repeats(cancel(*name))).collect();
+        assert_eq!(known, [16, 17, 18, 19]);
+    }
+
+    #[test]
+    fn whose_a_name_is_and_when_something_settles_is_known() {
+        let mut flight = Flight::new(8, 3);
+        let order = |account, name: &str| Identity::order(account, name.parse().unwrap());
+        assert_eq!((flight.oldest_ns(), flight.settles_next_ns()), (None, u64::MAX));
+        for (account, name, sent_ns) in [(1, "a", 5), (2, "b", 6), (2, "a", 7)] {
+            flight.sent(order(account, name), LIFE, sent_ns, b"order");
+        }
+        let name = |name: &str| name.parse().unwrap();
+        assert_eq!(flight.named(Kind::Order, name("b")), Named::Of(2));
+        assert_eq!(flight.named(Kind::Order, name("a")), Named::Several);
+        assert_eq!(flight.named(Kind::Cancel, name("a")), Named::Nobodys);
+        assert_eq!(flight.oldest_ns(), Some(5));
+        flight.settle_named(Kind::Order, name("a"), 100);
+        flight.settle_named(Kind::Order, name("a"), 200);
+        assert_eq!(flight.settles_next_ns(), 100, "the first word counts");
+        assert!(flight.answered(order(1, "a")));
+        assert_eq!((flight.oldest_ns(), flight.named(Kind::Order, name("a"))), (Some(6), Named::Of(2)));
+        flight.review(|entry| if entry.settles_ns.is_some() { Next::Ends } else { Next::Stays });
+        assert_eq!((flight.len(), flight.settles_next_ns()), (1, u64::MAX));
     }
 
     proptest! {

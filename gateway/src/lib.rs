@@ -38,6 +38,7 @@ pub mod line;
 pub mod link;
 pub mod metrics;
 pub mod orders;
+pub mod refused;
 pub mod route;
 mod server;
 mod session;

@@ -48,7 +48,7 @@ pub enum State {
 pub struct Line {
     settings: Settings,
     state: State,
-    /// We are leaving it: that the core logs us out is its answer.
+    /// We are leaving it: it takes no orders, and that the core logs us out is its answer.
     leaving: bool,
     backoff_ms: u32,
     jitter: u64,
@@ -80,6 +80,7 @@ impl Line {
             default_appl_ver_id: code::VERSION_TRADING,
         };
         let session = Session::initiator(self.settings.limits, &logon, now_ns, out);
+        self.leaving = false;
         self.state = State::Open { session, ready: false, since_ns: now_ns };
     }
 
@@ -100,7 +101,7 @@ impl Line {
     /// Whether it takes orders.
     #[inline]
     pub fn ready(&self) -> bool {
-        matches!(self.state, State::Open { ready: true, .. })
+        !self.leaving && matches!(self.state, State::Open { ready: true, .. })
     }
 
     /// From now on it takes orders.
@@ -110,7 +111,7 @@ impl Line {
         }
     }
 
-    /// Leaves it for good: appends our logout, the first time only. Whether its session is over, as one is that has not
+    /// Leaves it: appends our logout, the first time only. Whether its session is over, as one is that has not
     /// logged on yet.
     pub fn log_out(&mut self, text: &str, now_ns: u64, out: &mut Vec<u8>) -> bool {
         self.leaving = true;
@@ -137,6 +138,7 @@ impl Line {
         match self.state {
             State::Waiting { .. } => "waiting",
             State::Dialling => "dialling",
+            State::Open { .. } if self.leaving => "logging out",
             State::Open { ready: false, .. } => "logging on",
             State::Open { ready: true, .. } => "up",
         }

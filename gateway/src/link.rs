@@ -9,9 +9,10 @@
 use crate::accounts::Accounts;
 use crate::check::Checks;
 use crate::counts::Counts;
-use crate::flight::{Flight, Identity, Kind};
+use crate::flight::{Flight, Identity, Kind, Named};
 use crate::line::Line;
 use crate::orders::{AccountKey, Orders};
+use crate::refused::{By, Refused};
 use crate::route::Core;
 use flow::{Tag, Writer};
 use wire::szse::code::{ExecType, OrdRejReason};
@@ -105,8 +106,10 @@ pub struct Intake<'a> {
     pub flight: &'a mut Flight,
     /// What happened.
     pub counts: &'a mut Counts,
-    /// What the core refused without a report, and whose it was.
-    pub refused: &'a mut Vec<(AccountKey, BusinessReject)>,
+    /// What the core refused without a report.
+    pub refused: &'a mut Vec<Refused>,
+    /// Until when a request is reported that may be the one that the core refused.
+    pub settles_ns: u64,
 }
 
 /// A core behind its lines.
@@ -223,12 +226,16 @@ impl Link {
             CancelReject::MSG_TYPE => {
                 let report = frame.view::<CancelReject>()?;
                 let account = intake.orders.owner_of_rejected(self.core, report);
+                let mut whose = Whose::from(account);
                 if let Some(account) = account {
                     let named = intake.orders.by_order_id(report.order_id, |order| order.core == self.core);
                     let of = named.map_or(report.orig_cl_ord_id, |order| order.cl_ord_id);
-                    intake.flight.answered(Identity::cancel(account, report.cl_ord_id, of));
+                    let identity = Identity::cancel(account, report.cl_ord_id, of);
+                    if !intake.flight.answered(identity) && intake.flight.repeats(identity) {
+                        whose = Whose::Nobodys;
+                    }
                 }
-                self.report(frame, &report.base, Whose::from(account), intake)
+                self.report(frame, &report.base, whose, intake)
             }
             _ => self.other(line, frame, intake),
         }
@@ -323,19 +330,34 @@ impl Link {
         }
     }
 
-    /// The core refuses a request without a report: told to whom it concerns, where that is known.
+    /// The core refuses a request without a report: told to whom it concerns, where that is known, and kept in the audit.
     fn refused(&self, reject: &BusinessReject, intake: &mut Intake<'_>) -> Result<(), LinkError> {
         let (msg_type, id) = (reject.ref_msg_type.get(), reject.business_reject_ref_id);
-        if matches!(msg_type, NewOrder::MSG_TYPE | OrderCancelRequest::MSG_TYPE)
-            && let Some(account) = intake.orders.owner_of_refused(self.core, id)
-        {
-            let kind = if msg_type == NewOrder::MSG_TYPE { Kind::Order } else { Kind::Cancel };
-            if kind == Kind::Order {
-                intake.checks.refused(account, id);
+        let kind = match msg_type {
+            NewOrder::MSG_TYPE => Some(Kind::Order),
+            OrderCancelRequest::MSG_TYPE => Some(Kind::Cancel),
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            let account = match intake.flight.named(kind, id) {
+                Named::Of(account) => Some(account),
+                Named::Several => None,
+                Named::Nobodys => intake.orders.owner_of_refused(self.core, id),
+            };
+            match account {
+                Some(account) => {
+                    if kind == Kind::Order {
+                        intake.checks.refused(account, id);
+                    }
+                    intake.flight.refused(kind, account, id);
+                }
+                // What concerns one account must not be told to another: whose it was shows in who is not reported.
+                None => intake.flight.settle_named(kind, id, intake.settles_ns),
             }
-            intake.flight.refused(kind, account, id);
-            intake.refused.push((account, *reject));
-            return Ok(());
+            intake.refused.push(Refused { by: By::Core, core: self.core, account, reject: *reject });
+            if account.is_some() {
+                return Ok(());
+            }
         }
         let text: Text<50> = reject.business_reject_text;
         tracing::warn!(core = self.core.name(), msg_type, %id, %text, "refused by the core");

@@ -47,7 +47,8 @@ service::metrics! {
         /// Messages from a core of a type that means nothing here.
         core_unknown: IntCounterVec = "gateway_core_messages_unknown_total" ["core"],
 
-        /// Rejects of the repetition of an order that the core had already, which are not shown, by core.
+        /// What a core said of the repetition of an order that it had already, or of a cancel that it had answered, which is not
+        /// shown, by core.
         reports_repeated: IntCounterVec = "gateway_reports_repeated_total" ["core"],
 
         /// Whether a core takes requests, over whichever line.
@@ -72,6 +73,8 @@ service::metrics! {
         line_too_small: IntGaugeVec = "gateway_line_too_small" ["core", "line"],
         /// Requests that went to a core and are not answered yet.
         in_flight: IntGaugeVec = "gateway_requests_in_flight" ["core"],
+        /// How long ago the oldest of them was sent first, milliseconds: one that stays says that the core keeps an answer back.
+        in_flight_oldest_ms: IntGaugeVec = "gateway_requests_in_flight_oldest_milliseconds" ["core"],
         /// Requests sent again because their line had died.
         resent: IntCounterVec = "gateway_requests_resent_total" ["core"],
         /// Requests that were not sent again, being too old, and that the core had not taken: their clients were told.

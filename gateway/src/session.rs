@@ -221,10 +221,10 @@ impl Gateway {
         write: impl FnOnce(&OrderCancelRequest, &mut Vec<u8>),
     ) -> Result<(), Refusal> {
         let at = Moment::of(cx);
-        let mut core = None;
+        let (mut core, mut named) = (None, *request);
         let forwarded = self.desk.cancel(at, comp_no, request).and_then(|order| {
             core = Some(order.core);
-            let named = OrderCancelRequest { order_id: order.order_id, ..*request };
+            named.order_id = order.order_id;
             let identity = Identity::cancel(order.account, request.cl_ord_id, order.cl_ord_id);
             self.lines.forward(cx, order.core, identity, |out| write(&named, out))?;
             self.counts.cancels[order.core as usize] += 1;
@@ -235,7 +235,7 @@ impl Gateway {
         let room = forwarded.is_ok() || self.desk.audit != Health::Nothing;
         if let Some(audit) = self.audit.as_mut().filter(|_| room) {
             let comp_id = self.desk.accounts[comp_no].comp_id;
-            audit.request(at.wall_ns, comp_id, (core, forwarded), |out| frame::encode(request, out));
+            audit.request(at.wall_ns, comp_id, (core, forwarded), |out| frame::encode(&named, out));
         }
         forwarded
     }
@@ -463,13 +463,20 @@ impl Gateway {
         }
     }
 
-    /// Tells those whom they concern of the requests that a core has refused without a report.
+    /// Tells those whom they concern, and the audit, of the requests that end without a report.
     pub(crate) fn tell_refused(&mut self, cx: &mut Cx) {
         let mut refused = std::mem::take(&mut self.refused);
-        for (account, reject) in refused.drain(..) {
-            self.fix_core_refused(cx, account, &reject);
+        for refused in refused.drain(..) {
+            let account = refused.account;
             // The number of the request on our line means nothing to a client, and its own is not known any more.
-            let reject = BusinessReject { ref_seq_num: I64::new(0), ..reject };
+            let reject = BusinessReject { ref_seq_num: I64::new(0), ..refused.reject };
+            if let Some(audit) = self.audit.as_mut().filter(|_| self.desk.audit != Health::Nothing) {
+                let name = account.and_then(|account| self.desk.accounts.name(account));
+                let of = (refused.by, refused.core, name.unwrap_or(Text::BLANK));
+                audit.reject(cx.wall_ns(), of, |out| frame::encode(&reject, out));
+            }
+            let Some(account) = account else { continue };
+            self.fix_core_refused(cx, account, &reject);
             for (comp_no, session) in self.by_comp.iter().enumerate() {
                 let owns = self.desk.accounts[comp_no].owns(account);
                 if let Some(id) = session.filter(|_| owns) {

@@ -5,7 +5,8 @@
 //! A request whose line has died without an answer may have reached the core or not. It is sent again, as it was, over
 //! the line that takes over, behind the request for the missed reports and in the order in which it was first sent. The core
 //! refuses a second order with the same (AccountID, ClOrdID), so there are never two; the reject that this gives is not
-//! shown ([`crate::link`]), as the order's own report has told its fate.
+//! shown ([`crate::link`]), as the order's own report has told its fate. Nor is what the core says of the second copy of a
+//! cancel whose first it has answered.
 //!
 //! What has waited longer than `resend_within_ms` is not sent again: its market is another one now. The core's reports tell
 //! whether it had taken it. If they have not by `settle_ms` after they were asked for, its client gets a BusinessReject
@@ -13,14 +14,16 @@
 //! could still take it, and its report, which then comes, is what counts.
 
 use crate::app::Gateway;
-use crate::flight::{Kind, Life, Next};
+use crate::check::Refusal;
+use crate::desk::Desk;
+use crate::flight::{Flight, Identity, Kind, Life, Named, Next};
+use crate::link::LinkError;
+use crate::refused::Refused;
 use crate::route::Core;
-use crate::upstream::{LINE_NAMES, Lines, Upstream};
-use crate::{check::Refusal, orders::AccountKey};
+use crate::upstream::{LINE_NAMES, Lines, Upstream, Wire};
 use shard::{ConnId, Cx, Reason};
-use wire::szse::code::BusinessRejectReason;
-use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest};
-use wire::szse::{I64, Message, Text, Timestamp, U32};
+use wire::szse::trading::{NewOrder, OrderCancelRequest};
+use wire::szse::{Frame, Message, Timestamp, frame};
 
 /// What an operator may do with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub(crate) enum SwitchError {
 }
 
 const NS_PER_MS: u64 = 1_000_000;
+const TAKEN_OUT: &str = "taken out by the operator";
+const NOT_TAKEN: &str = "not taken by the core";
 
 /// How long a request may have waited to be sent again, and how long it then has to be reported.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +129,7 @@ impl Gateway {
         let Some(wire) = self.lines.wire(core, at) else { return };
         wire.conn = Some(id);
         if wire.closed_by_operator {
-            self.give_up(cx, (core, at), id, "taken out by the operator");
+            self.give_up(cx, (core, at), id, TAKEN_OUT);
             return;
         }
         wire.line.opened(now_ns, &mut self.out);
@@ -202,6 +207,7 @@ impl Gateway {
             let Some(at) = duty.line_for(entry.identity.account, 0, works) else { return Next::Stays };
             if wires[at].put(cx, |out| out.extend_from_slice(entry.frame()), |_| {}) {
                 entry.life = Life { line: at as u8, ended: wires[at].ended };
+                entry.resent = true;
                 resent += 1;
             }
             Next::Stays
@@ -218,20 +224,19 @@ impl Gateway {
         let time = Timestamp::from_unix_ns(cx.wall_ns().max(0).cast_unsigned());
         for core in Core::ALL {
             let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { continue };
-            if upstream.flight.is_empty() {
+            if now_ns < upstream.flight.settles_next_ns() || !upstream.works().contains(&true) {
                 continue;
             }
-            let works = upstream.works().contains(&true);
             let (refused, checks) = (&mut self.refused, &mut self.desk.checks);
             let before = refused.len();
             upstream.flight.review(|entry| {
-                if !works || entry.settles_ns.is_none_or(|settles_ns| now_ns < settles_ns) {
+                if entry.settles_ns.is_none_or(|settles_ns| now_ns < settles_ns) {
                     return Next::Stays;
                 }
                 if entry.identity.kind == Kind::Order {
                     checks.refused(entry.identity.account, entry.identity.cl_ord_id);
                 }
-                refused.push(not_taken(entry.identity, time));
+                refused.push(Refused::by_gateway(core, entry.identity, time, NOT_TAKEN));
                 Next::Ends
             });
             self.counts.not_taken[core as usize] += (refused.len() - before) as u64;
@@ -272,11 +277,10 @@ impl Gateway {
         let closing = self.desk.closing;
         let Some(wire) = self.lines.wire(core, at) else { return };
         let was_up = wire.works();
+        let left = wire.closed_by_operator && reason == LinkError::LoggedOut.text();
+        let reason = if left { TAKEN_OUT } else { reason };
         wire.conn = None;
-        wire.announced = false;
-        wire.ended += 1;
-        wire.drop_held();
-        wire.carries.fill(false);
+        wire.end_life();
         wire.line.lost(now_ns);
         reason.clone_into(&mut wire.last_error);
         self.metrics.line_up.with_label_values(&label(core, at)).set(0);
@@ -286,12 +290,62 @@ impl Gateway {
         } else {
             tracing::warn!(core = core.name(), line = LINE_NAMES[at], reason, "line down");
         }
-        if was_up && !closing {
+        self.hand_over(cx, core, was_up);
+    }
+
+    /// A line does its work no more: the other one takes over, also while the gateway is closing.
+    #[cold]
+    fn hand_over(&mut self, cx: &mut Cx, core: Core, was_up: bool) {
+        if was_up {
             self.metrics.line_switches.with_label_values(&[core.name()]).inc();
             self.share_out(cx, core);
         }
         self.note_core(cx, core);
         self.resume(cx);
+    }
+
+    /// An operator takes a line out of service: the other one takes over at once, and the core is told goodbye. Its answer is
+    /// waited for no longer than for any logout.
+    #[cold]
+    fn leave(&mut self, cx: &mut Cx, (core, at): (Core, usize), conn: ConnId) {
+        let now_ns = cx.now_ns();
+        let Some(wire) = self.lines.wire(core, at) else { return };
+        let was_up = wire.works();
+        let over = wire.line.log_out(TAKEN_OUT, now_ns, &mut self.out);
+        self.flush_line(cx, core, at);
+        if over {
+            return self.give_up(cx, (core, at), conn, TAKEN_OUT);
+        }
+        if let Some(wire) = self.lines.wire(core, at) {
+            wire.end_life();
+        }
+        self.metrics.line_up.with_label_values(&label(core, at)).set(0);
+        tracing::info!(core = core.name(), line = LINE_NAMES[at], "line logged out by the operator");
+        self.hand_over(cx, core, was_up);
+    }
+
+    /// The gateway stops before all that waited for a line's bandwidth could go: its clients are told.
+    #[cold]
+    pub(crate) fn refuse_held(&mut self, cx: &mut Cx) {
+        let time = Timestamp::from_unix_ns(cx.wall_ns().max(0).cast_unsigned());
+        for (core, at) in Lines::each() {
+            let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { continue };
+            let held = upstream.wires.get_mut(at).map(Wire::take_held).unwrap_or_default();
+            let mut rest = held.as_slice();
+            while let Ok(Some(frame)) = frame::decode(rest, frame::BODY_LEN_MAX) {
+                rest = &rest[frame.bytes.len()..];
+                let Some(identity) = identity_of(&self.desk, core, &upstream.flight, frame) else { continue };
+                upstream.flight.answered(identity);
+                if identity.kind == Kind::Order {
+                    self.desk.checks.refused(identity.account, identity.cl_ord_id);
+                }
+                self.refused.push(Refused::by_gateway(core, identity, time, Refusal::Closing.text()));
+            }
+        }
+        if !self.refused.is_empty() {
+            tracing::warn!(requests = self.refused.len(), "stopped before they could be sent");
+        }
+        self.tell_refused(cx);
     }
 
     /// An operator's word.
@@ -321,7 +375,7 @@ impl Gateway {
             Switch::Down => {
                 wire.closed_by_operator = true;
                 if let Some(conn) = wire.conn {
-                    self.give_up(cx, (core, at), conn, "taken out by the operator");
+                    self.leave(cx, (core, at), conn);
                 }
             }
             Switch::Up => wire.closed_by_operator = false,
@@ -329,15 +383,20 @@ impl Gateway {
         Ok(())
     }
 
-    /// The gateway ends: the cores are told. Whether no line is left.
+    /// The gateway ends: what waits for a line's bandwidth goes, then the cores are told. Whether no line is left.
     pub(crate) fn log_out_lines(&mut self, cx: &mut Cx) -> bool {
         let now_ns = cx.now_ns();
         let mut left = false;
         for (core, at) in Lines::each() {
             self.desk.up[core as usize] = false;
-            let Some(wire) = self.lines.wire(core, at) else { continue };
+            let Some(upstream) = self.lines.upstream(core) else { continue };
+            let held = upstream.wires.iter().any(|wire| wire.holds() && wire.works());
+            let Some(wire) = upstream.wires.get_mut(at) else { continue };
             let Some(conn) = wire.conn else { continue };
             left = true;
+            if held {
+                continue;
+            }
             let text = Refusal::Closing.text();
             let over = wire.line.log_out(text, now_ns, &mut self.out);
             self.flush_line(cx, core, at);
@@ -358,6 +417,9 @@ impl Gateway {
                 ended |= wire.received.tick(now_ns);
             }
             self.metrics.in_flight.with_label_values(&[core.name()]).set(upstream.flight.len() as i64);
+            let oldest_ns = upstream.flight.oldest_ns().map_or(0, |sent_ns| now_ns.saturating_sub(sent_ns));
+            let oldest_ms = (oldest_ns / NS_PER_MS) as i64;
+            self.metrics.in_flight_oldest_ms.with_label_values(&[core.name()]).set(oldest_ms);
             if !ended {
                 continue;
             }
@@ -399,19 +461,21 @@ fn label(core: Core, at: usize) -> [&'static str; 2] {
     [core.name(), LINE_NAMES[at]]
 }
 
-fn not_taken(identity: crate::flight::Identity, time: Timestamp) -> (AccountKey, BusinessReject) {
-    let ref_msg_type = match identity.kind {
-        Kind::Order => NewOrder::MSG_TYPE,
-        Kind::Cancel => OrderCancelRequest::MSG_TYPE,
-    };
-    let reject = BusinessReject {
-        transact_time: time,
-        ref_seq_num: I64::new(0),
-        ref_msg_type: U32::new(ref_msg_type),
-        business_reject_ref_id: identity.cl_ord_id,
-        business_reject_reason: BusinessRejectReason::APPLICATION_UNAVAILABLE,
-        business_reject_text: Text::literal("not taken by the core"),
-        ..BusinessReject::default()
-    };
-    (identity.account, reject)
+/// Which request a frame is that waits for its line.
+fn identity_of(desk: &Desk, core: Core, flight: &Flight, frame: Frame<'_>) -> Option<Identity> {
+    match frame.msg_type {
+        NewOrder::MSG_TYPE => {
+            let order = frame.view::<NewOrder>().ok()?;
+            Some(Identity::order(desk.accounts.key(order.account_id)?, order.cl_ord_id))
+        }
+        OrderCancelRequest::MSG_TYPE => {
+            let cancel = frame.view::<OrderCancelRequest>().ok()?;
+            if let Some(order) = desk.orders.by_order_id(cancel.order_id, |order| order.core == core) {
+                return Some(Identity::cancel(order.account, cancel.cl_ord_id, order.cl_ord_id));
+            }
+            let Named::Of(account) = flight.named(Kind::Cancel, cancel.cl_ord_id) else { return None };
+            Some(Identity::cancel(account, cancel.cl_ord_id, cancel.orig_cl_ord_id))
+        }
+        _ => None,
+    }
 }

@@ -137,9 +137,22 @@ impl Wire {
         }
     }
 
-    /// What is held does not go over it any more: it is kept in [`Flight`].
-    pub(crate) fn drop_held(&mut self) {
+    /// It does its work no more: what went over it and is not answered is sent again.
+    pub(crate) fn end_life(&mut self) {
+        self.announced = false;
+        self.ended += 1;
         self.held.clear();
+        self.carries.fill(false);
+    }
+
+    /// What is held does not go over it any more: it is kept in [`Flight`].
+    pub(crate) fn take_held(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Whether frames wait to go over it.
+    pub(crate) fn holds(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// Lets go what there is room for by now, in whole frames.
@@ -336,6 +349,7 @@ impl Gateway {
             flight: &mut upstream.flight,
             counts: &mut self.counts,
             refused: &mut self.refused,
+            settles_ns: now_ns + self.settings.patience.settle_ns,
         };
         let taken = upstream.link.receive(&mut wire.line, data, now_ns, &mut intake, &mut self.out);
         let news = wire.line.ready() && !wire.announced;

@@ -6,13 +6,15 @@ use gateway::audit::{Kind, Outcome, Record, Store, StoreError};
 use gateway::config::CoreName;
 use gateway::{Config, Server};
 use journal::Reader;
-use peers::{Client, Core, Gateway, Line, config, eventually};
+use peers::{Client, Core, Gateway, Line, config, eventually, text};
 use service::Host;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use wire::szse::Message;
 use wire::szse::code::CashMargin;
+use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest};
 
 fn with_audit(core: &Core, directory: &Path) -> Config {
     let mut config = config(&[(CoreName::Cash, core, 0)]);
@@ -46,6 +48,12 @@ fn records(directory: &Path) -> Vec<String> {
             }
             Record::Session { comp_id, what, why, .. } => format!("{comp_id} {what} {why}").trim().to_owned(),
             Record::Operator(what) => what.to_owned(),
+            Record::Reject { by, core, account_id, frame } => {
+                let frame = peers::decoded(frame);
+                let reject: &BusinessReject = frame.view().expect("a BusinessReject");
+                let (id, text) = (reject.business_reject_ref_id, reject.business_reject_text);
+                format!("{id} of {account_id} for {}: {text}, says {by:?}", core.name())
+            }
         });
     }
     all
@@ -100,6 +108,62 @@ fn what_was_asked_and_answered_is_kept_once_over_restarts() {
     let printed = String::from_utf8(printed.stdout).expect("text");
     assert_eq!(printed.lines().count(), 4, "{printed}");
     assert!(printed.contains("\"forwarded_to\":\"cash\""), "{printed}");
+}
+
+#[test]
+fn what_ends_without_a_report_is_kept_and_a_cancel_as_the_core_got_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (core, other_end) = (Core::listen(&[1]), Core::listen(&[1]));
+    let mut config = with_audit(&core, folder.path());
+    config.cores[0].address_b = Some(other_end.address());
+    (config.forwarding.resend_within_ms, config.forwarding.settle_ms) = (0, 100);
+    let (gateway, mut line) = started(&core, config);
+    let mut standby = other_end.accept_standby();
+    eventually("b is up", || gateway.metrics.line_up.with_label_values(&["cash", "b"]).get() == 1);
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    client.order("x", CashMargin::CASH);
+    let x = line.order();
+    line.accept(&x, 1, 1);
+    client.report();
+    client.cancel("c", "x", "");
+    assert_eq!(line.peer.expect::<OrderCancelRequest>().order_id, text("o1"));
+    // One refused by the core, one that nobody here has sent, one lost with its line.
+    client.order("y", CashMargin::CASH);
+    line.order();
+    let reject = |id: &str| BusinessReject {
+        ref_msg_type: NewOrder::MSG_TYPE.into(),
+        business_reject_ref_id: text(id),
+        business_reject_text: text("closed"),
+        ..BusinessReject::default()
+    };
+    line.peer.send(&reject("y"));
+    assert_eq!(client.rejected(), "closed");
+    line.peer.send(&reject("nobody"));
+    client.order("z", CashMargin::CASH);
+    line.order();
+    drop(line);
+    standby.synchronization();
+    assert_eq!([client.rejected(), client.rejected()], ["not taken by the core"; 2], "the cancel, and z");
+    gateway.stop();
+    let kept = records(folder.path());
+    for expected in [
+        "y of a1 for cash: closed, says Core",
+        "nobody of  for cash: closed, says Core",
+        "c of a1 for cash: not taken by the core, says Gateway",
+        "z of a1 for cash: not taken by the core, says Gateway",
+    ] {
+        assert_eq!(kept.iter().filter(|one| *one == expected).count(), 1, "{expected}: {kept:?}");
+    }
+    assert!(verify(folder.path()));
+    let printed = Command::new(env!("CARGO_BIN_EXE_gateway-audit"))
+        .args(["print", "--cl-ord-id", "c"])
+        .arg(folder.path())
+        .output()
+        .expect("it runs");
+    let printed = String::from_utf8(printed.stdout).expect("text");
+    assert!(printed.contains("\"order_id\":\"o1\""), "the cancel names its order: {printed}");
+    assert!(printed.contains("\"by\":\"gateway\""), "{printed}");
 }
 
 #[test]

@@ -7,9 +7,9 @@ use gateway::config::{CoreName, LineMode};
 use peers::{Client, Core, Gateway, Line, config, eventually, text};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use wire::szse::Heartbeat;
-use wire::szse::code::{CashMargin, ExecType, OrdRejReason};
-use wire::szse::trading::{NewOrder, OrderCancelRequest, OrderReport};
+use wire::szse::code::{CashMargin, ExecType, OrdRejReason, OrdStatus, SessionStatus};
+use wire::szse::trading::{BusinessReject, CancelReject, NewOrder, OrderCancelRequest, OrderReport};
+use wire::szse::{Heartbeat, Logout, Message};
 
 /// The cash core's two ends, and a gateway's configuration for them.
 fn two_lines() -> (Core, Core, Config) {
@@ -100,6 +100,103 @@ fn the_reject_of_a_repetition_does_not_deny_the_order() {
     assert_eq!(client.report(), (1, 1, "x".to_owned()));
     assert_eq!(client.report(), (1, 3, "next".to_owned()), "2 is not shown");
     eventually("counted", || gateway.metrics.reports_repeated.with_label_values(&["cash"]).get() == 1);
+    gateway.stop();
+}
+
+#[test]
+fn what_the_core_says_of_the_second_copy_of_a_cancel_is_not_shown() {
+    let (end_a, end_b, config) = two_lines();
+    let (gateway, mut a, mut b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    let x = a.order();
+    a.accept(&x, 1, 1);
+    client.report();
+    client.cancel("c", "x", "");
+    let cancel: OrderCancelRequest = a.peer.expect();
+    assert_eq!(cancel.order_id, text("o1"));
+    // The core has taken it; its report is lost with the line.
+    drop(a);
+    b.synchronization();
+    let again: OrderCancelRequest = b.peer.expect();
+    assert_eq!(again.cl_ord_id, text("c"));
+    let rejected = |index| CancelReject {
+        base: peers::accepted(&x, 1, index).base,
+        cl_ord_id: again.cl_ord_id,
+        orig_cl_ord_id: again.orig_cl_ord_id,
+        order_id: again.order_id,
+        ..CancelReject::default()
+    };
+    b.peer.send(&cancelled(&x, "c", 2));
+    b.peer.send(&rejected(3));
+    let next = client.order("next", CashMargin::CASH);
+    assert_eq!(b.order(), next);
+    b.accept(&next, 1, 4);
+    assert_eq!(client.report(), (1, 2, "c".to_owned()));
+    assert_eq!(client.report(), (1, 4, "next".to_owned()), "3 is not shown");
+    // Its client asks once more, by itself: that is answered.
+    client.cancel("c", "x", "");
+    let _: OrderCancelRequest = b.peer.expect();
+    b.peer.send(&rejected(5));
+    assert_eq!(client.peer.expect::<CancelReject>().base.report_index.get(), 5);
+    eventually("counted", || gateway.metrics.reports_repeated.with_label_values(&["cash"]).get() == 1);
+    gateway.stop();
+}
+
+/// The core's report that what was left of an order is gone.
+fn cancelled(order: &NewOrder, by: &str, report_index: i64) -> OrderReport {
+    OrderReport {
+        order_id: text("o1"),
+        cl_ord_id: text(by),
+        orig_cl_ord_id: order.cl_ord_id,
+        exec_type: ExecType::CANCELLED,
+        ord_status: OrdStatus::CANCELLED,
+        ..peers::accepted(order, 1, report_index)
+    }
+}
+
+#[test]
+fn whom_a_core_has_refused_without_a_report_shows_where_it_does_not_say_it() {
+    let (end_a, end_b, mut config) = two_lines();
+    config.forwarding.settle_ms = 200;
+    let (gateway, mut a, _b) = started((&end_a, &end_b), config);
+    let (mut one, mut two) = (client(&gateway, 1), client(&gateway, 2));
+    let reject = |id: &str| BusinessReject {
+        ref_msg_type: NewOrder::MSG_TYPE.into(),
+        business_reject_ref_id: text(id),
+        business_reject_text: text("by the core"),
+        ..BusinessReject::default()
+    };
+    // Two accounts have the same name under way: the core does not say whose it refuses, and reports the other.
+    one.order("x", CashMargin::CASH);
+    two.order("x", CashMargin::CASH);
+    let (of_one, of_two) = (a.order(), a.order());
+    a.peer.send(&reject("x"));
+    a.accept(if of_one.account_id == two.account { &of_one } else { &of_two }, 1, 1);
+    assert_eq!(two.report(), (1, 1, "x".to_owned()));
+    assert_eq!(one.rejected(), "not taken by the core");
+    // One alone under way is meant, whoever had the name before.
+    one.order("x", CashMargin::CASH);
+    a.order();
+    a.peer.send(&reject("x"));
+    assert_eq!(one.rejected(), "by the core");
+    eventually("nothing is left under way", || {
+        gateway.metrics.in_flight.with_label_values(&["cash"]).get() == 0
+    });
+    gateway.stop();
+}
+
+#[test]
+fn the_age_of_the_oldest_request_under_way_is_told() {
+    let (end_a, end_b, config) = two_lines();
+    let (gateway, mut a, _b) = started((&end_a, &end_b), config);
+    let oldest_ms = || gateway.metrics.in_flight_oldest_ms.with_label_values(&["cash"]).get();
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    let x = a.order();
+    eventually("it grows", || oldest_ms() > 20);
+    a.accept(&x, 1, 1);
+    eventually("and is gone with the answer", || oldest_ms() == 0);
     gateway.stop();
 }
 
@@ -284,6 +381,113 @@ fn an_operator_switches_over_both_ways_and_nothing_waits_for_the_line_that_was_l
     client.order("z", CashMargin::CASH);
     assert_eq!(a.order().cl_ord_id, text("z"));
     gateway.stop();
+}
+
+#[test]
+fn a_line_that_an_operator_takes_out_says_goodbye_while_the_other_one_works_already() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (end_a, end_b, config) = two_lines();
+    let (gateway, admin) = with_operator(config, folder.path());
+    let ((mut a, _), mut b) = (end_a.accept(), end_b.accept_standby());
+    eventually("both lines are up", || ["a", "b"].iter().all(|line| up(&gateway, line)));
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    let x = a.order();
+    switch(&admin, "a/down");
+    let logout: Logout = a.peer.expect();
+    assert_eq!(logout.text.to_string(), "taken out by the operator");
+    // The core has not answered yet, and says what it has to say; b has the work.
+    assert_eq!(b.synchronization(), [(1, 1), (2, 1)]);
+    assert_eq!(b.order(), x);
+    a.accept(&x, 1, 1);
+    assert_eq!(client.report(), (1, 1, "x".to_owned()));
+    b.accept(&x, 1, 1);
+    client.order("y", CashMargin::CASH);
+    let y = b.order();
+    b.accept(&y, 1, 2);
+    assert_eq!(client.report(), (1, 2, "y".to_owned()), "1 came over both, and once");
+    a.peer.send(&logout);
+    assert!(a.peer.next().is_none(), "closed");
+    let ended = |why: &str| gateway.metrics.line_ended.with_label_values(&["cash", "a", why]).get();
+    eventually("counted", || ended("taken out by the operator") == 1);
+    switch(&admin, "a/up");
+    drop(end_a.accept_standby());
+    // One that does not answer is not waited for for ever.
+    switch(&admin, "b/down");
+    let _: Logout = b.peer.expect();
+    assert!(b.peer.next().is_none(), "closed");
+    gateway.stop();
+}
+
+/// A gateway that is asked to end while orders wait for the bandwidth of its only line, and that line.
+fn closing_with_orders_held() -> (Gateway, Client, Line, Vec<String>) {
+    let core = Core::listen(&[1]);
+    let mut config = config(&[(CoreName::Cash, &core, 0)]);
+    config.cores[0].bandwidth_bytes_per_s = 8_000;
+    let gateway = Gateway::start(config);
+    let (mut line, _) = core.accept();
+    eventually("the line is up", || up(&gateway, "a"));
+    let mut client = client(&gateway, 1);
+    let names: Vec<String> = (0..100).map(|number| format!("o{number}")).collect();
+    for name in &names {
+        client.order(name, CashMargin::CASH);
+    }
+    assert_eq!(line.order().cl_ord_id, text("o0"));
+    eventually("all are taken", || gateway.metrics.orders.with_label_values(&["cash"]).get() == 100);
+    gateway.host.shutdown.drain("test");
+    assert_eq!(client.peer.expect::<Logout>().text.to_string(), "gateway is closing");
+    (gateway, client, line, names)
+}
+
+#[test]
+fn orders_that_wait_for_bandwidth_go_out_before_a_gateway_that_closes_leaves() {
+    let (gateway, mut client, mut line, names) = closing_with_orders_held();
+    client.order("late", CashMargin::CASH);
+    assert_eq!(client.rejected(), "gateway is closing");
+    client.peer.send(&Logout { session_status: SessionStatus::LOGOUT_COMPLETE, text: text("") });
+    for name in &names[1..] {
+        assert_eq!(line.order().cl_ord_id, text(name));
+    }
+    let _: Logout = line.peer.expect();
+    drop(line);
+    gateway.running.wait(peers::DEADLINE).expect("ended well");
+}
+
+#[test]
+fn of_orders_that_can_no_longer_go_out_their_client_is_told() {
+    let (gateway, mut client, mut line, names) = closing_with_orders_held();
+    gateway.host.shutdown.stop("test");
+    let mut refused = 0;
+    while let Some(frame) = client.peer.next() {
+        let frame = peers::decoded(&frame);
+        if let Ok(reject) = frame.view::<BusinessReject>() {
+            assert_eq!(reject.business_reject_text.to_string(), "gateway is closing");
+            refused += 1;
+        }
+    }
+    let mut sent = 1;
+    while let Some(frame) = line.peer.next() {
+        sent += usize::from(peers::decoded(&frame).msg_type == NewOrder::MSG_TYPE);
+    }
+    assert_eq!(sent + refused, names.len(), "{sent} went out");
+    assert!(refused > 0);
+    gateway.running.wait(peers::DEADLINE).expect("ended well");
+}
+
+#[test]
+fn a_line_that_dies_while_the_gateway_closes_loses_nothing_either() {
+    let (end_a, end_b, config) = two_lines();
+    let (gateway, mut a, mut b) = started((&end_a, &end_b), config);
+    let mut client = client(&gateway, 1);
+    client.order("x", CashMargin::CASH);
+    let x = a.order();
+    gateway.host.shutdown.drain("test");
+    let _: Logout = client.peer.expect();
+    drop(a);
+    assert_eq!(b.synchronization(), [(1, 1), (2, 1)]);
+    assert_eq!(b.order(), x);
+    drop((client, b));
+    gateway.running.wait(peers::DEADLINE).expect("ended well");
 }
 
 #[test]

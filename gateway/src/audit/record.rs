@@ -6,8 +6,10 @@
 //! | 2 report | PartitionNo as clients see it `u16`, ReportIndex `u64`, AccountID 12, then the report as clients get it (TGW frame) |
 //! | 3 session | CompID 20, then as text: peer, what, why, each ended by a line feed |
 //! | 4 operator | text |
+//! | 5 reject | by `u8` (0 the core, 1 the gateway), core `u8`, AccountID 12 (blank where a core's word does not tell whose the request was), then the BusinessReject (TGW frame) |
 
 use crate::check::Refusal;
+use crate::refused::By;
 use crate::route::Core;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -25,11 +27,13 @@ pub enum Kind {
     Session = 3,
     /// An operator did something.
     Operator = 4,
+    /// A request that was forwarded, or held to be, ended without a report.
+    Reject = 5,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Request, Self::Report, Self::Session, Self::Operator];
+    pub const ALL: [Self; 5] = [Self::Request, Self::Report, Self::Session, Self::Operator, Self::Reject];
 
     /// Its name in metrics and in print.
     pub const fn name(self) -> &'static str {
@@ -38,6 +42,7 @@ impl Kind {
             Self::Report => "report",
             Self::Session => "session",
             Self::Operator => "operator",
+            Self::Reject => "reject",
         }
     }
 
@@ -100,6 +105,13 @@ pub(crate) fn report_head(lane: u16, number: u64, account: Text<12>) -> [u8; 22]
     head
 }
 
+/// What stands before a BusinessReject's frame.
+pub(crate) fn reject_head((by, core, account): (By, Core, Text<12>)) -> [u8; 14] {
+    let mut head = [by as u8, core as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    head[2..].copy_from_slice(account.as_bytes());
+    head
+}
+
 pub(crate) fn put_session(out: &mut Vec<u8>, comp_id: Text<20>, peer: SocketAddr, what: (&str, &str)) {
     out.extend_from_slice(comp_id.as_bytes());
     writeln!(out, "{peer}\n{}\n{}", what.0, what.1).expect("invariant: memory takes it");
@@ -150,6 +162,17 @@ pub enum Record<'a> {
     },
     /// An operator did something.
     Operator(&'a str),
+    /// A request that was forwarded, or held to be, ended without a report.
+    Reject {
+        /// Who says so.
+        by: By,
+        /// The core that it was for.
+        core: Core,
+        /// Whose it was; blank where a core's word does not tell.
+        account_id: Text<12>,
+        /// The BusinessReject.
+        frame: &'a [u8],
+    },
 }
 
 /// A payload that is no record of the audit.
@@ -168,6 +191,7 @@ impl<'a> Record<'a> {
             Kind::Report => report(payload),
             Kind::Session => session(payload),
             Kind::Operator => std::str::from_utf8(payload).map(Self::Operator).ok(),
+            Kind::Reject => reject(payload),
         }
         .ok_or(RecordError)
     }
@@ -196,6 +220,13 @@ fn report(payload: &[u8]) -> Option<Record<'_>> {
         account_id: text(&head[10..])?,
         frame,
     })
+}
+
+fn reject(payload: &[u8]) -> Option<Record<'_>> {
+    let (head, frame) = payload.split_at_checked(14)?;
+    let by = [By::Core, By::Gateway].into_iter().find(|by| *by as u8 == head[0])?;
+    let core = *Core::ALL.get(usize::from(head[1]))?;
+    Some(Record::Reject { by, core, account_id: text(&head[2..])?, frame })
 }
 
 fn session(payload: &[u8]) -> Option<Record<'_>> {
@@ -233,6 +264,11 @@ mod tests {
         let session = Record::Session { comp_id, peer: "127.0.0.1:9", what: "ended", why: "logged out" };
         assert_eq!(Record::parse(3, &out), Ok(session));
         assert_eq!(Record::parse(4, b"kill"), Ok(Record::Operator("kill")));
+        out.clear();
+        out.extend_from_slice(&reject_head((By::Gateway, Core::Margin, account_id)));
+        out.extend_from_slice(b"frame");
+        let reject = Record::Reject { by: By::Gateway, core: Core::Margin, account_id, frame: b"frame" };
+        assert_eq!(Record::parse(5, &out), Ok(reject));
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use gateway::audit::{Outcome, Record, day_begin_ns};
+use gateway::refused::By;
 use journal::Reader;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use wire::szse::trading::{CancelReject, NewOrder, OrderCancelRequest, OrderReport, TradeReport};
+use wire::szse::trading::{
+    BusinessReject, CancelReject, NewOrder, OrderCancelRequest, OrderReport, TradeReport,
+};
 use wire::szse::{Message, Timestamp, frame};
 
 /// Reads a gateway's audit journal; the gateway may be running.
@@ -126,6 +129,17 @@ fn json_of(record: &Record<'_>) -> Value {
             json!({ "record": "session", "comp_id": comp_id.to_string(), "peer": peer, "what": what, "why": why })
         }
         Record::Operator(what) => json!({ "record": "operator", "what": what }),
+        Record::Reject { by, core, account_id, frame } => {
+            let mut told = json_of_frame(frame);
+            told["record"] = json!("reject");
+            told["by"] = json!(match by {
+                By::Core => "core",
+                By::Gateway => "gateway",
+            });
+            told["core"] = json!(core.name());
+            told["account"] = json!(account_id.to_string());
+            told
+        }
     }
 }
 
@@ -170,6 +184,13 @@ fn json_of_frame(bytes: &[u8]) -> Value {
                 "orig_cl_ord_id": report.orig_cl_ord_id.to_string(), "order_id": report.order_id.to_string(),
             })
         }),
+        BusinessReject::MSG_TYPE => frame.view::<BusinessReject>().map(|reject| {
+            json!({
+                "message": "BusinessReject", "cl_ord_id": reject.business_reject_ref_id.to_string(),
+                "of": reject.ref_msg_type.get(), "code": reject.business_reject_reason.raw(),
+                "text": reject.business_reject_text.to_string(),
+            })
+        }),
         other => Ok(json!({ "message": other })),
     }
     .unwrap_or_else(|_| json!({ "message": "malformed" }))
@@ -194,6 +215,7 @@ fn verify(mut reader: Reader, out: &mut impl Write) -> anyhow::Result<ExitCode> 
                     }
                     Record::Session { .. } => ("session", None),
                     Record::Operator(_) => ("operator", None),
+                    Record::Reject { .. } => ("reject", None),
                 }),
             ),
             Ok(None) => break None,

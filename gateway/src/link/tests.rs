@@ -20,7 +20,7 @@ struct Bench {
     checks: Checks,
     counts: Counts,
     out: Vec<u8>,
-    refused: Vec<(AccountKey, BusinessReject)>,
+    refused: Vec<Refused>,
 }
 
 fn bench() -> Bench {
@@ -72,6 +72,7 @@ impl Bench {
             flight: &mut self.flight,
             counts: &mut self.counts,
             refused: &mut self.refused,
+            settles_ns: 1_000,
         };
         let consumed = self.link.receive(&mut self.line, data, 0, &mut intake, &mut self.out);
         self.writer.publish();
@@ -278,9 +279,10 @@ fn what_the_core_refuses_without_a_report_is_passed_on_to_whom_it_concerns() {
         ..BusinessReject::default()
     };
     bench.receive(&encoded(&reject("y"))).unwrap();
-    assert!(bench.refused.is_empty(), "nobody's");
     bench.receive(&encoded(&reject("x"))).unwrap();
-    assert_eq!(bench.refused, [(1, reject("x"))]);
+    let told: Vec<_> = bench.refused.iter().map(|refused| (refused.account, refused.reject)).collect();
+    assert_eq!(told, [(None, reject("y")), (Some(1), reject("x"))]);
+    assert!(bench.refused.iter().all(|refused| (refused.by, refused.core) == (By::Core, Core::Margin)));
     assert_eq!(bench.counts.core_rejects, [0, 2]);
 }
 

@@ -327,7 +327,7 @@ fn what_was_asked_by_fix_is_in_the_audit() {
                 kept.push(format!("{comp_id}: {text}"));
             }
             Record::Session { comp_id, what, .. } => kept.push(format!("{comp_id} {what}")),
-            Record::Report { .. } | Record::Operator(_) => {}
+            Record::Report { .. } | Record::Operator(_) | Record::Reject { .. } => {}
         }
     }
     let expected = [

@@ -46,7 +46,8 @@ fn take(trail: &mut Trail, kind: u16, payload: &[u8]) -> anyhow::Result<()> {
         }
         Record::Request { outcome: Outcome::Refused(..), .. }
         | Record::Session { .. }
-        | Record::Operator(_) => {}
+        | Record::Operator(_)
+        | Record::Reject { .. } => {}
     }
     Ok(())
 }
