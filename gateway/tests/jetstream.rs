@@ -126,6 +126,35 @@ fn a_node_dies_while_it_is_written_and_nothing_is_missing_or_there_twice() {
 }
 
 #[test]
+fn of_two_writers_of_a_stream_the_second_writes_nothing_however_often_it_tries() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
+    let (mut one, mut two) = (opened(&servers), opened(&servers));
+    let write = |store: &mut JetStreamStore, what: &str| {
+        for number in 1..=3 {
+            store.append(Kind::Operator, number, &[what.as_bytes()]).expect("room");
+        }
+        store.commit()
+    };
+    eventually("the first has written", || one.commit().is_ok() && write(&mut one, "one").is_ok());
+    for _ in 0..3 {
+        write(&mut two, "two").expect_err("it is the second");
+    }
+    assert!(two.commit().expect_err("for good").to_string().contains("another writer"));
+    write(&mut one, "one").expect("it goes on");
+    // A third one, which is opened behind all that, takes over; the first is told.
+    let mut three = opened(&servers);
+    write(&mut three, "three").expect("it has the place");
+    write(&mut one, "late").expect_err("it is no longer the writer");
+    write(&mut one, "late").expect_err("not after a failed batch either");
+    let payloads: Vec<String> = kept(&servers)
+        .into_iter()
+        .map(|(_, bytes)| String::from_utf8_lossy(&bytes[10..]).into_owned())
+        .collect();
+    assert_eq!(payloads, ["one", "one", "one", "one", "one", "one", "three", "three", "three"]);
+}
+
+#[test]
 fn a_gateway_that_starts_again_goes_on_behind_the_last_report_of_each_partition() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some((_nodes, servers)) = cluster(folder.path()) else { return };

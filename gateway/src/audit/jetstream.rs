@@ -2,9 +2,11 @@
 //!
 //! Each gateway has a stream of its own. A record is a message: its subject is `STREAM.KIND`, a report's
 //! `STREAM.report.PARTITION`; its payload is kind `u16`, time `u64` (nanoseconds since 1970), both little-endian, and the
-//! record as in [`super::record`]. It carries a Nats-Msg-Id that no other message of the stream has, so that one that is sent
-//! again is not kept twice. The first of a batch that follows a good one names the sequence before it, so that a second writer
-//! of the stream is noticed; after a failure the next batch goes without.
+//! record as in [`super::record`]. It carries a Nats-Msg-Id that no other message of the stream has, and names the sequence
+//! that must be before it, so the stream has one writer: where two write, the first to do so goes on, and the other one
+//! fails from then on. After a batch that failed it is not known which of its messages are in the stream. Nothing is written then
+//! before the stream has been read from the last place that is known: what is there of ours is not sent again, and what is
+//! not ours is another writer's.
 //!
 //! NATS is a network of the operator's own: what goes to it is not ShangMi. Its ports belong on a private network.
 
@@ -54,8 +56,12 @@ pub struct JetStreamStore {
     settings: JetStreamSettings,
     /// Not acknowledged yet.
     pending: VecDeque<Message>,
-    /// The sequence of the last message, where no message may be behind it that we do not know of.
-    last: Option<u64>,
+    /// The sequence of the last message that is known to be in the stream.
+    last: u64,
+    /// Messages of ours may be behind it.
+    doubtful: bool,
+    /// Another writer's are.
+    fenced: bool,
     /// Tells our ids from those of earlier openings.
     opening: u128,
     count: u64,
@@ -80,7 +86,9 @@ impl JetStreamStore {
             stream,
             settings,
             pending: VecDeque::new(),
-            last: Some(last),
+            last,
+            doubtful: false,
+            fenced: false,
             opening: std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos(),
             count: 0,
         })
@@ -88,26 +96,54 @@ impl JetStreamStore {
 
     /// Publishes all that waits, and waits for the acknowledgements; what is acknowledged waits no more.
     async fn publish(&mut self) -> Result<(), StoreError> {
+        if self.fenced {
+            return Err(outside(ANOTHER_WRITER));
+        }
+        if std::mem::replace(&mut self.doubtful, true) {
+            self.find_place().await?;
+        }
         let mut sent: Vec<PublishAckFuture> = Vec::with_capacity(self.pending.len());
-        for (index, message) in self.pending.iter().enumerate() {
-            let mut publish =
-                PublishMessage::build().payload(message.payload.clone()).message_id(&message.id);
-            if let (0, Some(last)) = (index, self.last) {
-                publish = publish.expected_last_sequence(last);
-            }
+        for (message, before) in self.pending.iter().zip(self.last..) {
+            let publish = PublishMessage::build()
+                .payload(message.payload.clone())
+                .message_id(&message.id)
+                .expected_last_sequence(before);
             sent.push(self.context.send_publish(message.subject.clone(), publish).await.map_err(outside)?);
         }
-        // Until all are acknowledged, what is behind the last one is not known.
-        self.last = None;
-        let mut last = 0;
         for ack in sent {
-            last = ack.await.map_err(outside)?.sequence.max(last);
+            let sequence = ack.await.map_err(outside)?.sequence;
+            // A copy that came late is told apart by its id, and has the place of the first.
+            if sequence != self.last + 1 {
+                return Err(outside(format_args!("sequence {sequence} behind {}", self.last)));
+            }
+            self.last = sequence;
             self.pending.pop_front();
         }
-        self.last = Some(last);
+        self.doubtful = false;
+        Ok(())
+    }
+
+    /// Reads what is behind the last place that is known: what is there of ours waits no more.
+    async fn find_place(&mut self) -> Result<(), StoreError> {
+        let end = self.stream.info().await.map_err(outside)?.state.last_sequence;
+        if end < self.last {
+            return Err(outside(format_args!("the stream ends at {end}, and {} was kept", self.last)));
+        }
+        for sequence in self.last + 1..=end {
+            let there = self.stream.get_raw_message(sequence).await.map_err(outside)?;
+            let id = there.headers.get(async_nats::header::NATS_MESSAGE_ID).map(|id| id.as_str());
+            if self.pending.front().is_none_or(|ours| Some(ours.id.as_str()) != id) {
+                self.fenced = true;
+                return Err(outside(ANOTHER_WRITER));
+            }
+            self.last = sequence;
+            self.pending.pop_front();
+        }
         Ok(())
     }
 }
+
+const ANOTHER_WRITER: &str = "another writer has written to this stream: each gateway needs one of its own";
 
 async fn connect(settings: &JetStreamSettings) -> Result<(Context, Stream), StoreError> {
     let options = async_nats::ConnectOptions::new()
