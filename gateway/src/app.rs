@@ -10,6 +10,7 @@ use crate::accounts::CompNo;
 use crate::audit::Audit;
 use crate::counts::Counts;
 use crate::desk::Desk;
+use crate::disconnect::Left;
 use crate::fix;
 use crate::metrics::{Exporter, Metrics};
 use crate::refused::Refused;
@@ -139,6 +140,8 @@ pub(crate) struct Gateway {
     pub(crate) peers: Peers,
     pub(crate) fix: fix::Port,
     pub(crate) audit: Option<Audit>,
+    /// What sessions that are gone have left open.
+    pub(crate) left: Left,
     /// The session of each CompID.
     pub(crate) by_comp: Vec<Option<ConnId>>,
     /// Clients that are ahead of the gateway in their reports.
@@ -183,7 +186,7 @@ impl Gateway {
             Phase::Running => {}
             Phase::Draining if !self.desk.closing => self.handle.drain(),
             Phase::Draining => {
-                if !self.peers.has_clients() && self.log_out_lines(cx) {
+                if !self.peers.has_clients() && self.left.is_done() && self.log_out_lines(cx) {
                     cx.stop();
                 }
             }
@@ -265,6 +268,7 @@ impl App for Gateway {
             self.client_timeouts(cx);
         }
         self.follow_waiting(cx);
+        self.follow_grace(cx);
         self.follow_audit(cx);
         self.exporter.export(cx.stats(), &self.counts, &self.desk.orders);
         self.exporter.export_fix(&self.fix.counts, self.fix.orders_forgotten());
@@ -304,6 +308,7 @@ impl App for Gateway {
 
     #[inline]
     fn on_turn_end(&mut self, cx: &mut Cx) {
+        self.cancel_left_behind(cx);
         self.fix_turn_end(cx);
         if let Some(audit) = &self.audit {
             audit.publish();

@@ -58,6 +58,8 @@ pub enum Refusal {
     Account,
     /// ClOrdID is blank or not printable: the request has no identity.
     ClOrdId,
+    /// ClOrdID begins as those of the gateway's own cancels do ([`OWN_CL_ORD_ID`]).
+    OwnClOrdId,
     /// SecurityID is blank or not printable.
     Security,
     /// Neither buy nor sell.
@@ -110,10 +112,11 @@ impl Refusal {
     pub const COUNT: usize = Self::ALL.len() + Rule::ALL.len() + OWN_CHECKS_MAX;
 
     /// All but those of rules, in the order of their counters.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::UnsupportedMessage,
         Self::Account,
         Self::ClOrdId,
+        Self::OwnClOrdId,
         Self::Security,
         Self::Side,
         Self::OrdType,
@@ -156,6 +159,7 @@ impl Refusal {
             Self::Account | Self::ReadOnly => BusinessRejectReason::NOT_AUTHORIZED,
             Self::Security => BusinessRejectReason::UNKNOWN_SECURITY,
             Self::ClOrdId
+            | Self::OwnClOrdId
             | Self::Side
             | Self::OrdType
             | Self::TimeInForce
@@ -183,6 +187,7 @@ impl Refusal {
             Self::UnsupportedMessage => "unsupported message type",
             Self::Account => "not your account",
             Self::ClOrdId => "ClOrdID is missing",
+            Self::OwnClOrdId => "ClOrdID begins with ~",
             Self::Security => "SecurityID is missing",
             Self::Side => "Side",
             Self::OrdType => "OrdType",
@@ -236,7 +241,7 @@ impl Refusal {
 /// The first field that makes no sense.
 #[inline]
 pub fn order(request: &NewOrder) -> Result<(), Refusal> {
-    named(&request.cl_ord_id, Refusal::ClOrdId)?;
+    cl_ord_id(&request.cl_ord_id)?;
     named(&request.base.security_id, Refusal::Security)?;
     side(request.side)?;
     match request.ord_type {
@@ -262,7 +267,7 @@ pub fn order(request: &NewOrder) -> Result<(), Refusal> {
 /// The first field that makes no sense.
 #[inline]
 pub fn cancel(request: &OrderCancelRequest) -> Result<(), Refusal> {
-    named(&request.cl_ord_id, Refusal::ClOrdId)?;
+    cl_ord_id(&request.cl_ord_id)?;
     named(&request.base.security_id, Refusal::Security)?;
     side(request.side)
 }
@@ -273,6 +278,15 @@ fn side(side: Side) -> Result<(), Refusal> {
         Side::BUY | Side::SELL => Ok(()),
         _ => Err(Refusal::Side),
     }
+}
+
+/// What the ClOrdIDs of the gateway's own cancels begin with: no client's may, so that the two never meet.
+pub const OWN_CL_ORD_ID: u8 = b'~';
+
+#[inline]
+fn cl_ord_id(name: &Text<10>) -> Result<(), Refusal> {
+    named(name, Refusal::ClOrdId)?;
+    if name.as_bytes()[0] == OWN_CL_ORD_ID { Err(Refusal::OwnClOrdId) } else { Ok(()) }
 }
 
 /// A name is at least one character, and printable.
@@ -315,6 +329,7 @@ mod tests {
         let bad = [
             (NewOrder { cl_ord_id: Text::BLANK, ..good() }, Refusal::ClOrdId),
             (NewOrder { cl_ord_id: " 1".parse().unwrap(), ..good() }, Refusal::ClOrdId),
+            (NewOrder { cl_ord_id: "~1".parse().unwrap(), ..good() }, Refusal::OwnClOrdId),
             (NewOrder { base, ..good() }, Refusal::Security),
             (NewOrder { side: Side::BORROW, ..good() }, Refusal::Side),
             (NewOrder { ord_type: OrdType::from_raw(0), ..good() }, Refusal::OrdType),
@@ -339,6 +354,8 @@ mod tests {
         };
         assert_eq!(cancel(&good), Ok(()));
         assert_eq!(cancel(&OrderCancelRequest { cl_ord_id: Text::BLANK, ..good }), Err(Refusal::ClOrdId));
+        let own = OrderCancelRequest { cl_ord_id: "~".parse().unwrap(), ..good };
+        assert_eq!(cancel(&own), Err(Refusal::OwnClOrdId));
         assert_eq!(
             cancel(&OrderCancelRequest { base: RequestBase::default(), ..good }),
             Err(Refusal::Security)

@@ -21,7 +21,7 @@ use wire::szse::{Password, Text, frame, session};
 mod checks;
 
 pub use crate::duty::Mode as LineMode;
-pub use checks::{Checks, Control, Throttle, ThrottledClient};
+pub use checks::{CancelOnDisconnect, Checks, Control, Throttle, ThrottledClient};
 
 /// Longest body that a client or a core may send: a group of all partitions.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -45,6 +45,8 @@ pub struct Config {
     pub clients: Vec<Client>,
     /// Who sees the reports of others' accounts, and sends nothing.
     pub drop_copies: Vec<DropCopy>,
+    /// Whose open orders are cancelled when its session is gone.
+    pub cancel_on_disconnect: Vec<CancelOnDisconnect>,
     /// The trading cores: cash, margin or both.
     pub cores: Vec<Core>,
     /// Back-pressure towards the cores.
@@ -496,6 +498,7 @@ impl Default for Config {
             sessions: Sessions::default(),
             clients: Vec::new(),
             drop_copies: Vec::new(),
+            cancel_on_disconnect: Vec::new(),
             cores: vec![core(CoreName::Cash, 7101, 1), core(CoreName::Margin, 7102, 11)],
             forwarding: Forwarding::default(),
             audit: Audit::default(),
@@ -588,6 +591,7 @@ impl service::config::Config for Config {
         self.fix.validate(&self.clients, self.tls.as_ref())?;
         self.checks.validate()?;
         self.throttle.validate(&self.clients)?;
+        CancelOnDisconnect::validate(&self.cancel_on_disconnect, &self.clients)?;
         tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;
         tls::validate_limits(self.tls.as_ref())?;
         let Sessions { connections_max, logon_timeout_ms, heartbeat_s_min, heartbeat_s_max, .. } =
@@ -787,6 +791,17 @@ mod tests {
         assert!(error(&core.replace("partitions = 2", "partitions = 0")).contains("expected 1 to 256"));
         assert!(error("[log]\nwindow_bytes = 4096").starts_with("gateway.toml:2:16: `log.window_bytes`"));
         assert!(error("[forwarding]\nstall_timeout_ms = 0").contains("`forwarding.stall_timeout_ms`"));
+        let client = "[[clients]]\ncomp_id = \"a\"\npassword = \"\"\naccounts = [\"1\"]\n";
+        let cancel = "[[cancel_on_disconnect]]\ncomp_id = \"a\"\n";
+        assert!(
+            error(cancel).contains("`cancel_on_disconnect[0].comp_id`: expected the comp_id of a client")
+        );
+        let twice = error(&format!("{client}{cancel}{cancel}"));
+        assert!(
+            twice.contains("`cancel_on_disconnect[1].comp_id`: expected a client that is not"),
+            "{twice}"
+        );
+        assert!(error(&format!("{client}{cancel}grace_ms = 600001")).contains("at most 600000"));
         assert!(error("[forwarding]\norder_max = 1").starts_with("gateway.toml:2:1: unknown field"));
     }
 

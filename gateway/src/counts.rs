@@ -9,6 +9,8 @@ pub struct Counts {
     pub orders: [u64; 2],
     /// Cancels forwarded.
     pub cancels: [u64; 2],
+    /// Cancels of orders that an ended session left open.
+    pub disconnect_cancels: u64,
     /// Requests refused, by [`Refusal::index`].
     pub refused: [u64; Refusal::COUNT],
     /// Reports taken into the log.
@@ -34,6 +36,7 @@ impl Default for Counts {
         Self {
             orders: [0; 2],
             cancels: [0; 2],
+            disconnect_cancels: 0,
             refused: [0; Refusal::COUNT],
             reports: [0; 2],
             duplicates: [0; 2],

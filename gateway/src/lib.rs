@@ -17,6 +17,7 @@
 //!   not name it gets all. A number that is no longer held ends the session, with the oldest that is; one that the
 //!   gateway has not reached is waited for a while.
 //! - A second logon with the same CompID ends the session before it.
+//! - Where it is configured, the open orders of a session that has ended are cancelled ([`config::CancelOnDisconnect`]).
 //! - What is not forwarded is answered with a BusinessReject ([`check::Refusal`]) and exists nowhere else.
 //! - While no line to a core works, requests for it are refused at once. What is under way when a line dies is sent again
 //!   over the other one, unless it has grown too old (`takeover.rs`, docs/lines.md).
@@ -30,6 +31,7 @@ pub mod config;
 mod control;
 pub mod counts;
 pub mod desk;
+mod disconnect;
 mod duty;
 pub mod fix;
 pub mod flight;

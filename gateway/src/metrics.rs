@@ -29,6 +29,10 @@ service::metrics! {
         orders: IntCounterVec = "gateway_orders_total" ["core"],
         /// Cancels forwarded, by core.
         cancels: IntCounterVec = "gateway_cancels_total" ["core"],
+        /// Cancels of orders that an ended session left open: cancel on disconnect.
+        disconnect_cancels: IntCounter = "gateway_disconnect_cancels_total",
+        /// Whether orders of ended sessions wait for their cancel: their line is down, or the phase takes none.
+        disconnect_cancels_waiting: IntGauge = "gateway_disconnect_cancels_waiting",
         /// Requests answered with a BusinessReject, by reason.
         refused: IntCounterVec = "gateway_requests_refused_total" ["reason"],
         /// Orders that cancels and reports can be matched to.
@@ -192,6 +196,7 @@ impl Exporter {
     pub(crate) fn export(&mut self, stats: shard::Stats, now: &Counts, orders: &Orders) {
         self.export_stats(stats);
         let before = std::mem::replace(&mut self.counts, *now);
+        self.metrics.disconnect_cancels.inc_by(now.disconnect_cancels - before.disconnect_cancels);
         for (index, counter) in self.refused.iter().enumerate() {
             counter.inc_by(now.refused[index] - before.refused[index]);
         }

@@ -8,6 +8,7 @@ use crate::config::{self, Config};
 use crate::control::Control;
 use crate::counts::Counts;
 use crate::desk::Desk;
+use crate::disconnect::Left;
 use crate::duty::Duty;
 use crate::flight::Flight;
 use crate::line::Line;
@@ -317,6 +318,7 @@ fn gateway(
             out_bytes_max: config.forwarding.out_bytes_max,
         },
         by_comp: vec![None; desk.accounts.comps_len()],
+        left: Left::new(&config.cancel_on_disconnect, &desk.accounts, config.forwarding.in_flight_max),
         desk,
         lines: Lines::new(by_core, config.forwarding.out_bytes_max),
         peers: Peers::default(),

@@ -313,6 +313,7 @@ impl Gateway {
         if let Some(before) = self.by_comp[comp_no].replace(id) {
             self.supersede(cx, before);
         }
+        self.left.came_back(comp_no);
         let now_ns = cx.now_ns();
         if let Some(client) = self.peers.client(id) {
             client.session.accept(VERSION_TRADING, now_ns, &mut self.out);
@@ -488,17 +489,21 @@ impl Gateway {
     }
 
     /// A client's connection has ended.
-    pub(crate) fn client_closed(&mut self, cx: &Cx, id: ConnId, client: &Client, reason: Reason) {
+    pub(crate) fn client_closed(&mut self, cx: &mut Cx, id: ConnId, client: &Client, reason: Reason) {
         let label = end(reason);
         self.metrics.session_ended.with_label_values(&[label]).inc();
         if let Some(comp_no) = client.comp {
             self.metrics.sessions.dec();
-            if self.by_comp[comp_no] == Some(id) {
+            let replaced = self.by_comp[comp_no] != Some(id);
+            if !replaced {
                 self.by_comp[comp_no] = None;
             }
             let comp_id = self.desk.accounts[comp_no].comp_id;
             tracing::info!(%comp_id, peer = %client.peer, reason = label, "session ended");
             self.audit_session(cx, Some(comp_id), client.peer, ("session ended", label));
+            if !replaced {
+                self.session_gone(cx, comp_no, client.peer, reason);
+            }
         }
         self.waiting.retain(|other| *other != id);
     }

@@ -319,7 +319,7 @@ impl Checks {
 
     /// A security that is not known here is no reason to keep a cancel from the core that has its order.
     #[inline]
-    fn phase_takes_cancel(&self, at: Moment, request: &OrderCancelRequest) -> Result<(), Rule> {
+    pub(crate) fn phase_takes_cancel(&self, at: Moment, request: &OrderCancelRequest) -> Result<(), Rule> {
         if !self.is_on(Group::Phase) || !self.tables.has_securities {
             return Ok(());
         }

@@ -47,7 +47,9 @@ pub(crate) fn chain(config: &Config, accounts: &Accounts, tables: Tables) -> Che
         .map(|comp_no| Bucket::new(config.throttle.of(accounts[comp_no].comp_id)))
         .collect();
     let rates = Rates::new(count, config.throttle.account_per_s, config.checks.refuse_high_frequency);
-    let open = config.checks.self_cross.then(|| OpenOrders::new(count, config.checks.open_orders_max));
+    let senders = if config.cancel_on_disconnect.is_empty() { 0 } else { accounts.comps_len() };
+    let kept = config.checks.self_cross || senders > 0;
+    let open = kept.then(|| OpenOrders::new(count, senders, config.checks.open_orders_max));
     let settings = config.checks.settings(&config.throttle);
     Checks::new(settings, Box::new(tables), (Kill::new(count), rates), open, sessions)
 }

@@ -1,5 +1,5 @@
 //! Hot path: the orders that are open: what may trade with a new one of the same account, and what is to be cancelled when
-//! a session is gone. Kept only where a rule asks for it.
+//! a session is gone (`disconnect.rs`). Kept only where a rule asks for it.
 //!
 //! An order is here from when it is sent, or from its first report, to its last one; so a gateway that has just
 //! started knows the day's open orders when it has read the report flows again. Who sent them it does not know then.
@@ -83,13 +83,19 @@ pub struct OpenOrders {
     free_pair: u32,
     /// By account.
     heads: Box<[u32]>,
+    /// Rings of orders by who sent them: a link for each order's place, then for each sender and core the ring's head, and at
+    /// last those of the orders that were left behind. Empty where nobody asks who sent an order.
+    rings: Box<[Place]>,
+    senders: usize,
     seed: Seed,
 }
 
 impl OpenOrders {
-    /// Room for `orders_max` (about 130 bytes each) of accounts with the keys 1 to `accounts`.
-    pub fn new(accounts: usize, orders_max: u32) -> Self {
+    /// Room for `orders_max` (about 140 bytes each) of accounts with the keys 1 to `accounts`, sent by CompIDs below
+    /// `senders`; 0 where nobody asks who sent an order.
+    pub fn new(accounts: usize, senders: usize, orders_max: u32) -> Self {
         let room = orders_max as usize;
+        let links = if senders == 0 { 0 } else { room + (senders + 1) * Core::ALL.len() };
         Self {
             slots: Vec::with_capacity(room),
             orders_max: room,
@@ -100,6 +106,8 @@ impl OpenOrders {
             pairs: Vec::with_capacity(room),
             free_pair: NONE,
             heads: vec![NONE; accounts + 1].into(),
+            rings: (0..links as u32).map(|at| Place { before: at, next: at }).collect(),
+            senders,
             seed: Seed::random(),
         }
     }
@@ -153,6 +161,9 @@ impl OpenOrders {
         if first_of_pair != NONE {
             self.slots[first_of_pair as usize].of_pair.before = at;
         }
+        if let Some(sender) = order.sender.filter(|sender| *sender < self.senders) {
+            self.link(at, self.ring(sender, order.core));
+        }
         self.heads[order.account as usize] = at;
         self.pairs[pair as usize].head = at;
         self.pairs[pair as usize].count += 1;
@@ -167,6 +178,7 @@ impl OpenOrders {
         let hash = self.seed.hash(identity(account, cl_ord_id));
         let Some(at) = self.place(hash, account, cl_ord_id) else { return };
         self.by_identity.remove(hash, at);
+        self.unlink(at);
         let Slot { of_account, of_pair, pair, .. } = self.slots[at as usize];
         match of_account.before {
             NONE => self.heads[account as usize] = of_account.next,
@@ -232,6 +244,76 @@ impl OpenOrders {
             (pair.count, pair.head)
         });
         (count, self.walk(head, |slot| slot.of_pair.next))
+    }
+
+    /// What a sender has open is left behind: [`Self::left_behind`] has it from now on.
+    pub fn leave(&mut self, sender: CompNo) {
+        if sender >= self.senders {
+            return;
+        }
+        for core in Core::ALL {
+            let (from, to) = (self.ring(sender, core), self.ring(self.senders, core));
+            let Place { before: last, next: first } = self.rings[from as usize];
+            if first == from {
+                continue;
+            }
+            self.rings[from as usize] = Place { before: from, next: from };
+            let end = self.rings[to as usize].before;
+            self.rings[end as usize].next = first;
+            self.rings[first as usize].before = end;
+            self.rings[last as usize].next = to;
+            self.rings[to as usize].before = last;
+        }
+    }
+
+    /// The first order that was left behind at a core.
+    #[inline]
+    pub fn left_behind(&self, core: Core) -> Option<&Open> {
+        self.first_left(core).map(|at| &self.slots[at as usize].order)
+    }
+
+    /// The first one is dealt with; it stays open until a report says otherwise.
+    pub fn forget_left(&mut self, core: Core) {
+        if let Some(at) = self.first_left(core) {
+            self.unlink(at);
+        }
+    }
+
+    /// The first one has to wait behind the others.
+    pub fn postpone_left(&mut self, core: Core) {
+        if let Some(at) = self.first_left(core) {
+            self.unlink(at);
+            self.link(at, self.ring(self.senders, core));
+        }
+    }
+
+    fn first_left(&self, core: Core) -> Option<u32> {
+        let head = self.ring(self.senders, core);
+        let first = self.rings.get(head as usize)?.next;
+        (first != head).then_some(first)
+    }
+
+    /// The head of a ring.
+    #[inline]
+    fn ring(&self, sender: CompNo, core: Core) -> u32 {
+        (self.orders_max + sender * Core::ALL.len() + core as usize) as u32
+    }
+
+    /// Puts an order at the end of a ring.
+    #[inline]
+    fn link(&mut self, at: u32, head: u32) {
+        let end = std::mem::replace(&mut self.rings[head as usize].before, at);
+        self.rings[end as usize].next = at;
+        self.rings[at as usize] = Place { before: end, next: head };
+    }
+
+    /// Takes an order out of the ring that it is in, if any.
+    #[inline]
+    fn unlink(&mut self, at: u32) {
+        let Some(Place { before, next }) = self.rings.get(at as usize).copied() else { return };
+        self.rings[before as usize].next = next;
+        self.rings[next as usize].before = before;
+        self.rings[at as usize] = Place { before: at, next: at };
     }
 
     fn walk(&self, head: u32, next: fn(&Slot) -> u32) -> impl Iterator<Item = &Open> + '_ {
@@ -364,7 +446,7 @@ mod tests {
 
     #[test]
     fn what_is_left_changes_until_nothing_is() {
-        let mut orders = OpenOrders::new(1, 2);
+        let mut orders = OpenOrders::new(1, 0, 2);
         assert!(orders.add(open(1, 1, 1)) && orders.add(open(1, 1, 1)), "known");
         assert!(orders.add(open(1, 2, 1)));
         assert!(orders.is_full() && !orders.add(open(1, 3, 1)));
@@ -376,12 +458,59 @@ mod tests {
     }
 
     proptest! {
+        /// Against plain lists: what a sender has open, and what was left behind.
+        #[test]
+        fn what_a_sender_leaves_is_found_until_it_is_gone_or_dealt_with(
+            steps in prop::collection::vec((0..5_u8, 0..2_usize, 0..12_u8), 0..400),
+        ) {
+            let mut orders = OpenOrders::new(1, 2, 16);
+            let core = |id: u8| Core::ALL[usize::from(id % 2)];
+            let (mut sent, mut left): (Vec<(usize, u8)>, [Vec<u8>; 2]) = Default::default();
+            for (step, sender, id) in steps {
+                let known = sent.iter().any(|(_, other)| *other == id) || left.iter().flatten().any(|other| *other == id);
+                let at = id % 2;
+                match step {
+                    0 | 1 if !known => {
+                        let order = Open { sender: Some(sender), core: core(id), ..open(1, id, 1) };
+                        prop_assert!(orders.add(order));
+                        sent.push((sender, id));
+                    }
+                    2 => {
+                        orders.remove(1, open(1, id, 1).cl_ord_id);
+                        sent.retain(|(_, other)| *other != id);
+                        left[usize::from(at)].retain(|other| *other != id);
+                    }
+                    3 => {
+                        orders.leave(sender);
+                        let gone = sent.iter().filter(|(of, _)| *of == sender);
+                        gone.for_each(|(_, id)| left[usize::from(id % 2)].push(*id));
+                        sent.retain(|(of, _)| *of != sender);
+                    }
+                    4 if !left[usize::from(at)].is_empty() => {
+                        let first = left[usize::from(at)].remove(0);
+                        if sender == 0 {
+                            orders.postpone_left(core(id));
+                            left[usize::from(at)].push(first);
+                        } else {
+                            orders.forget_left(core(id));
+                            orders.remove(1, open(1, first, 1).cl_ord_id);
+                        }
+                    }
+                    _ => {}
+                }
+                for (core, left) in Core::ALL.into_iter().zip(&left) {
+                    let expected = left.first().map(|id| open(1, *id, 1).cl_ord_id);
+                    prop_assert_eq!(orders.left_behind(core).map(|order| order.cl_ord_id), expected);
+                }
+            }
+        }
+
         /// Against a plain list.
         #[test]
         fn lists_hold_what_was_added_and_not_removed(
             steps in prop::collection::vec((any::<bool>(), 1..4_u32, 0..12_u8), 0..400),
         ) {
-            let mut orders = OpenOrders::new(3, 16);
+            let mut orders = OpenOrders::new(3, 2, 16);
             let mut model: Vec<Open> = Vec::new();
             for (add, account, id) in steps {
                 let order = open(account, id, id % 3);

@@ -62,6 +62,41 @@ pub struct ThrottledClient {
     pub per_s: u32,
 }
 
+/// A client whose open orders are cancelled when its session is gone.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelOnDisconnect {
+    /// Its CompID.
+    #[serde(deserialize_with = "text")]
+    pub comp_id: Text<20>,
+    /// How long it has to log on again before, milliseconds.
+    #[serde(default)]
+    pub grace_ms: u32,
+}
+
+/// The longest grace: what is longer is no reaction to a disconnect.
+const GRACE_MS_MAX: u32 = 600_000;
+
+impl CancelOnDisconnect {
+    pub(crate) fn validate(all: &[Self], clients: &[super::Client]) -> Result<(), Invalid> {
+        for (index, one) in all.iter().enumerate() {
+            let invalid = |key: &str, problem| {
+                Err(Invalid::new(format!("cancel_on_disconnect[{index}].{key}"), problem))
+            };
+            if !clients.iter().any(|client| client.comp_id == one.comp_id) {
+                return invalid("comp_id", "expected the comp_id of a client");
+            }
+            if all[..index].iter().any(|other| other.comp_id == one.comp_id) {
+                return invalid("comp_id", "expected a client that is not listed already");
+            }
+            if one.grace_ms > GRACE_MS_MAX {
+                return invalid("grace_ms", "expected at most 600000");
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The operator's commands.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -147,6 +147,11 @@ impl Port {
         self.conns().find(|conn| conn.session == Some(session)).map(|conn| conn.id)
     }
 
+    /// Whether a CompID is logged on.
+    pub(crate) fn is_logged_on(&self, comp_no: CompNo) -> bool {
+        self.session_of(comp_no).is_some_and(|number| self.sessions[number].engine.is_active())
+    }
+
     /// A connection of the port.
     #[inline]
     pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {

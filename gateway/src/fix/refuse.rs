@@ -34,6 +34,7 @@ pub(super) const fn order_reason(refusal: Refusal) -> OrdRejReason {
         | Refusal::Own(..) => OrdRejReason::Broker,
         Refusal::UnsupportedMessage
         | Refusal::ClOrdId
+        | Refusal::OwnClOrdId
         | Refusal::Side
         | Refusal::Price
         | Refusal::SeveralOrders
@@ -64,6 +65,7 @@ pub(super) const fn cancel_reason(refusal: Refusal) -> CxlRejReason {
         | Refusal::Rule(_) => CxlRejReason::Broker,
         Refusal::UnsupportedMessage
         | Refusal::ClOrdId
+        | Refusal::OwnClOrdId
         | Refusal::Security
         | Refusal::Side
         | Refusal::OrdType

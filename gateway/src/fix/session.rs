@@ -284,6 +284,7 @@ impl Gateway {
         if let Err(error) = session.engine.accept_logon(now, &mut self.out) {
             return Err(self.fix_failed(cx, number, error));
         }
+        self.left.came_back(session.comp_no);
         self.metrics.logons.inc();
         self.metrics.fix_sessions.inc();
         let comp_id = self.fix.sessions[number].comp_id;
@@ -432,13 +433,14 @@ impl Gateway {
     }
 
     /// A connection of the FIX port has ended.
-    pub(crate) fn fix_closed(&mut self, cx: &Cx, id: ConnId, reason: Reason) {
+    pub(crate) fn fix_closed(&mut self, cx: &mut Cx, id: ConnId, reason: Reason) {
         let Some(conn) = self.fix.closed(id) else { return };
         let label = crate::session::end(reason);
         self.metrics.session_ended.with_label_values(&[label]).inc();
         let Some(number) = conn.session else { return };
         let session = &mut self.fix.sessions[number];
-        if !matches!(session.place, Place::Away) || session.engine.is_active() {
+        let was_on = !matches!(session.place, Place::Away) || session.engine.is_active();
+        if was_on {
             tracing::info!(comp_id = %session.comp_id, peer = %conn.peer, reason = label, "FIX session ended");
             let comp_id = session.comp_id;
             self.audit_session(cx, Some(comp_id), conn.peer, ("FIX session ended", label));
@@ -450,6 +452,9 @@ impl Gateway {
         self.metrics.fix_sessions.set(self.fix_logged_on());
         // A logout that the store has not got yet.
         self.fix.touch(number);
+        if was_on {
+            self.session_gone(cx, self.fix.sessions[number].comp_no, conn.peer, reason);
+        }
     }
 
     fn fix_logged_on(&self) -> i64 {

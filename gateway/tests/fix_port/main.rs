@@ -2,6 +2,7 @@
 
 mod certificate;
 mod client;
+mod disconnect;
 mod killed;
 mod misuse;
 #[path = "../peers/mod.rs"]

@@ -1,0 +1,267 @@
+//! Hot path: cancel on disconnect: what a session that is gone has left open is cancelled by the gateway.
+//!
+//! A session is gone when its CompID is logged on at neither port and has not come back within its grace. Its open orders
+//! are then taken at once out of its list (`check/open.rs`), so that orders that it sends later are not among them, and
+//! cancelled a few in a turn: ten thousand of them stall nobody. What cannot be cancelled now (the line is down, the
+//! phase takes no cancels, the core has not said the OrderID yet) is tried again until it can or is no longer open.
+//!
+//! Rules: no allocation for a cancel, a bound on what is looked at and sent in a turn.
+
+use crate::accounts::{Accounts, CompNo};
+use crate::app::Gateway;
+use crate::audit::Health;
+use crate::check::{Moment, OWN_CL_ORD_ID, Open, Refusal};
+use crate::config::CancelOnDisconnect;
+use crate::flight::Identity;
+use crate::orders::Order;
+use crate::route::Core;
+use shard::{Cx, Reason};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use wire::szse::code::APPL_CASH_AUCTION;
+use wire::szse::trading::{OrderCancelRequest, RequestBase};
+use wire::szse::{Qty, Text, Timestamp, frame};
+
+/// Cancels that are sent in one turn.
+const SENT_PER_TURN: u32 = 64;
+/// Orders that are looked at in one turn.
+const LOOKS_PER_TURN: u32 = 256;
+/// After a turn in which none of those that were looked at could be cancelled they are looked at again, nanoseconds.
+const AGAIN_NS: u64 = 10_000_000;
+
+/// A session that is gone and may come back.
+struct Gone {
+    comp_no: CompNo,
+    peer: SocketAddr,
+    due_ns: u64,
+}
+
+/// What sessions that are gone have left, or may have.
+pub(crate) struct Left {
+    /// By CompID: how long it may be away, nanoseconds; `None` where nothing is cancelled.
+    grace_ns: Box<[Option<u64>]>,
+    /// Those within their grace, each once.
+    gone: Vec<Gone>,
+    /// There are orders to be cancelled.
+    open: bool,
+    again_ns: u64,
+    /// Requests under way to a core from which on none is sent: others are to have room.
+    under_way_max: usize,
+    names: Names,
+}
+
+impl Left {
+    /// Of all that may be under way to a core its cancels are half at most.
+    pub(crate) fn new(config: &[CancelOnDisconnect], accounts: &Accounts, in_flight_max: u32) -> Self {
+        let grace_ns = |comp_no: CompNo| {
+            let one = config.iter().find(|one| one.comp_id == accounts[comp_no].comp_id);
+            one.map(|one| u64::from(one.grace_ms) * 1_000_000)
+        };
+        Self {
+            grace_ns: (0..accounts.comps_len()).map(grace_ns).collect(),
+            gone: Vec::with_capacity(config.len()),
+            open: false,
+            again_ns: 0,
+            under_way_max: (in_flight_max as usize / 2).max(1),
+            names: Names::new(RandomState::new().hash_one(config.len())),
+        }
+    }
+
+    /// A CompID has logged on. What is being cancelled already is its earlier session's.
+    pub(crate) fn came_back(&mut self, comp_no: CompNo) {
+        self.gone.retain(|gone| gone.comp_no != comp_no);
+    }
+
+    /// Whether nothing is left to cancel.
+    pub(crate) fn is_done(&self) -> bool {
+        !self.open && self.gone.is_empty()
+    }
+}
+
+/// What became of a look at an order.
+enum Looked {
+    /// Its cancel is on its way, or it needs none.
+    Done,
+    /// Not now: the others first.
+    Later,
+    /// None of this core now.
+    Stuck,
+}
+
+impl Gateway {
+    /// A session of a CompID has ended, and no other one of it was the reason.
+    pub(crate) fn session_gone(&mut self, cx: &mut Cx, comp_no: CompNo, peer: SocketAddr, reason: Reason) {
+        let Some(grace_ns) = self.left.grace_ns[comp_no] else { return };
+        let elsewhere = self.by_comp[comp_no].is_some() || self.fix.is_logged_on(comp_no);
+        // A gateway that stops has no turn left to send anything in.
+        if elsewhere || reason == Reason::Stopped {
+            return;
+        }
+        self.left.came_back(comp_no);
+        let due_ns = cx.now_ns().saturating_add(grace_ns);
+        self.left.gone.push(Gone { comp_no, peer, due_ns });
+        if grace_ns == 0 {
+            self.follow_grace(cx);
+        }
+    }
+
+    /// Whose grace is over.
+    pub(crate) fn follow_grace(&mut self, cx: &mut Cx) {
+        // While the gateway closes, nobody comes back.
+        let (now_ns, closing) = (cx.now_ns(), self.desk.closing);
+        while let Some(at) = self.left.gone.iter().position(|gone| closing || gone.due_ns <= now_ns) {
+            let Gone { comp_no, peer, .. } = self.left.gone.swap_remove(at);
+            if let Some(open) = &mut self.desk.checks.open {
+                open.leave(comp_no);
+            }
+            let comp_id = self.desk.accounts[comp_no].comp_id;
+            tracing::info!(%comp_id, %peer, "open orders are cancelled: the session is gone");
+            self.audit_session(cx, Some(comp_id), peer, ("open orders are cancelled", "session gone"));
+            self.left.open = true;
+            self.left.again_ns = now_ns;
+            cx.wake_at(now_ns);
+        }
+        self.metrics.disconnect_cancels_waiting.set(i64::from(self.left.open));
+    }
+
+    /// This turn's share of the cancels.
+    #[inline]
+    pub(crate) fn cancel_left_behind(&mut self, cx: &mut Cx) {
+        if self.left.open && cx.now_ns() >= self.left.again_ns {
+            self.cancel_some(cx);
+        }
+    }
+
+    fn cancel_some(&mut self, cx: &mut Cx) {
+        let (mut sent, mut looks, mut stuck) = (0, 0, false);
+        for core in Core::ALL {
+            while sent < SENT_PER_TURN && looks < LOOKS_PER_TURN && !self.lines.paused() {
+                let first = self.desk.checks.open.as_ref().and_then(|open| open.left_behind(core));
+                let Some(order) = first.copied() else { break };
+                looks += 1;
+                let looked = self.cancel_one(cx, &order);
+                let Some(open) = &mut self.desk.checks.open else { break };
+                match looked {
+                    Looked::Done => open.forget_left(core),
+                    Looked::Later => open.postpone_left(core),
+                    Looked::Stuck => {
+                        stuck = true;
+                        break;
+                    }
+                }
+                sent += u32::from(matches!(looked, Looked::Done));
+            }
+        }
+        let open = self.desk.checks.open.as_ref();
+        self.left.open =
+            open.is_some_and(|open| Core::ALL.iter().any(|core| open.left_behind(*core).is_some()));
+        let later_ns = cx.now_ns() + AGAIN_NS;
+        // To find a core stuck costs little, and each of its answers, which is a turn, may end that.
+        self.left.again_ns = if sent > 0 || stuck { 0 } else { later_ns };
+        if self.left.open {
+            cx.wake_at(if sent > 0 { cx.now_ns() } else { later_ns });
+        }
+    }
+
+    fn cancel_one(&mut self, cx: &mut Cx, order: &Open) -> Looked {
+        let (at, Open { account, core, .. }) = (Moment::of(cx), *order);
+        let known = self.desk.orders.by_identity(account, order.cl_ord_id).copied();
+        let Order { order_id, .. } = match known {
+            // Without its OrderID the core might take it for another's: the report is on its way.
+            Some(known) if known.order_id.is_blank() => return Looked::Later,
+            Some(known) => known,
+            None => Order { cl_ord_id: order.cl_ord_id, order_id: Text::BLANK, account, core },
+        };
+        let request = OrderCancelRequest {
+            base: RequestBase {
+                appl_id: APPL_CASH_AUCTION,
+                submitting_pbu_id: order.submitting_pbu_id,
+                security_id: order.security_id,
+                security_id_source: order.source,
+                transact_time: Timestamp::from_unix_ns(at.wall_ns.max(0).cast_unsigned()),
+                ..RequestBase::default()
+            },
+            cl_ord_id: self.left.names.next(),
+            orig_cl_ord_id: order.cl_ord_id,
+            side: order.side,
+            order_id,
+            order_qty: Qty::from_raw(order.leaves),
+        };
+        if self.desk.checks.phase_takes_cancel(at, &request).is_err() {
+            return Looked::Later;
+        }
+        let under_way = self.lines.upstream(core).map_or(0, |upstream| upstream.flight.len());
+        if under_way >= self.left.under_way_max || self.desk.audit == Health::Nothing {
+            return Looked::Stuck;
+        }
+        let identity = Identity::cancel(account, request.cl_ord_id, order.cl_ord_id);
+        match self.lines.forward(cx, core, identity, |out| frame::encode(&request, out)) {
+            Ok(()) => {}
+            Err(Refusal::Duplicate) => return Looked::Later,
+            Err(_) => return Looked::Stuck,
+        }
+        self.throttle(cx);
+        self.counts.cancels[core as usize] += 1;
+        self.counts.disconnect_cancels += 1;
+        let of = Order { cl_ord_id: order.cl_ord_id, order_id, account, core };
+        self.desk.cancel_sent(at, &of, &request);
+        if let (Some(audit), Some(sender)) = (&mut self.audit, order.sender) {
+            let comp_id = self.desk.accounts[sender].comp_id;
+            audit.request(at.wall_ns, comp_id, (Some(core), Ok(())), |out| frame::encode(&request, out));
+        }
+        Looked::Done
+    }
+}
+
+/// ClOrdIDs of the gateway's own: the mark that no client's has, three characters of this gateway's life, and a number.
+struct Names {
+    life: u32,
+    number: u64,
+}
+
+/// Characters of `life` and of `number`.
+const LIFE_CHARS: usize = 3;
+const NUMBER_CHARS: usize = 6;
+
+impl Names {
+    fn new(seed: u64) -> Self {
+        Self { life: seed as u32, number: 0 }
+    }
+
+    fn next(&mut self) -> Text<10> {
+        let mut name = [OWN_CL_ORD_ID; 1 + LIFE_CHARS + NUMBER_CHARS];
+        digits(u64::from(self.life), &mut name[1..=LIFE_CHARS]);
+        digits(self.number, &mut name[1 + LIFE_CHARS..]);
+        self.number += 1;
+        Text::new(&name).expect("invariant: printable, and as long as a ClOrdID")
+    }
+}
+
+/// The last digits of a number to the base of 36.
+fn digits(mut number: u64, out: &mut [u8]) {
+    for place in out.iter_mut().rev() {
+        *place = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[(number % 36) as usize];
+        number /= 36;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_one_each_and_no_clients() {
+        let mut names = Names::new(36 * 36 * 36 + 37);
+        assert_eq!(names.next().to_string(), "~011000000");
+        assert_eq!(names.next().to_string(), "~011000001");
+        names.number = 36_u64.pow(6) - 1;
+        assert_eq!(names.next().to_string(), "~011ZZZZZZ");
+        names.number = 2;
+        let all: HashSet<_> = (0..100_000).map(|_| names.next().to_string()).collect();
+        assert_eq!(all.len(), 100_000);
+        let request = OrderCancelRequest { cl_ord_id: names.next(), ..OrderCancelRequest::default() };
+        assert_eq!(check::cancel(&request), Err(Refusal::OwnClOrdId));
+    }
+}
