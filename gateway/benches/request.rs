@@ -123,6 +123,7 @@ fn link() -> (Link, Line) {
         sender_comp_id: text("gateway"),
         target_comp_id: text("core"),
         password: Password::default(),
+        default_appl_ver_id: wire::szse::code::VERSION_TRADING,
         heart_bt_s: 3,
         backoff_ms_min: 1,
         backoff_ms_max: 1,

@@ -19,7 +19,7 @@ pub mod rules;
 mod size;
 mod tables;
 
-pub use chain::{Checks, Settings};
+pub use chain::{Checks, Market, Settings};
 pub use kill::{Kill, Scope};
 pub use market::{Quote, Quotes};
 pub use open::{Open, OpenOrders};

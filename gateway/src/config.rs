@@ -15,13 +15,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use transport::SocketOptions;
+use wire::szse::code::VERSION_TRADING;
 use wire::szse::trading::PARTITIONS_MAX;
 use wire::szse::{Password, Text, frame, session};
 
 mod checks;
+mod quotes;
 
 pub use crate::duty::Mode as LineMode;
-pub use checks::{CancelOnDisconnect, Checks, Control, Throttle, ThrottledClient};
+pub use checks::{CancelOnDisconnect, Checks, Control, StaleQuotes, Throttle, ThrottledClient};
+pub use quotes::Quotes;
 
 /// Longest body that a client or a core may send: a group of all partitions.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -55,6 +58,8 @@ pub struct Config {
     pub fix: crate::fix::Config,
     /// Pre-trade checks.
     pub checks: Checks,
+    /// The feed whose quotes the checks know.
+    pub quotes: Quotes,
     /// How many orders and cancels are granted.
     pub throttle: Throttle,
     /// The operator's commands.
@@ -446,6 +451,7 @@ impl Core {
             sender_comp_id: self.sender_comp_id,
             target_comp_id: self.target_comp_id,
             password: self.password.0,
+            default_appl_ver_id: VERSION_TRADING,
             heart_bt_s: self.heartbeat_s,
             backoff_ms_min: self.backoff_min_ms,
             backoff_ms_max: self.backoff_max_ms,
@@ -504,6 +510,7 @@ impl Default for Config {
             audit: Audit::default(),
             fix: crate::fix::Config::default(),
             checks: Checks::default(),
+            quotes: Quotes::default(),
             throttle: Throttle::default(),
             control: Control::default(),
             log: Log::default(),
@@ -590,6 +597,7 @@ impl service::config::Config for Config {
         self.validate_cores()?;
         self.fix.validate(&self.clients, self.tls.as_ref())?;
         self.checks.validate()?;
+        self.quotes.validate(self.tls.as_ref(), &self.checks)?;
         self.throttle.validate(&self.clients)?;
         CancelOnDisconnect::validate(&self.cancel_on_disconnect, &self.clients)?;
         tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;
@@ -631,9 +639,10 @@ impl service::config::Config for Config {
 }
 
 impl Config {
-    /// Whether a core is spoken to over TLS or QUIC, when there is a `[tls]`.
+    /// Whether a core or a feed is spoken to over TLS or QUIC, when there is a `[tls]`.
     pub(crate) fn dials_tls(&self) -> bool {
-        self.cores.iter().any(|core| core.transport != Some(tls::Over::Tcp))
+        let quotes = self.quotes.is_on() && self.quotes.transport != Some(tls::Over::Tcp);
+        quotes || self.cores.iter().any(|core| core.transport != Some(tls::Over::Tcp))
     }
 
     fn validate_clients(&self) -> Result<(), Invalid> {

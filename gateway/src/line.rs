@@ -1,7 +1,7 @@
 //! One line to a core: dial, log on, keep alive, dial again. No I/O and no clock: the server does what
 //! [`Line::dial_due`] says and tells what came of it.
 
-use wire::szse::code::{self, SessionStatus};
+use wire::szse::code::SessionStatus;
 use wire::szse::session::{Limits, Session};
 use wire::szse::{I32, Logon, Password, Text};
 
@@ -14,6 +14,8 @@ pub struct Settings {
     pub target_comp_id: Text<20>,
     /// Password of our logon.
     pub password: Password,
+    /// DefaultApplVerID of our logon.
+    pub default_appl_ver_id: Text<32>,
     /// HeartBtInt of our logon, seconds: two of them in silence, and a line is dead.
     pub heart_bt_s: u16,
     /// Pause before it is dialled again; doubled each time.
@@ -77,7 +79,7 @@ impl Line {
             target_comp_id: self.settings.target_comp_id,
             heart_bt_int_s: I32::new(i32::from(self.settings.heart_bt_s)),
             password: self.settings.password,
-            default_appl_ver_id: code::VERSION_TRADING,
+            default_appl_ver_id: self.settings.default_appl_ver_id,
         };
         let session = Session::initiator(self.settings.limits, &logon, now_ns, out);
         self.leaving = false;
@@ -164,6 +166,7 @@ mod tests {
             sender_comp_id: "gateway".parse().unwrap(),
             target_comp_id: "core".parse().unwrap(),
             password: Password::default(),
+            default_appl_ver_id: wire::szse::code::VERSION_TRADING,
             heart_bt_s: 3,
             backoff_ms_min: 100,
             backoff_ms_max: 1_000,

@@ -1,6 +1,6 @@
 //! Everything that a gateway counts, with its meaning.
 
-use crate::check::Refusal;
+use crate::check::{Checks, Refusal};
 use crate::counts::Counts;
 use crate::fix;
 use crate::orders::Orders;
@@ -120,6 +120,17 @@ service::metrics! {
         /// Alarm: records were let go before they could be written. Reports among them are written after a restart.
         audit_incomplete: IntGauge = "gateway_audit_incomplete",
 
+        /// Whether a feed is followed whose subscription stands.
+        quotes_up: IntGauge = "gateway_quotes_up",
+        /// Connections to a feed that ended or could not be made, by reason.
+        quotes_ended: IntCounterVec = "gateway_quotes_ended_total" ["reason"],
+        /// Snapshots taken from a feed.
+        quotes: IntCounter = "gateway_quotes_total",
+        /// Snapshots of securities that the reference data does not have.
+        quotes_unknown: IntCounter = "gateway_quotes_unknown_total",
+        /// Orders that passed the cage or the short-sale rule because quotes were stale.
+        quotes_stale: IntCounter = "gateway_orders_on_stale_quotes_total",
+
         /// Commands on the operator's port, and requests there that were denied, by outcome.
         commands: IntCounterVec = "gateway_operator_commands_total" ["outcome"],
         /// Times that rules and reference data were read again, by outcome.
@@ -142,6 +153,7 @@ pub(crate) struct Exporter {
     stats: shard::Stats,
     counts: Counts,
     forgotten: u64,
+    stale: u64,
     fix: fix::Counts,
     fix_forgotten: u64,
 }
@@ -187,6 +199,7 @@ impl Exporter {
             stats: shard::Stats::default(),
             counts: Counts::default(),
             forgotten: 0,
+            stale: 0,
             fix: fix::Counts::default(),
             fix_forgotten: 0,
             metrics,
@@ -215,6 +228,11 @@ impl Exporter {
         self.metrics.orders_known.set(orders.len() as i64);
         let forgotten = orders.forgotten();
         self.metrics.orders_forgotten.inc_by(forgotten - std::mem::replace(&mut self.forgotten, forgotten));
+    }
+
+    pub(crate) fn export_checks(&mut self, checks: &Checks) {
+        let stale = checks.stale();
+        self.metrics.quotes_stale.inc_by(stale - std::mem::replace(&mut self.stale, stale));
     }
 
     pub(crate) fn export_fix(&mut self, now: &fix::Counts, forgotten: u64) {

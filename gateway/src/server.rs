@@ -14,6 +14,7 @@ use crate::flight::Flight;
 use crate::line::Line;
 use crate::link::Link;
 use crate::metrics::{Exporter, Metrics};
+use crate::quotes::{self, Follower};
 use crate::status;
 use crate::takeover::Patience;
 use crate::upstream::{Lines, Upstream, Wire};
@@ -192,12 +193,31 @@ impl Server {
         self.control.clone().routes(status::routes(self.handle.clone()))
     }
 
+    /// Starts the thread that follows a feed, if one is configured.
+    fn start_follower(&self, running: &mut Running) -> io::Result<Option<Handle<quotes::Command>>> {
+        let config = &self.config.quotes;
+        if !config.is_on() {
+            return Ok(None);
+        }
+        let seed = RandomState::new().hash_one(self.address);
+        let connector = self.tls.connector(SocketOptions::default(), config.transport);
+        let directory = self.tables.directory.clone();
+        let told = (self.metrics.clone(), self.shutdown.clone());
+        let follower = Follower::new(config, (connector, seed), directory, told);
+        let handle = Handle::new(&quotes::limits());
+        let own = handle.clone();
+        let setup = Setup { limits: quotes::limits(), ..Setup::default() };
+        running.spawn("quotes", move || shard::run_on_this_thread(setup, follower, own).map(drop))?;
+        Ok(Some(handle))
+    }
+
     /// Starts its thread. The end is through the host's [`Shutdown`], or what is returned.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(self) -> io::Result<Running> {
         let mut running = Running::new(&self.shutdown);
+        let follower = self.start_follower(&mut running)?;
         let writer = Writer::new(flow::Limits {
             segment_bytes: self.config.log.segment_bytes,
             window_bytes: self.config.log.window_bytes,
@@ -223,6 +243,7 @@ impl Server {
             metrics: self.metrics.clone(),
             day: self.tables.day,
             zone: self.tables.zone,
+            follower,
         };
         running.spawn("rules", move || loader.run())?;
         let mut checks = load::chain(&self.config, &accounts, self.tables);

@@ -15,6 +15,7 @@ use crate::check::tables::{Security, SecurityNo, Tables};
 use crate::check::{Moment, Refusal, price, size};
 use crate::orders::{AccountKey, Order};
 use crate::route::Core;
+use std::cell::Cell;
 use wire::szse::code::{CashMargin, ExecType, OrdRejReason, OrdType, Side};
 use wire::szse::trading::{NewOrder, OrderCancelRequest, OrderReport, TradeReport};
 use wire::szse::{Frame, Message, Text};
@@ -26,12 +27,25 @@ pub struct Settings {
     pub on: [bool; Group::ALL.len()],
     /// Most money that one order may be worth, raw units of a price; 0: no bound.
     pub notional_max: i64,
-    /// How old the market's prices may be before those of the reference data count instead, nanoseconds.
+    /// How long an exchange may not have been heard of before its prices are stale, nanoseconds.
     pub quote_age_ns_max: u64,
+    /// What stands for the market.
+    pub market: Market,
     /// Requests refused in a row for being too many after which a session is ended; 0: never.
     pub throttle_disconnect_after: u32,
     /// Open orders of an account in a security that are looked at for a self-cross.
     pub self_cross_orders_max: u32,
+}
+
+/// What the cage and the price of a short sale are held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Market {
+    /// The previous close of the reference data: no feed is followed.
+    PreviousClose,
+    /// A feed's quotes. While they are stale the order passes, and is counted.
+    Quotes,
+    /// A feed's quotes. While they are stale the order is refused.
+    FreshQuotes,
 }
 
 impl Default for Settings {
@@ -42,6 +56,7 @@ impl Default for Settings {
             on,
             notional_max: 0,
             quote_age_ns_max: 10_000_000_000,
+            market: Market::PreviousClose,
             throttle_disconnect_after: 0,
             self_cross_orders_max: 1_000,
         }
@@ -60,6 +75,8 @@ pub struct Checks {
     pub open: Option<OpenOrders>,
     /// Orders that are open at a core and are not known here, since there was no room.
     pub untracked: u64,
+    /// Orders that passed a rule because the market's prices were stale.
+    stale: Cell<u64>,
     sessions: Box<[Bucket]>,
     own: Vec<Box<dyn Check>>,
 }
@@ -74,7 +91,17 @@ impl Checks {
         sessions: Box<[Bucket]>,
     ) -> Self {
         rates.marks = tables.marks;
-        Self { settings, tables, kill, rates, open, untracked: 0, sessions, own: Vec::new() }
+        Self {
+            settings,
+            tables,
+            kill,
+            rates,
+            open,
+            untracked: 0,
+            stale: Cell::new(0),
+            sessions,
+            own: Vec::new(),
+        }
     }
 
     /// A chain in which nothing is switched on: for what is measured or tested without it.
@@ -233,8 +260,9 @@ impl Checks {
             // Where phases are not looked at, it is always the continuous one.
             let caged = phase.map_or(!self.is_on(Group::Phase), |phase| phase.cage);
             if caged && self.is_on(Group::Cage) {
-                let quote = self.quote(at, number);
-                price::cage(security, self.tables.cage_own_side, quote, order.side, price)?;
+                self.against_market(at, number, Rule::CageStale, |quote| {
+                    price::cage(security, self.tables.cage_own_side, quote, order.side, price)
+                })?;
             }
         }
         if self.is_on(Group::Largest) {
@@ -257,11 +285,33 @@ impl Checks {
         self.tables.schedule(security).at(ms_of_day)
     }
 
-    /// The market's prices, where they are fresh.
+    /// Holds an order against the market's prices; those that are stale refuse it or let it pass.
     #[inline]
-    fn quote(&self, at: Moment, number: SecurityNo) -> Option<Quote> {
+    fn against_market(
+        &self,
+        at: Moment,
+        number: SecurityNo,
+        stale: Rule,
+        rule: impl FnOnce(Option<Quote>) -> Result<(), Rule>,
+    ) -> Result<(), Rule> {
+        if self.settings.market == Market::PreviousClose {
+            return rule(None);
+        }
         let now_ns = u64::try_from(at.wall_ns).unwrap_or(0);
-        self.tables.directory.quotes.quote(number, now_ns.saturating_sub(self.settings.quote_age_ns_max))
+        let since_ns = now_ns.saturating_sub(self.settings.quote_age_ns_max);
+        match self.tables.directory.quotes.quote(number, since_ns) {
+            quote @ Some(_) => rule(quote),
+            None if self.settings.market == Market::FreshQuotes => Err(stale),
+            None => {
+                self.stale.set(self.stale.get() + 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// Orders that passed a rule because the market's prices were stale, since the start.
+    pub fn stale(&self) -> u64 {
+        self.stale.get()
     }
 
     #[inline]
@@ -278,7 +328,9 @@ impl Checks {
             return Err(Rule::NoShortSale);
         }
         if order.ord_type == OrdType::LIMIT {
-            return price::short_sale(security, self.quote(at, number), order.price.raw());
+            return self.against_market(at, number, Rule::ShortSaleStale, |quote| {
+                price::short_sale(security, quote, order.price.raw())
+            });
         }
         if self.tables.short_market_orders { Ok(()) } else { Err(Rule::ShortSaleMarket) }
     }

@@ -7,6 +7,7 @@ use crate::check::rate::{Bucket, Rates};
 use crate::check::{Checks, Kill, OpenOrders, Tables, reference};
 use crate::config::{self, Config};
 use crate::metrics::Metrics;
+use crate::quotes;
 use anyhow::{Context as _, anyhow};
 use service::{Phase, Shutdown};
 use shard::Handle;
@@ -50,7 +51,7 @@ pub(crate) fn chain(config: &Config, accounts: &Accounts, tables: Tables) -> Che
     let senders = if config.cancel_on_disconnect.is_empty() { 0 } else { accounts.comps_len() };
     let kept = config.checks.self_cross || senders > 0;
     let open = kept.then(|| OpenOrders::new(count, senders, config.checks.open_orders_max));
-    let settings = config.checks.settings(&config.throttle);
+    let settings = config.checks.settings(&config.throttle, config.quotes.is_on());
     Checks::new(settings, Box::new(tables), (Kill::new(count), rates), open, sessions)
 }
 
@@ -104,6 +105,8 @@ pub(crate) struct Loader {
     pub(crate) metrics: Metrics,
     pub(crate) day: Day,
     pub(crate) zone: Zone,
+    /// Who writes the market's prices, if anybody does.
+    pub(crate) follower: Option<Handle<quotes::Command>>,
 }
 
 impl Loader {
@@ -143,6 +146,7 @@ impl Loader {
     fn put_in_force(&mut self) -> anyhow::Result<()> {
         let tables = tables(&self.checks, unix_ns())?;
         let (day, zone, securities) = (tables.day, tables.zone, tables.len());
+        self.follow(&tables)?;
         let (reply, old) = sync_channel(1);
         let tables = Box::new(tables);
         let command = Command::Do(Box::new(move |gateway, _| {
@@ -156,5 +160,15 @@ impl Loader {
         (self.day, self.zone) = (day, zone);
         tracing::info!(securities, "rules and reference data loaded");
         Ok(())
+    }
+
+    /// First whoever writes the prices goes over to the new list, with those of the same day; then the checks may.
+    fn follow(&self, tables: &Tables) -> anyhow::Result<()> {
+        let Some(follower) = &self.follower else { return Ok(()) };
+        let (reply, taken) = sync_channel(1);
+        let keeps = tables.day == self.day;
+        let command = quotes::Command { directory: tables.directory.clone(), keeps, reply };
+        follower.send(command).map_err(|_| anyhow!("too many commands wait at the quotes"))?;
+        taken.recv_timeout(HAND_OVER).context("the quotes did not take the list of securities")
     }
 }

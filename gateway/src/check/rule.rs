@@ -70,6 +70,8 @@ rules! {
     CageBuy = 701, Cage, "buy price above the cage";
     /// A sell too far below the market.
     CageSell = 702, Cage, "sell price below the cage";
+    /// The market's prices are too old to say, where that refuses.
+    CageStale = 703, Cage, "no fresh quote for the cage";
     /// More shares than the board takes in one order of this type.
     TooLarge = 801, Largest, "OrderQty above the largest order";
     /// More money than one order may be worth here.
@@ -90,6 +92,8 @@ rules! {
     ShortSalePrice = 903, Margin, "short sale below the last price";
     /// A short sale without a price.
     ShortSaleMarket = 904, Margin, "short sale needs a limit price";
+    /// The market's prices are too old to say, where that refuses.
+    ShortSaleStale = 905, Margin, "no fresh quote for a short sale";
     /// The account's kill switch.
     KilledAccount = 951, Kill, "trading of the account stopped";
     /// The gateway's kill switch.

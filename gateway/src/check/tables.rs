@@ -171,7 +171,15 @@ impl Directory {
         for (number, (id, source)) in names.iter().enumerate() {
             by_name.insert(seed.hash(name(*id, *source)), number as u32);
         }
-        Self { quotes: Quotes::new(names.len()), names, by_name, seed }
+        let mut sources: Vec<SecurityIdSource> = Vec::new();
+        let exchanges = names.iter().map(|(_, source)| {
+            let at = sources.iter().position(|other| other == source);
+            at.unwrap_or_else(|| {
+                sources.push(*source);
+                sources.len() - 1
+            })
+        });
+        Self { quotes: Quotes::new(exchanges), names, by_name, seed }
     }
 
     /// The number of a security. A blank SecurityIDSource is taken for Shenzhen, whose protocol this is (?).
@@ -183,11 +191,12 @@ impl Directory {
             .find(self.seed.hash(name(id, source)), |place| self.names[place as usize] == (id, source))
     }
 
-    /// Takes over the prices of another, so that new reference data does not make the market unknown.
+    /// Takes over the prices of another, so that new reference data does not make the market unknown. Who writes the prices
+    /// calls this.
     pub fn take_over(&self, before: &Self) {
         for (number, (id, source)) in self.names.iter().enumerate() {
             if let Some(old) = before.number(*id, *source)
-                && let Some(quote) = before.quotes.quote(old, 1)
+                && let Some(quote) = before.quotes.quote(old, 0)
             {
                 self.quotes.set(number as SecurityNo, quote, before.quotes.at_ns(old));
             }
@@ -268,6 +277,7 @@ pub(crate) fn share(price: i64, percent: i64, tick: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::market::Quote;
     use crate::check::rules::{A_SHARE, Date};
     use proptest::prelude::*;
     use service::config::parse;
@@ -346,6 +356,20 @@ mod tests {
         assert_eq!(number("000001", ""), Ok(0));
         assert_eq!(number("000001", "103"), Err(Rule::UnknownSecurity));
         assert_eq!(number("000002", "102"), Err(Rule::UnknownSecurity));
+    }
+
+    #[test]
+    fn prices_are_taken_over_by_name() {
+        let name = |id| (SecurityId::literal(id), SecurityIdSource::literal("102"));
+        let before = Directory::new([name("1"), name("2"), name("3")].into_iter());
+        let quote = |last| Quote { last, ..Quote::default() };
+        before.quotes.set(1, quote(2), 50);
+        before.quotes.set(2, quote(3), 60);
+        let after = Directory::new([name("3"), name("1"), name("2")].into_iter());
+        after.take_over(&before);
+        let known = [0, 1, 2].map(|number| after.quotes.quote(number, 60));
+        assert_eq!(known, [Some(quote(3)), None, Some(quote(2))]);
+        assert_eq!(after.quotes.at_ns(2), 50);
     }
 
     #[test]

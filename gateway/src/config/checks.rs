@@ -25,8 +25,10 @@ pub struct Checks {
     /// Most money that one order may be worth; 0: no bound.
     #[serde(deserialize_with = "amount")]
     pub notional_max: Amount,
-    /// How old the market's prices may be, milliseconds.
+    /// How long an exchange may not have been heard of before its prices are stale, milliseconds.
     pub quote_age_ms_max: u64,
+    /// What becomes of an order that is to be held against stale prices.
+    pub stale_quotes: StaleQuotes,
     /// Whether an order that could trade with one of the same account is refused.
     pub self_cross: bool,
     /// Open orders of an account in a security that are looked at for that.
@@ -35,6 +37,16 @@ pub struct Checks {
     pub refuse_high_frequency: bool,
     /// Open orders that are kept in mind where a rule asks for them.
     pub open_orders_max: u32,
+}
+
+/// What becomes of an order that is to be held against stale prices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StaleQuotes {
+    /// It passes the rule, and is counted.
+    Pass,
+    /// It is refused.
+    Refuse,
 }
 
 /// How many orders and cancels are granted.
@@ -134,6 +146,7 @@ impl Default for Checks {
             off: vec![Group::Cage],
             notional_max: Amount::ZERO,
             quote_age_ms_max: 10_000,
+            stale_quotes: StaleQuotes::Pass,
             self_cross: false,
             self_cross_orders_max: 1_000,
             refuse_high_frequency: false,
@@ -188,7 +201,7 @@ impl Checks {
         Ok(())
     }
 
-    pub(crate) fn settings(&self, throttle: &Throttle) -> check::Settings {
+    pub(crate) fn settings(&self, throttle: &Throttle, follows_feed: bool) -> check::Settings {
         let mut on = [true; Group::ALL.len()];
         on[Group::SelfCross as usize] = self.self_cross;
         self.off.iter().for_each(|group| on[*group as usize] = false);
@@ -196,6 +209,11 @@ impl Checks {
             on,
             notional_max: self.notional_max.raw(),
             quote_age_ns_max: self.quote_age_ms_max.saturating_mul(1_000_000),
+            market: match self.stale_quotes {
+                _ if !follows_feed => check::Market::PreviousClose,
+                StaleQuotes::Pass => check::Market::Quotes,
+                StaleQuotes::Refuse => check::Market::FreshQuotes,
+            },
             throttle_disconnect_after: throttle.disconnect_after,
             self_cross_orders_max: self.self_cross_orders_max,
         }

@@ -49,6 +49,13 @@ fn tls_that_cannot_be_is_refused_where_it_stands() {
 
 #[test]
 fn what_makes_no_sense_is_refused_where_it_stands() {
+    let primary = "[quotes]\nprimary = \"127.0.0.1:1\"\n";
+    assert!(error("[quotes]\nbackup = \"127.0.0.1:1\"").contains("expected a `primary` too"));
+    assert!(error(primary).contains("`quotes.primary`: needs reference data"));
+    let checks = "[checks]\nsecurities = \"x\"\nstale_quotes = \"refuse\"\n";
+    assert!(parse::<Config>(&format!("{checks}{primary}"), "x").is_ok());
+    let same = error(&format!("{checks}{primary}backup = \"127.0.0.1:1\""));
+    assert!(same.contains("`quotes.backup`: expected another address"), "{same}");
     let client = "[[clients]]\ncomp_id = \"a\"\npassword = \"p\"\naccounts = [\"1\"]\n";
     assert!(error(&client.repeat(2)).starts_with("gateway.toml:6:11: `clients[1].comp_id`"));
     assert!(error(&client.replace("[\"1\"]", "[]")).contains("`clients[0].accounts`: expected 1 to 256"));
@@ -60,6 +67,13 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
     assert!(error(&core.replace("partitions = 2", "partitions = 0")).contains("expected 1 to 256"));
     assert!(error("[log]\nwindow_bytes = 4096").starts_with("gateway.toml:2:16: `log.window_bytes`"));
     assert!(error("[forwarding]\nstall_timeout_ms = 0").contains("`forwarding.stall_timeout_ms`"));
+    let primary = "[quotes]\nprimary = \"127.0.0.1:1\"\n";
+    assert!(error("[quotes]\nbackup = \"127.0.0.1:1\"").contains("expected a `primary` too"));
+    assert!(error(primary).contains("`quotes.primary`: needs reference data"));
+    let checks = "[checks]\nsecurities = \"x\"\nstale_quotes = \"refuse\"\n";
+    assert!(parse::<Config>(&format!("{checks}{primary}"), "x").is_ok());
+    let same = error(&format!("{checks}{primary}backup = \"127.0.0.1:1\""));
+    assert!(same.contains("`quotes.backup`: expected another address"), "{same}");
     let client = "[[clients]]\ncomp_id = \"a\"\npassword = \"\"\naccounts = [\"1\"]\n";
     let cancel = "[[cancel_on_disconnect]]\ncomp_id = \"a\"\n";
     assert!(error(cancel).contains("`cancel_on_disconnect[0].comp_id`: expected the comp_id of a client"));

@@ -28,6 +28,7 @@ fn bench() -> Bench {
         sender_comp_id: "gateway".parse().unwrap(),
         target_comp_id: "core".parse().unwrap(),
         password: Password::default(),
+        default_appl_ver_id: wire::szse::code::VERSION_TRADING,
         heart_bt_s: 3,
         backoff_ms_min: 100,
         backoff_ms_max: 1_000,

@@ -232,6 +232,29 @@ impl Client {
         *decoded(&bytes).view().expect("a BusinessReject")
     }
 
+    /// What becomes of an order: the gateway's refusal, or nothing once the core has reported it. Reports of others are kept.
+    pub(crate) fn refusal_of(&mut self, cl_ord_id: &str) -> Option<BusinessReject> {
+        let name: Text<10> = cl_ord_id.parse().expect("fits");
+        loop {
+            let bytes = self.peer().next().expect("an answer");
+            let frame = decoded(&bytes);
+            match frame.msg_type {
+                BusinessReject::MSG_TYPE => {
+                    let reject = *frame.view::<BusinessReject>().expect("of the right length");
+                    assert_eq!(reject.business_reject_ref_id, name);
+                    return Some(reject);
+                }
+                OrderReport::MSG_TYPE => {
+                    let report = frame.view::<OrderReport>().expect("of the right length");
+                    if report.cl_ord_id == name {
+                        return None;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// The gateway logs the client out and closes.
     pub(crate) fn expect_end(&mut self) {
         let bytes = self.peer().next().expect("a logout");

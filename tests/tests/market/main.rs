@@ -4,5 +4,6 @@
 mod client;
 mod line;
 mod orders;
+mod quotes;
 mod tls;
 mod town;

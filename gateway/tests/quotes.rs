@@ -1,0 +1,233 @@
+//! A gateway that follows a feed, which the tests play: what its quotes mean for orders, and what becomes of a feed that
+//! behaves badly.
+
+mod peers;
+
+use gateway::check::Group;
+use gateway::config::{CoreName, StaleQuotes};
+use peers::{Client, Core, Gateway, Line, Peer, config, decoded, eventually, text};
+use std::net::{SocketAddr, TcpListener};
+use wire::szse::code::{CashMargin, MdEntryType, SessionStatus, VERSION_MARKET_DATA};
+use wire::szse::ext::{MarketDataRequest, MarketDataRequestAck, RequestStatus, SubscriptionMode};
+use wire::szse::market::{MdEntry, Snapshot, SnapshotHead};
+use wire::szse::trading::{BusinessReject, NewOrder};
+use wire::szse::{GroupMessage, Logon, Logout, MdEntryPx, Text};
+
+const SECURITIES: &str =
+    "security_id,source,board,schedule,prev_close,flags\n000001,102,main,szse,10.00,short-sale\n";
+
+/// A feed's port.
+struct Feed(TcpListener);
+
+impl Feed {
+    fn listen() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").expect("a free port"))
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().expect("bound")
+    }
+
+    /// The gateway's connection, logged on; and what it asks for.
+    fn accept(&self) -> Peer {
+        let (stream, _) = self.0.accept().expect("dialled");
+        let mut peer = Peer::new(stream);
+        let logon: Logon = peer.expect();
+        assert_eq!((logon.sender_comp_id, logon.default_appl_ver_id), (text("GATEWAY"), VERSION_MARKET_DATA));
+        let (sender_comp_id, target_comp_id) = (logon.target_comp_id, logon.sender_comp_id);
+        peer.send(&Logon { sender_comp_id, target_comp_id, ..logon });
+        let asked = peer.next().expect("a request");
+        let asked: MarketDataRequest<'_> = decoded(&asked).group().expect("a request");
+        assert_eq!((asked.head.mode, asked.head.want_snapshots), (SubscriptionMode::ALL, 1));
+        peer
+    }
+
+    fn answer(peer: &mut Peer, status: RequestStatus) {
+        peer.send(&MarketDataRequestAck { request_id: 1.into(), status, text: Text::BLANK });
+    }
+}
+
+/// A snapshot of a security with one bid, one ask and a last trade, as text; "0" for none.
+fn snapshot(id: &str, [bid, ask, last]: [&str; 3]) -> Vec<u8> {
+    let entry = |md_entry_type, price: &str| MdEntry {
+        md_entry_type,
+        md_entry_px: MdEntryPx::from_price(price.parse().expect("a price")).expect("fits"),
+        ..MdEntry::default()
+    };
+    let head =
+        SnapshotHead { security_id: text(id), security_id_source: text("102"), ..SnapshotHead::default() };
+    let mut out = Vec::new();
+    Snapshot::encode(&head, &mut out, |entries| {
+        entries.push(&entry(MdEntryType::BID, bid), &[])?;
+        entries.push(&entry(MdEntryType::ASK, ask), &[])?;
+        entries.push(&entry(MdEntryType::LAST, last), &[])
+    })
+    .expect("few");
+    out
+}
+
+struct House {
+    gateway: Gateway,
+    line: Line,
+    client: Client,
+    orders: u32,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    fn start(feeds: &[&Feed], stale: StaleQuotes) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let core = Core::listen(&[1]);
+        let mut config = config(&[(CoreName::Cash, &core, 0)]);
+        config.checks.securities = folder.path().join("securities.csv");
+        std::fs::write(&config.checks.securities, SECURITIES).expect("written");
+        config.checks.off = vec![Group::Phase];
+        config.checks.stale_quotes = stale;
+        config.checks.quote_age_ms_max = 600_000;
+        let mut addresses = feeds.iter().map(|feed| feed.address());
+        (config.quotes.primary, config.quotes.backup) = (addresses.next(), addresses.next());
+        (config.quotes.backoff_min_ms, config.quotes.backoff_max_ms) = (1, 20);
+        config.quotes.heartbeat_s = peers::HEARTBEAT_S;
+        let gateway = Gateway::start(config);
+        let (line, _) = core.accept();
+        eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+        let mut client = Client::log_on(gateway.address, 1);
+        client.synchronize(&[]);
+        Self { gateway, line, client, orders: 0, _folder: folder }
+    }
+
+    fn order(&mut self, price: &str) -> NewOrder {
+        self.orders += 1;
+        let mut order = self.client.new_order(&self.orders.to_string(), CashMargin::CASH);
+        order.base.security_id_source = text("102");
+        order.price = price.parse().expect("a price");
+        self.client.peer.send(&order);
+        order
+    }
+
+    fn goes(&mut self, price: &str) {
+        let order = self.order(price);
+        assert_eq!(self.line.order(), order);
+    }
+
+    fn refused(&mut self, price: &str) -> u16 {
+        let order = self.order(price);
+        let reject: BusinessReject = self.client.peer.expect();
+        assert_eq!(reject.business_reject_ref_id, order.cl_ord_id);
+        reject.business_reject_reason.raw()
+    }
+
+    fn ended(&self, reason: &str) -> u64 {
+        self.gateway.metrics.quotes_ended.with_label_values(&[reason]).get()
+    }
+
+    /// Writes snapshots to the gateway and waits until it has all of them.
+    fn tell(&self, feed: &mut Peer, snapshots: &[Vec<u8>]) {
+        let before = self.gateway.metrics.quotes.get();
+        feed.write(&snapshots.concat());
+        eventually("they came", || self.gateway.metrics.quotes.get() == before + snapshots.len() as u64);
+    }
+}
+
+#[test]
+fn the_cage_is_around_the_best_price_of_the_other_side() {
+    let feed = Feed::listen();
+    let mut house = House::start(&[&feed], StaleQuotes::Refuse);
+    assert_eq!(house.refused("10.20"), 703, "nothing is known yet");
+    let mut peer = feed.accept();
+    Feed::answer(&mut peer, RequestStatus::ACCEPTED);
+    house.tell(
+        &mut peer,
+        &[snapshot("000001", ["10.40", "10.50", "10.45"]), snapshot("999999", ["1", "2", "1"])],
+    );
+    house.goes("10.71");
+    assert_eq!(house.refused("10.72"), 701);
+    house.tell(&mut peer, &[snapshot("000001", ["9.50", "0", "9.60"])]);
+    house.goes("9.69");
+    assert_eq!(house.refused("9.70"), 701, "no ask: the best bid");
+    house.tell(&mut peer, &[snapshot("000001", ["0", "0", "9.60"])]);
+    house.goes("9.79");
+    assert_eq!(house.refused("9.80"), 701, "neither: the last trade");
+    eventually("both are up to date", || house.gateway.metrics.quotes_unknown.get() == 1);
+    assert_eq!((house.gateway.metrics.quotes_up.get(), house.gateway.metrics.quotes_stale.get()), (1, 0));
+    house.gateway.stop();
+}
+
+#[test]
+fn stale_quotes_let_orders_pass_and_count_them_unless_they_are_to_refuse() {
+    let feed = Feed::listen();
+    let mut house = House::start(&[&feed], StaleQuotes::Pass);
+    house.goes("10.99");
+    eventually("it is counted", || house.gateway.metrics.quotes_stale.get() == 1);
+    let mut peer = feed.accept();
+    Feed::answer(&mut peer, RequestStatus::ACCEPTED);
+    house.tell(&mut peer, &[snapshot("000001", ["0", "10.00", "0"])]);
+    assert_eq!(house.refused("10.99"), 701);
+    house.gateway.stop();
+}
+
+/// What the hand-over holds is the newest, however much comes; and orders go on meanwhile.
+#[test]
+fn a_flood_of_quotes_leaves_the_newest_and_stops_no_order() {
+    const COUNT: usize = 200_000;
+    let feed = Feed::listen();
+    let mut house = House::start(&[&feed], StaleQuotes::Pass);
+    let mut peer = feed.accept();
+    Feed::answer(&mut peer, RequestStatus::ACCEPTED);
+    house.tell(&mut peer, &[snapshot("000001", ["0", "10.50", "0"])]);
+    let mut flood = snapshot("000001", ["0", "10.50", "0"]).repeat(COUNT);
+    flood.extend(snapshot("000001", ["0", "10.00", "0"]));
+    let writing = std::thread::spawn(move || {
+        peer.write(&flood);
+        peer
+    });
+    for _ in 0..100 {
+        house.goes("10.20");
+    }
+    let peer = writing.join().expect("written");
+    eventually("all came", || house.gateway.metrics.quotes.get() == COUNT as u64 + 2);
+    assert_eq!(house.refused("10.21"), 701);
+    drop(peer);
+    house.gateway.stop();
+}
+
+#[test]
+fn a_feed_that_ends_or_misbehaves_is_left_for_the_other_one_and_counted() {
+    let (primary, backup) = (Feed::listen(), Feed::listen());
+    let mut house = House::start(&[&primary, &backup], StaleQuotes::Refuse);
+    let mut peer = primary.accept();
+    Feed::answer(&mut peer, RequestStatus::NOT_ENTITLED);
+    assert!(peer.next().is_none(), "who may not see the quotes leaves");
+    eventually("counted", || house.ended("subscription refused") == 1);
+
+    let mut peer = backup.accept();
+    Feed::answer(&mut peer, RequestStatus::ACCEPTED);
+    house.tell(&mut peer, &[snapshot("000001", ["0", "10.50", "0"])]);
+    house.goes("10.71");
+    peer.write(&[0xff; 64]);
+    let logout: Logout = peer.expect();
+    assert_eq!(logout.session_status, SessionStatus::INVALID_MESSAGE, "{}", logout.text);
+    assert!(peer.next().is_none(), "closed");
+    eventually("it is not up", || house.gateway.metrics.quotes_up.get() == 0);
+
+    let mut peer = primary.accept();
+    Feed::answer(&mut peer, RequestStatus::ACCEPTED);
+    house.tell(&mut peer, &[snapshot("000001", ["0", "10.00", "0"])]);
+    assert_eq!(house.refused("10.71"), 701, "the quotes are now those of the primary");
+    let mut short = snapshot("000001", ["0", "10.50", "0"]);
+    let cut = short.len() - 4 - 10;
+    short.truncate(cut);
+    let mut framed = Vec::new();
+    let body = short[8..].to_vec();
+    wire::szse::frame::encode_with(Snapshot::MSG_TYPE, &mut framed, |out| {
+        out.extend_from_slice(&body);
+        Ok::<(), std::fmt::Error>(())
+    })
+    .expect("written");
+    peer.write(&framed);
+    assert!(peer.next().is_none(), "a snapshot that is cut short");
+    drop(peer);
+    drop(backup.accept());
+    eventually("a feed that closes", || house.ended("peer closed") == 1);
+    house.gateway.stop();
+}
