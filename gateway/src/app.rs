@@ -271,7 +271,7 @@ impl App for Gateway {
         self.follow_grace(cx);
         self.follow_audit(cx);
         self.exporter.export(cx.stats(), &self.counts, &self.desk.orders);
-        self.exporter.export_checks(&self.desk.checks);
+        self.exporter.export_checks(&self.desk.checks, &self.desk.accounts);
         self.exporter.export_fix(&self.fix.counts, self.fix.orders_forgotten());
     }
 

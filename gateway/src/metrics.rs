@@ -1,11 +1,13 @@
 //! Everything that a gateway counts, with its meaning.
 
+use crate::accounts::Accounts;
+use crate::check::rate::{Marked, Rates};
 use crate::check::{Checks, Refusal};
 use crate::counts::Counts;
 use crate::fix;
-use crate::orders::Orders;
+use crate::orders::{AccountKey, Orders};
 use crate::route::Core;
-use service::prometheus::{IntCounter, IntCounterVec};
+use service::prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 service::metrics! {
     /// Everything that a gateway counts.
@@ -120,6 +122,17 @@ service::metrics! {
         /// Alarm: records were let go before they could be written. Reports among them are written after a restart.
         audit_incomplete: IntGauge = "gateway_audit_incomplete",
 
+        /// Times that an account became a high-frequency one, by mark: second, day.
+        marks: IntCounterVec = "gateway_high_frequency_marks_total" ["mark"],
+        /// Orders and cancels in the busiest second of today of an account with a mark; of the first 1,000 of them.
+        marked_per_second: IntGaugeVec = "gateway_high_frequency_requests_per_second" ["account"],
+        /// Orders and cancels that the cores answered today, of an account with a mark; of the first 1,000 of them.
+        marked_per_day: IntGaugeVec = "gateway_high_frequency_requests_today" ["account"],
+        /// Orders and cancels in the busiest second of today of any account.
+        busiest_per_second: IntGauge = "gateway_account_requests_per_second_peak",
+        /// The most orders and cancels of any account that the cores answered today.
+        busiest_per_day: IntGauge = "gateway_account_requests_today_peak",
+
         /// Whether a feed is followed whose subscription stands.
         quotes_up: IntGauge = "gateway_quotes_up",
         /// Connections to a feed that ended or could not be made, by reason.
@@ -154,8 +167,18 @@ pub(crate) struct Exporter {
     counts: Counts,
     forgotten: u64,
     stale: u64,
+    marked: Marked,
+    /// What is shown of the accounts with a mark, in the order of their marks.
+    shown: Vec<Shown>,
     fix: fix::Counts,
     fix_forgotten: u64,
+}
+
+/// An account with a mark.
+struct Shown {
+    account: AccountKey,
+    per_second: IntGauge,
+    today: IntGauge,
 }
 
 struct ByCore {
@@ -200,6 +223,8 @@ impl Exporter {
             counts: Counts::default(),
             forgotten: 0,
             stale: 0,
+            marked: Marked::default(),
+            shown: Vec::new(),
             fix: fix::Counts::default(),
             fix_forgotten: 0,
             metrics,
@@ -230,9 +255,40 @@ impl Exporter {
         self.metrics.orders_forgotten.inc_by(forgotten - std::mem::replace(&mut self.forgotten, forgotten));
     }
 
-    pub(crate) fn export_checks(&mut self, checks: &Checks) {
+    pub(crate) fn export_checks(&mut self, checks: &Checks, accounts: &Accounts) {
         let stale = checks.stale();
         self.metrics.quotes_stale.inc_by(stale - std::mem::replace(&mut self.stale, stale));
+        let (marked, busiest) = (checks.rates.marked(), checks.rates.busiest());
+        let before = std::mem::replace(&mut self.marked, marked);
+        self.metrics.marks.with_label_values(&["second"]).inc_by(marked.second - before.second);
+        self.metrics.marks.with_label_values(&["day"]).inc_by(marked.day - before.day);
+        self.metrics.busiest_per_second.set(i64::from(busiest.per_second));
+        self.metrics.busiest_per_day.set(i64::from(busiest.today));
+        self.export_marked(&checks.rates, accounts);
+    }
+
+    fn export_marked(&mut self, rates: &Rates, accounts: &Accounts) {
+        let marked = rates.marked_accounts();
+        // A new day has begun: what was shown is over.
+        if !self.shown.iter().map(|shown| shown.account).eq(marked.iter().take(self.shown.len()).copied()) {
+            self.shown.clear();
+            self.metrics.marked_per_second.reset();
+            self.metrics.marked_per_day.reset();
+        }
+        for account in marked.iter().skip(self.shown.len()) {
+            let name = accounts.name(*account).map(|name| name.to_string()).unwrap_or_default();
+            self.shown.push(Shown {
+                account: *account,
+                per_second: self.metrics.marked_per_second.with_label_values(&[name.as_str()]),
+                today: self.metrics.marked_per_day.with_label_values(&[name.as_str()]),
+            });
+        }
+        for shown in &self.shown {
+            if let Some(account) = rates.account(shown.account) {
+                shown.per_second.set(i64::from(account.peak));
+                shown.today.set(i64::from(account.today));
+            }
+        }
     }
 
     pub(crate) fn export_fix(&mut self, now: &fix::Counts, forgotten: u64) {

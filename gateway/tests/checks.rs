@@ -220,6 +220,36 @@ fn an_order_that_meets_an_own_one_is_refused_until_that_is_gone() {
     bench.gateway.stop();
 }
 
+#[test]
+fn an_account_that_reaches_a_mark_is_counted_and_shown_with_its_requests() {
+    const MARKS: &str = "{ per_second = 300, per_day = 20_000 }";
+    let mut bench = Bench::start(|config, folder| {
+        config.checks.rules = folder.join("rules.toml");
+        let rules = gateway::check::rules::A_SHARE;
+        assert!(rules.contains(MARKS));
+        std::fs::write(&config.checks.rules, rules.replace(MARKS, "{ per_second = 0, per_day = 3 }"))
+            .expect("as the test has it");
+    });
+    for number in 1..=4 {
+        let order = bench.order(&number.to_string());
+        bench.taken(&order);
+        bench.core.accept(&order, 1, number);
+        bench.client.report();
+    }
+    let metrics = &bench.gateway.metrics;
+    peers::eventually("all are counted", || metrics.busiest_per_day.get() == 4);
+    let marks = ["second", "day"].map(|mark| metrics.marks.with_label_values(&[mark]).get());
+    assert_eq!(marks, [0, 1]);
+    assert_eq!(metrics.marked_per_day.with_label_values(&["a1"]).get(), 4);
+    assert!(metrics.busiest_per_second.get() >= 1);
+    let (_, body) = bench.ask("GET", "/checks", None);
+    assert!(
+        body.contains(r#""account":"a1","today":4"#) && body.contains(r#""high_frequency":true"#),
+        "{body}"
+    );
+    bench.gateway.stop();
+}
+
 struct NoSells;
 
 impl Check for NoSells {

@@ -84,6 +84,18 @@ pub struct Marked {
     pub day: u64,
 }
 
+/// Marked accounts that are kept in a list, at most: what is shown of each must not grow without a bound.
+pub const MARKED_MAX: usize = 1_000;
+
+/// The most of any account today.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Busiest {
+    /// Requests in one second.
+    pub per_second: u32,
+    /// Requests that the cores answered.
+    pub today: u32,
+}
+
 /// All accounts' requests.
 #[derive(Debug)]
 pub struct Rates {
@@ -93,6 +105,9 @@ pub struct Rates {
     /// Whether a request that would reach a mark is refused.
     pub refuse: bool,
     marked: Marked,
+    /// The first accounts that were marked today.
+    list: Vec<AccountKey>,
+    busiest: Busiest,
 }
 
 impl Rates {
@@ -100,7 +115,14 @@ impl Rates {
     pub fn new(accounts: usize, per_s: u32, refuse: bool) -> Self {
         let account = Account { bucket: Bucket::new(per_s), ..Account::default() };
         let accounts = vec![account; accounts + 1].into();
-        Self { accounts, marks: Marks::default(), refuse, marked: Marked::default() }
+        Self {
+            accounts,
+            marks: Marks::default(),
+            refuse,
+            marked: Marked::default(),
+            list: Vec::with_capacity(MARKED_MAX),
+            busiest: Busiest::default(),
+        }
     }
 
     /// An account's requests.
@@ -111,6 +133,16 @@ impl Rates {
     /// Marks reached.
     pub fn marked(&self) -> Marked {
         self.marked
+    }
+
+    /// The accounts that were marked today, in the order of that; the first [`MARKED_MAX`].
+    pub fn marked_accounts(&self) -> &[AccountKey] {
+        &self.list
+    }
+
+    /// The most of any account today.
+    pub fn busiest(&self) -> Busiest {
+        self.busiest
     }
 
     /// Whether an account has a request left of those that it is granted.
@@ -149,9 +181,9 @@ impl Rates {
 
     /// An order or a cancel was sent.
     #[inline]
-    pub fn sent(&mut self, account: AccountKey, now_ns: u64) {
+    pub fn sent(&mut self, key: AccountKey, now_ns: u64) {
         let per_second = self.marks.per_second;
-        let Some(account) = self.accounts.get_mut(account as usize) else { return };
+        let Some(account) = self.accounts.get_mut(key as usize) else { return };
         let second = now_ns / NS_PER_S;
         if account.second != second {
             account.second = second;
@@ -159,7 +191,9 @@ impl Rates {
         }
         account.in_second = account.in_second.saturating_add(1);
         account.peak = account.peak.max(account.in_second);
+        self.busiest.per_second = self.busiest.per_second.max(account.in_second);
         if per_second > 0 && account.in_second >= per_second && !account.marked[0] {
+            note(&mut self.list, key, account.marked);
             account.marked[0] = true;
             self.marked.second += 1;
         }
@@ -167,11 +201,13 @@ impl Rates {
 
     /// A core answered an order or a cancel of the account, through whichever gateway it came.
     #[inline]
-    pub fn answered(&mut self, account: AccountKey) {
+    pub fn answered(&mut self, key: AccountKey) {
         let per_day = self.marks.per_day;
-        let Some(account) = self.accounts.get_mut(account as usize) else { return };
+        let Some(account) = self.accounts.get_mut(key as usize) else { return };
         account.today = account.today.saturating_add(1);
+        self.busiest.today = self.busiest.today.max(account.today);
         if per_day > 0 && account.today >= per_day && !account.marked[1] {
+            note(&mut self.list, key, account.marked);
             account.marked[1] = true;
             self.marked.day += 1;
         }
@@ -184,6 +220,16 @@ impl Rates {
             account.peak = 0;
             account.marked = [false; 2];
         }
+        self.list.clear();
+        self.busiest = Busiest::default();
+    }
+}
+
+/// Lists an account with its first mark, while there is room.
+#[inline]
+fn note(list: &mut Vec<AccountKey>, key: AccountKey, marked: [bool; 2]) {
+    if marked == [false; 2] && list.len() < MARKED_MAX {
+        list.push(key);
     }
 }
 
@@ -243,7 +289,10 @@ mod tests {
         assert_eq!(rates.marked().second, 1, "once a day");
         (0..5).for_each(|_| rates.answered(1));
         assert_eq!(rates.marked().day, 1);
+        assert_eq!(rates.marked_accounts(), [1], "once, though by both");
+        assert_eq!(rates.busiest(), Busiest { per_second: 4, today: 5 });
         rates.new_day();
+        assert_eq!((rates.marked_accounts(), rates.busiest()), (&[][..], Busiest::default()));
         assert_eq!(rates.account(1).unwrap().today, 0);
         assert_eq!(rates.order(1, 9 * NS_PER_S), Ok(()), "marked, not refused");
     }
@@ -261,6 +310,16 @@ mod tests {
         (0..4).for_each(|_| rates.answered(1));
         assert_eq!(rates.order(1, NS_PER_S), Err(Rule::HighFrequencyDay));
         assert_eq!(rates.marked(), Marked::default());
+    }
+
+    #[test]
+    fn no_more_marked_accounts_are_listed_than_there_is_room_for() {
+        let count = MARKED_MAX as u32 + 10;
+        let mut rates = Rates::new(count as usize, 0, false);
+        rates.marks = Marks { per_second: 1, per_day: 0 };
+        (1..=count).for_each(|account| rates.sent(account, 0));
+        assert_eq!(rates.marked().second, u64::from(count), "all are counted");
+        assert_eq!(rates.marked_accounts().len(), MARKED_MAX);
     }
 
     #[test]
