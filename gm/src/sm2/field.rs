@@ -8,6 +8,8 @@ use super::limbs::{self, Limbs, from_be_bytes, multiply, power_of_two, reduce_on
 #[cfg(not(target_arch = "x86_64"))]
 use super::limbs::{add_mod, sub_mod};
 use subtle::{Choice, ConditionallySelectable};
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::Adx;
 use zeroize::Zeroize;
 
 pub(super) const P: Limbs =
@@ -16,6 +18,61 @@ const R: Limbs = power_of_two(256, &P);
 const R_SQUARED: Limbs = power_of_two(512, &P);
 const R_CUBED: Limbs = power_of_two(768, &P);
 static MODULUS: Modulus = Modulus::new(P);
+
+/// How products are made. Who holds a value of it has made sure that the CPU can; long computations ask once.
+pub(super) trait Arithmetic: Copy {
+    fn multiply(self, a: &Element, b: &Element) -> Element;
+    fn square(self, a: &Element) -> Element;
+}
+
+/// By any CPU.
+#[derive(Clone, Copy)]
+pub(super) struct Portable;
+
+impl Arithmetic for Portable {
+    #[inline]
+    fn multiply(self, a: &Element, b: &Element) -> Element {
+        Element(reduce(multiply(&a.0, &b.0)))
+    }
+
+    #[inline]
+    fn square(self, a: &Element) -> Element {
+        Element(reduce(square(&a.0)))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Arithmetic for Adx {
+    #[inline(always)]
+    fn multiply(self, a: &Element, b: &Element) -> Element {
+        Element(x86::multiply(self, &a.0, &b.0))
+    }
+
+    #[inline(always)]
+    fn square(self, a: &Element) -> Element {
+        Element(x86::square(self, &a.0))
+    }
+}
+
+/// Evaluates an expression with the fastest arithmetic that this CPU has.
+macro_rules! with_fastest {
+    ($by:ident => $value:expr) => {{
+        #[cfg(target_arch = "x86_64")]
+        match $crate::sm2::field::Adx::detect() {
+            Some($by) => $value,
+            None => {
+                let $by = $crate::sm2::field::Portable;
+                $value
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let $by = $crate::sm2::field::Portable;
+            $value
+        }
+    }};
+}
+pub(super) use with_fastest;
 
 /// An element of the field, always fully reduced. Its operations take references: a copy reads 16 bytes at a time what
 /// was just written by 8, for which the CPU waits until the writes have left its store buffer.
@@ -66,14 +123,20 @@ impl Element {
         Self::ZERO.sub(self)
     }
 
+    /// Half of it: what doubled gives it.
     #[inline(always)]
-    pub(super) fn multiply(&self, other: &Self) -> Self {
-        Self(multiply_reduced(&self.0, &other.0))
+    pub(super) fn half(&self) -> Self {
+        Self(half_reduced(&self.0))
     }
 
-    #[inline(always)]
+    #[inline(never)]
+    pub(super) fn multiply(&self, other: &Self) -> Self {
+        with_fastest!(by => by.multiply(self, other))
+    }
+
+    #[inline(never)]
     pub(super) fn square(&self) -> Self {
-        Self(square_reduced(&self.0))
+        with_fastest!(by => by.square(self))
     }
 
     /// The inverse; of zero: zero.
@@ -141,23 +204,11 @@ fn sub_reduced(a: &Limbs, b: &Limbs) -> Limbs {
 }
 
 #[inline(always)]
-fn multiply_reduced(a: &Limbs, b: &Limbs) -> Limbs {
+fn half_reduced(a: &Limbs) -> Limbs {
     #[cfg(target_arch = "x86_64")]
-    if x86::is_available() {
-        // SAFETY: the instructions are there.
-        return unsafe { x86::multiply(a, b) };
-    }
-    reduce(multiply(a, b))
-}
-
-#[inline(always)]
-fn square_reduced(a: &Limbs) -> Limbs {
-    #[cfg(target_arch = "x86_64")]
-    if x86::is_available() {
-        // SAFETY: the instructions are there.
-        return unsafe { x86::square(a) };
-    }
-    reduce(square(a))
+    return x86::half(a);
+    #[cfg(not(target_arch = "x86_64"))]
+    limbs::half_mod(a, &P)
 }
 
 #[cfg(test)]
@@ -182,8 +233,16 @@ mod tests {
                 prop_assert_eq!(taken, Element(wanted));
                 prop_assert_eq!(limbs::select(&a, &b, choice), wanted);
             }
-            prop_assert_eq!(multiply_reduced(&a, &b), reduce(wide));
-            prop_assert_eq!(square_reduced(&a), reduce(square(&a)));
+            prop_assert_eq!(half_reduced(&a), limbs::half_mod(&a, &P));
+            prop_assert_eq!(add_reduced(&half_reduced(&a), &half_reduced(&a)), a);
+            let (a, b) = (Element(a), Element(b));
+            prop_assert_eq!(Portable.multiply(&a, &b), Element(reduce(wide)));
+            prop_assert_eq!(Portable.square(&a), Portable.multiply(&a, &a));
+            #[cfg(target_arch = "x86_64")]
+            if let Some(adx) = Adx::detect() {
+                prop_assert_eq!(adx.multiply(&a, &b), Portable.multiply(&a, &b));
+                prop_assert_eq!(adx.square(&a), Portable.square(&a));
+            }
         });
     }
 

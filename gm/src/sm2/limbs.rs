@@ -80,6 +80,20 @@ pub(super) const fn sub_mod(a: &Limbs, b: &Limbs, modulus: &Limbs) -> Limbs {
     add(&difference, &mask(modulus, barrier(0u64.wrapping_sub(borrow)))).0
 }
 
+/// The number of which it is twice, modulo an odd number.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline]
+pub(super) const fn half_mod(a: &Limbs, modulus: &Limbs) -> Limbs {
+    // Even already, or made so.
+    let (even, carry) = add(a, &mask(modulus, barrier(0u64.wrapping_sub(a[0] & 1))));
+    [
+        even[0] >> 1 | even[1] << 63,
+        even[1] >> 1 | even[2] << 63,
+        even[2] >> 1 | even[3] << 63,
+        even[3] >> 1 | carry << 63,
+    ]
+}
+
 /// 2^`bits` modulo the modulus; for constants.
 pub(super) const fn power_of_two(bits: u32, modulus: &Limbs) -> Limbs {
     let (mut power, mut i) = ([1, 0, 0, 0], 0);

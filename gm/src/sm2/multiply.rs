@@ -5,6 +5,7 @@
 //! a table holds only the positive half. Where it is public its digits are odd or zero, with w - 1 zeros behind each
 //! that is not (w-NAF).
 
+use super::field::{Arithmetic, with_fastest};
 use super::limbs::Limbs;
 use super::point::{Affine, G, Jacobian, to_affine_all};
 use super::scalar::Scalar;
@@ -28,24 +29,27 @@ const WIDTH: usize = 5;
 const DIGITS: usize = 256 + BASE_WIDTH;
 
 /// (j + 1)·2^(6i)·G in element j of row i.
-static BASE: LazyLock<Vec<[[u64; 8]; BASE_POINTS]>> = LazyLock::new(|| {
+static BASE: LazyLock<Vec<[[u64; 8]; BASE_POINTS]>> = LazyLock::new(|| with_fastest!(by => base(by)));
+
+fn base<A: Arithmetic>(by: A) -> Vec<[[u64; 8]; BASE_POINTS]> {
     let mut start = Jacobian::from(G);
     let mut points = Vec::with_capacity(BASE_WINDOWS * BASE_POINTS);
     for _ in 0..BASE_WINDOWS {
         let mut multiple = start;
         for _ in 0..BASE_POINTS {
             points.push(multiple);
-            multiple = multiple.add(&start);
+            multiple = multiple.add(&start, by);
         }
-        (0..BASE_WINDOW).for_each(|_| start = start.double());
+        (0..BASE_WINDOW).for_each(|_| start.double(by));
     }
     let rows: Vec<[u64; 8]> = to_affine_all(&points).iter().map(Affine::raw).collect();
     rows.as_chunks().0.to_vec()
-});
+}
 
 /// G, 3·G, 5·G, …
-static BASE_ODD: LazyLock<Vec<Affine>> =
-    LazyLock::new(|| to_affine_all(&odd_multiples::<{ 1 << (BASE_WIDTH - 2) }>(&G)));
+static BASE_ODD: LazyLock<Vec<Affine>> = LazyLock::new(
+    || with_fastest!(by => to_affine_all(&odd_multiples::<{ 1 << (BASE_WIDTH - 2) }, _>(&G, by))),
+);
 
 /// The digit of window `i`: its absolute value and whether it is negative.
 fn digit<const W: usize>(scalar: &Limbs, i: usize) -> (u64, Choice) {
@@ -71,46 +75,59 @@ fn choice(bit: u64) -> Choice {
 
 /// `scalar`·G, in constant time.
 pub(super) fn multiply_base(scalar: &Scalar) -> Jacobian {
+    with_fastest!(by => multiply_base_by(by, scalar))
+}
+
+fn multiply_base_by<A: Arithmetic>(by: A, scalar: &Scalar) -> Jacobian {
     let mut sum = Jacobian::INFINITY;
     for (i, row) in BASE.iter().enumerate() {
         let (absolute, negative) = digit::<BASE_WINDOW>(scalar.limbs(), i);
         let point = Affine::from_raw(&select(row, absolute)).negate_if(negative);
-        sum = sum.add_affine(&point, absolute.ct_eq(&0));
+        sum = sum.add_affine(&point, absolute.ct_eq(&0), by);
     }
     sum
 }
 
 /// 1 to 16 times the point.
-fn multiples(point: &Affine) -> [[u64; 12]; POINTS] {
+fn multiples<A: Arithmetic>(by: A, point: &Affine) -> [[u64; 12]; POINTS] {
     let mut table = [Jacobian::from(*point); POINTS];
     for i in 1..POINTS {
-        table[i] =
-            if i % 2 == 1 { table[i / 2].double() } else { table[i - 1].add_affine(point, Choice::from(0)) };
+        if i % 2 == 1 {
+            table[i] = table[i / 2];
+            table[i].double(by);
+        } else {
+            table[i] = table[i - 1].add_affine(point, Choice::from(0), by);
+        }
     }
     table.map(|multiple| multiple.raw())
 }
 
 /// `scalar` times the point, in constant time.
 pub(super) fn multiply(point: &Affine, scalar: &Scalar) -> Jacobian {
-    let table = multiples(point);
+    with_fastest!(by => multiply_by(by, point, scalar))
+}
+
+fn multiply_by<A: Arithmetic>(by: A, point: &Affine, scalar: &Scalar) -> Jacobian {
+    let table = multiples(by, point);
     let mut sum = Jacobian::INFINITY;
     for i in (0..WINDOWS).rev() {
         if i != WINDOWS - 1 {
-            (0..WINDOW).for_each(|_| sum = sum.double());
+            (0..WINDOW).for_each(|_| sum.double(by));
         }
         let (absolute, negative) = digit::<WINDOW>(scalar.limbs(), i);
         let term = Jacobian::from_raw(&select(&table, absolute));
-        sum = sum.add(&term.negate_if(negative));
+        sum = sum.add(&term.negate_if(negative), by);
     }
     sum
 }
 
 /// The point, 3 times it, 5 times it, …
-fn odd_multiples<const N: usize>(point: &Affine) -> [Jacobian; N] {
-    let twice = Jacobian::from(*point).double();
+fn odd_multiples<const N: usize, A: Arithmetic>(point: &Affine, by: A) -> [Jacobian; N] {
+    let mut twice = Jacobian::from(*point);
+    twice.double(by);
     let mut table = [Jacobian::from(*point); N];
     for i in 1..N {
-        table[i] = table[i - 1].add(&twice);
+        table[i] = table[i - 1].add(&twice, by);
     }
     table
 }
@@ -134,19 +151,23 @@ fn sparse_digits<const W: usize>(scalar: &Limbs) -> [i16; DIGITS] {
 
 /// `a`·G + `b` times the point, in time that tells a and b: for public numbers.
 pub(super) fn multiply_sum_public(a: &Scalar, point: &Affine, b: &Scalar) -> Jacobian {
-    let table = odd_multiples::<{ 1 << (WIDTH - 2) }>(point);
+    with_fastest!(by => multiply_sum_public_by(by, a, point, b))
+}
+
+fn multiply_sum_public_by<A: Arithmetic>(by: A, a: &Scalar, point: &Affine, b: &Scalar) -> Jacobian {
+    let table = odd_multiples::<{ 1 << (WIDTH - 2) }, _>(point, by);
     let (a, b) = (sparse_digits::<BASE_WIDTH>(a.limbs()), sparse_digits::<WIDTH>(b.limbs()));
     let sign = |digit: i16| Choice::from(u8::from(digit < 0));
     let first = (0..DIGITS).rev().find(|&i| a[i] != 0 || b[i] != 0).unwrap_or(0);
     let mut sum = Jacobian::INFINITY;
     for i in (0..=first).rev() {
-        sum = sum.double();
+        sum.double(by);
         if b[i] != 0 {
-            sum = sum.add_public(&table[usize::from(b[i].unsigned_abs()) / 2].negate_if(sign(b[i])));
+            sum = sum.add_public(&table[usize::from(b[i].unsigned_abs()) / 2].negate_if(sign(b[i])), by);
         }
         if a[i] != 0 {
             let term = BASE_ODD[usize::from(a[i].unsigned_abs()) / 2].negate_if(sign(a[i]));
-            sum = sum.add_affine_public(&term);
+            sum = sum.add_affine_public(&term, by);
         }
     }
     sum
@@ -155,18 +176,33 @@ pub(super) fn multiply_sum_public(a: &Scalar, point: &Affine, b: &Scalar) -> Jac
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "x86_64")]
+    use crate::sm2::field::Adx;
+    use crate::sm2::field::Portable;
     use crate::sm2::limbs::sub;
     use crate::sm2::scalar::N;
     use proptest::prelude::*;
 
+    /// Checks with every arithmetic that this CPU has.
+    macro_rules! with_each {
+        ($by:ident => $check:expr) => {
+            let $by = Portable;
+            $check;
+            #[cfg(target_arch = "x86_64")]
+            if let Some($by) = Adx::detect() {
+                $check;
+            }
+        };
+    }
+
     /// Double and add, the definition.
     fn slowly(point: &Affine, scalar: &Limbs) -> Jacobian {
-        (0..256).rev().fold(Jacobian::INFINITY, |sum, bit| {
-            let twice = sum.double();
+        (0..256).rev().fold(Jacobian::INFINITY, |mut sum, bit| {
+            sum.double(Portable);
             if scalar[bit / 64] >> (bit % 64) & 1 == 1 {
-                twice.add_affine(point, Choice::from(0))
+                sum.add_affine(point, Choice::from(0), Portable)
             } else {
-                twice
+                sum
             }
         })
     }
@@ -186,8 +222,12 @@ mod tests {
         });
         for limbs in edges.chain(powers) {
             let k = scalar(limbs);
-            assert_eq!(multiply_base(&k).to_affine(), slowly(&G, k.limbs()).to_affine(), "{limbs:x?}");
-            assert_eq!(multiply(&point, &k).to_affine(), slowly(&point, k.limbs()).to_affine(), "{limbs:x?}");
+            let of_base = slowly(&G, k.limbs()).to_affine();
+            let of_point = slowly(&point, k.limbs()).to_affine();
+            with_each!(by => {
+                assert_eq!(multiply_base_by(by, &k).to_affine(), of_base, "{limbs:x?}");
+                assert_eq!(multiply_by(by, &point, &k).to_affine(), of_point, "{limbs:x?}");
+            });
         }
     }
 
@@ -198,10 +238,52 @@ mod tests {
             let (a, b) = (scalar(a), scalar(b));
             let base = slowly(&G, a.limbs());
             let other = slowly(&point, b.limbs());
-            prop_assert_eq!(multiply_base(&a).to_affine(), base.to_affine());
-            prop_assert_eq!(multiply(&point, &b).to_affine(), other.to_affine());
-            let sum = multiply_sum_public(&a, &point, &b);
-            prop_assert_eq!(sum.to_affine(), base.add(&other).to_affine());
+            let sum = base.add(&other, Portable).to_affine();
+            with_each!(by => {
+                prop_assert_eq!(multiply_base_by(by, &a).to_affine(), base.to_affine());
+                prop_assert_eq!(multiply_by(by, &point, &b).to_affine(), other.to_affine());
+                prop_assert_eq!(multiply_sum_public_by(by, &a, &point, &b).to_affine(), sum);
+            });
+        });
+    }
+
+    /// Where the general formula fails: a point and itself, its negative, and infinity.
+    #[test]
+    fn sums_of_what_a_formula_excludes() {
+        let point = slowly(&G, &[5, 4, 3, 2]);
+        let (affine, nowhere) = (point.to_affine(), Jacobian::INFINITY);
+        let negative = affine.negate_if(Choice::from(1));
+        with_each!(by => {
+            let mut twice = point;
+            twice.double(by);
+            let sums = [
+                point.add(&point, by),
+                point.add_affine(&affine, Choice::from(0), by),
+                point.add_public(&point, by),
+                point.add_affine_public(&affine, by),
+            ];
+            assert!(sums.iter().all(|sum| sum.to_affine() == twice.to_affine()));
+            let sums = [
+                point.add(&negative.into(), by),
+                point.add_affine(&negative, Choice::from(0), by),
+                point.add_public(&negative.into(), by),
+                point.add_affine_public(&negative, by),
+                nowhere.add(&nowhere, by),
+                nowhere.add_affine(&affine, Choice::from(1), by),
+            ];
+            assert!(sums.iter().all(|sum| bool::from(sum.is_infinity())));
+            let sums = [
+                point.add(&nowhere, by),
+                nowhere.add(&point, by),
+                point.add_affine(&affine, Choice::from(1), by),
+                nowhere.add_affine(&affine, Choice::from(0), by),
+                nowhere.add_public(&point, by),
+                nowhere.add_affine_public(&affine, by),
+            ];
+            assert!(sums.iter().all(|sum| sum.to_affine() == affine));
+            let mut still = nowhere;
+            still.double(by);
+            assert!(bool::from(still.is_infinity()));
         });
     }
 

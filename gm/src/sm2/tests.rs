@@ -68,7 +68,8 @@ fn the_standards_exchange_by_its_parts() {
     // t = d + x'·r; U = t·(P + x'·R) of the other side, once by each side.
     let exchange = |d: Scalar, r: Scalar, r_key: &PublicKey, other: &PublicKey, other_once: &PublicKey| {
         let t = d.add(shortened(r_key).multiply(r));
-        let sum = multiply(&other_once.point, &shortened(other_once)).add(&other.point.into());
+        let product = multiply(&other_once.point, &shortened(other_once));
+        let sum = product.add(&other.point.into(), super::field::Portable);
         multiply(&sum.to_affine(), &t).to_affine()
     };
     let common = exchange(own, own_once, &own_once_key, &peer_key, &peer_once_key);

@@ -9,10 +9,16 @@ use subtle::Choice;
 
 static PRIME: Limbs = P;
 
-/// Whether the CPU has the instructions.
-#[inline]
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("adx")
+/// That the CPU has MULX, ADCX and ADOX: there is no value of it where it has not.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Adx(());
+
+impl Adx {
+    /// The proof, if it holds.
+    #[inline]
+    pub(in super::super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("adx")).then_some(Self(()))
+    }
 }
 
 /// One step of the reduction: clears the lowest limb `$m`, which becomes the highest.
@@ -100,14 +106,11 @@ macro_rules! row {
 }
 
 /// The Montgomery product.
-///
-/// # Safety
-/// [`is_available`] must hold.
-#[inline(never)]
-pub(super) unsafe fn multiply(a: &Limbs, b: &Limbs) -> Limbs {
+#[inline(always)]
+pub(super) fn multiply(_: Adx, a: &Limbs, b: &Limbs) -> Limbs {
     let (r0, r1, r2, r3);
     // SAFETY: reads the three arrays of four limbs behind the pointers and writes nothing but registers, all of them
-    // declared; the caller has made sure of MULX, ADCX and ADOX.
+    // declared; a value of `Adx` proves MULX, ADCX and ADOX.
     unsafe {
         asm!(
             "mov rdx, [rdi]",
@@ -136,11 +139,8 @@ pub(super) unsafe fn multiply(a: &Limbs, b: &Limbs) -> Limbs {
 }
 
 /// The Montgomery square.
-///
-/// # Safety
-/// [`is_available`] must hold.
-#[inline(never)]
-pub(super) unsafe fn square(a: &Limbs) -> Limbs {
+#[inline(always)]
+pub(super) fn square(_: Adx, a: &Limbs) -> Limbs {
     let (r0, r1, r2, r3);
     // SAFETY: as in `multiply`.
     unsafe {
@@ -196,6 +196,28 @@ pub(super) fn add(a: &Limbs, b: &Limbs) -> Limbs {
             r0 = out(reg) r0, r1 = out(reg) r1, r2 = out(reg) r2, r3 = out(reg) r3,
             t0 = out(reg) _, t1 = out(reg) _, t2 = out(reg) _, t3 = out(reg) _,
             carry = out(reg) _,
+            options(pure, readonly, nostack),
+        );
+    }
+    [r0, r1, r2, r3]
+}
+
+/// Half modulo p: of an odd number, half of the sum with p.
+#[inline]
+pub(super) fn half(a: &Limbs) -> Limbs {
+    let (r0, r1, r2, r3): (u64, u64, u64, u64);
+    // SAFETY: reads the array of four limbs and writes only the declared registers; no special instructions.
+    unsafe {
+        asm!(
+            "mov {r0}, [{a}]\n mov {r1}, [{a} + 8]\n mov {r2}, [{a} + 16]\n mov {r3}, [{a} + 24]",
+            // p under a mask of the lowest bit, as in `sub`.
+            "mov {mask:e}, 1\n and {mask}, {r0}\n neg {mask}",
+            "mov {p1}, {mask}\n shl {p1}, 32\n mov {p3}, {mask}\n btr {p3}, 32",
+            "add {r0}, {mask}\n adc {r1}, {p1}\n adc {r2}, {mask}\n adc {r3}, {p3}",
+            "rcr {r3}, 1\n rcr {r2}, 1\n rcr {r1}, 1\n rcr {r0}, 1",
+            a = in(reg) a.as_ptr(),
+            r0 = out(reg) r0, r1 = out(reg) r1, r2 = out(reg) r2, r3 = out(reg) r3,
+            p1 = out(reg) _, p3 = out(reg) _, mask = out(reg) _,
             options(pure, readonly, nostack),
         );
     }
