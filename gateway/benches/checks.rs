@@ -109,7 +109,7 @@ fn chain(on: &[Group], accounts: u32) -> Checks {
     let is_on = |group: Group| on.contains(&group);
     let settings = Settings {
         on: Group::ALL.map(is_on),
-        notional_max: Price::whole(1_000_000_000).raw(),
+        notional_max: Price::whole(1_000_000).raw(),
         market: Market::FreshQuotes,
         ..Settings::default()
     };
