@@ -71,7 +71,7 @@ impl App for Matcher {
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
         if self.trading.owns(id) {
             let (desks, intake) = (&self.desks, &mut self.intake);
-            let now = Now::at(cx.wall_ns().unsigned_abs());
+            let now = self.core.not_before(Now::at(cx.wall_ns().unsigned_abs()));
             let outcome = self.trading.on_data(cx, id, data, |_, port, request, sender| {
                 intake.push(now, Input::new(desks[port], request), sender);
                 Ok(())
@@ -91,6 +91,8 @@ impl App for Matcher {
     }
 
     fn on_tick(&mut self, cx: &mut Cx) {
+        // What came before an edge of the schedule is on its earlier side.
+        self.on_turn_end(cx);
         let now = Now::at(cx.wall_ns().unsigned_abs());
         self.core.tick(now, &mut ToLogs { cx, logs: self.logs });
         self.trading.on_tick(cx);

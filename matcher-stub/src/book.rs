@@ -157,7 +157,8 @@ impl Book {
 
     /// Lets an order rest, behind all others of its price.
     ///
-    /// The caller has traded it with [`Book::take`] before, so that the book is not crossed by it.
+    /// The caller has traded it with [`Book::take`] before, so that the book is not crossed by it, or collects orders for an
+    /// auction.
     pub fn rest(&mut self, side: Side, price: i64, quantity: i64, order: OrderNo) -> Place {
         assert!(quantity > 0, "an order rests with something left");
         let queues = &mut self.queues;

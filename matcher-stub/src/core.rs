@@ -8,9 +8,10 @@
 //!
 //! An order takes one way through: [`Core::new_order`] remembers it by its identity, checks it (`check.rs`), freezes what
 //! its account needs for it (`accounts.rs`), publishes and reports it, trades it with its book, and lets rest or cancels
-//! what is left.
+//! what is left. In a call auction it only rests; [`Core::pass`] trades all of them when the auction ends (`auction.rs`).
 
 mod accounts;
+mod auction;
 mod board;
 mod check;
 mod input;
@@ -29,19 +30,21 @@ pub use check::CASH_AT_MARGIN_DESK;
 pub use input::{INPUT_LEN_MAX, Input, InputError};
 pub use listing::{Listing, ListingError, Listings, QUANTITY_MAX, STEPS_MAX, SecurityNo, id_range};
 pub use refusal::{
-    CancelRefusal, REASON_CANCEL_CLOSED, REASON_CASH, REASON_CASH_MARGIN, REASON_DAY_FULL,
-    REASON_FINANCING_LIMIT, REASON_POSITION, REASON_SEVERAL_ORDERS, REASON_SHARES_OWED,
+    CancelRefusal, REASON_CALL, REASON_CANCEL_CALL, REASON_CANCEL_CLOSED, REASON_CASH, REASON_CASH_MARGIN,
+    REASON_DAY_FULL, REASON_FINANCING_LIMIT, REASON_POSITION, REASON_SEVERAL_ORDERS, REASON_SHARES_OWED,
     REASON_SHORT_INVENTORY, REASON_SHORT_SALE_PRICE, Refusal,
 };
-pub use schedule::{Phase, Schedule, ScheduleError, TimeOfDay, TimeOfDayError};
+pub use schedule::{Call, Phase, Schedule, ScheduleError, TimeOfDay, TimeOfDayError};
 
 use crate::book::{Fill, OrderNo, Reach, Side};
 use accounts::Hold;
-use board::{Board, Instrument};
+use auction::Auction;
+use board::{Board, Instrument, Shown};
 use check::{Kind, Terms};
 use flow::Tag;
 use orders::{NotAdmitted, Orders};
 use report::Reporter;
+use schedule::Course;
 use tape::{Print, Subject, Tape};
 use wire::szse::code::{CashMargin, OrdStatus};
 use wire::szse::trading::{NewOrder, OrderCancelRequest};
@@ -156,9 +159,8 @@ pub struct Core {
     instruments: Vec<Instrument>,
     orders: Orders,
     accounts: Accounts,
-    schedule: Schedule,
-    /// The one that snapshots show.
-    phase: Phase,
+    course: Course,
+    auction: Auction,
     reporter: Reporter,
     tape: Tape,
     board: Board,
@@ -193,8 +195,8 @@ impl Core {
             fills: Vec::new(),
             counts: Counts::default(),
             accounts,
-            schedule: Schedule::default(),
-            phase: Phase::Continuous,
+            course: Course::new(Schedule::default()),
+            auction: Auction::default(),
             desks,
             listings,
             instruments,
@@ -204,7 +206,7 @@ impl Core {
     /// The same core, with phases.
     #[must_use]
     pub fn with_schedule(mut self, schedule: Schedule) -> Self {
-        self.schedule = schedule;
+        self.course = Course::new(schedule);
         self
     }
 
@@ -220,6 +222,7 @@ impl Core {
 
     /// An order came in at a desk.
     pub fn new_order(&mut self, now: Now, desk: DeskNo, request: &NewOrder, out: &mut impl Outlet) {
+        self.pass(now, out);
         let number = match self.orders.admit(desk, request) {
             Ok(number) => number,
             Err(NotAdmitted { refusal, first }) => {
@@ -228,7 +231,7 @@ impl Core {
                 return;
             }
         };
-        match self.check(now, desk, request) {
+        match self.check(desk, request) {
             Ok((security, terms, hold)) => {
                 self.orders[number].hold = hold;
                 self.enter(now, number, security, terms, out);
@@ -243,17 +246,20 @@ impl Core {
     /// What an order asks for, and what its account has frozen for it.
     fn check(
         &mut self,
-        now: Now,
         desk: DeskNo,
         request: &NewOrder,
     ) -> Result<(SecurityNo, Terms, Option<Hold>), Refusal> {
-        if self.schedule.at(now.time) != Phase::Continuous {
+        let phase = self.course.phase();
+        if matches!(phase, Phase::Break | Phase::Closed) {
             return Err(Refusal::Closed);
         }
         let security = check::security(&self.listings, request)?;
         let listing = &self.listings[security];
         let last = self.instruments[security as usize].day.last().unwrap_or(listing.prev_close.raw());
         let terms = check::terms(&self.desks[usize::from(desk)], listing, last, request)?;
+        if phase.call().is_some() && !matches!(terms.kind, Kind::Limit { .. }) {
+            return Err(Refusal::Call);
+        }
         let hold = self.accounts.freeze(request, (security, listing), &terms)?;
         Ok((security, terms, hold))
     }
@@ -289,11 +295,14 @@ impl Core {
 
         let enough = terms.quantity_min == 0
             || instrument.book.available(terms.side, reach, terms.quantity) >= terms.quantity_min;
-        if enough {
+        if enough && self.course.phase().call().is_none() {
             self.fills.clear();
             instrument.book.take(terms.side, reach, terms.quantity, &mut self.fills);
             for index in 0..self.fills.len() {
-                self.fill(now, number, subject, terms.side, self.fills[index], out);
+                let fill = self.fills[index];
+                let orders = (terms.side, number, fill.maker);
+                self.trade(now, subject, orders, (fill.price, fill.quantity), out);
+                self.agree(fill);
             }
         }
         let order = &mut self.orders[number];
@@ -310,36 +319,38 @@ impl Core {
         }
     }
 
-    /// Books, reports and publishes one trade.
-    fn fill(
+    /// Books, reports and publishes one trade: of an order of `side` with one of the other side, in the order in which they
+    /// are told.
+    fn trade(
         &mut self,
         now: Now,
-        taker: OrderNo,
         subject: Subject,
-        side: Side,
-        fill: Fill,
+        (side, one, other): (Side, OrderNo, OrderNo),
+        (price, quantity): (i64, i64),
         out: &mut impl Outlet,
     ) {
         let mut tick_numbers = [0; 2];
-        for (number, tick_number) in [taker, fill.maker].into_iter().zip(&mut tick_numbers) {
+        for (number, tick_number) in [one, other].into_iter().zip(&mut tick_numbers) {
             let order = &mut self.orders[number];
-            order.cum += fill.quantity;
-            order.leaves -= fill.quantity;
+            order.cum += quantity;
+            order.leaves -= quantity;
             order.status = if order.leaves == 0 { OrdStatus::FILLED } else { OrdStatus::PARTIALLY_FILLED };
             if order.leaves == 0 {
                 order.place = None;
             }
             *tick_number = order.tick_number;
             if let Some(hold) = order.hold {
-                self.accounts.settle(hold, subject.number, fill.price, fill.quantity);
+                self.accounts.settle(hold, subject.number, price, quantity);
             }
-            self.reporter.traded(now, number, order, (fill.price, fill.quantity), out);
+            self.reporter.traded(now, number, order, (price, quantity), out);
         }
-        assert!(self.orders[fill.maker].leaves == fill.maker_leaves, "book and order agree on what is left");
         self.counts.trades += 1;
-        self.instruments[subject.number as usize].day.trade(fill.price, fill.quantity);
-        let [taker, maker] = tick_numbers;
-        self.tape.print(now, subject, Print::trade(side, (taker, maker), fill.price, fill.quantity), out);
+        self.instruments[subject.number as usize].day.trade(price, quantity);
+        self.tape.print(now, subject, Print::trade(side, tick_numbers.into(), price, quantity), out);
+    }
+
+    fn agree(&self, fill: Fill) {
+        assert!(self.orders[fill.maker].leaves == fill.maker_leaves, "book and order agree on what is left");
     }
 
     /// What is left of an order is gone: it is out of the book already, or never was in it.
@@ -358,11 +369,14 @@ impl Core {
 
     /// A cancel came in at a desk.
     pub fn cancel(&mut self, now: Now, desk: DeskNo, request: &OrderCancelRequest, out: &mut impl Outlet) {
+        self.pass(now, out);
         let found = self.orders.find(desk, request, |id| self.reporter.order_no(id));
-        let open = self.schedule.at(now.time) == Phase::Continuous;
-        let resting = found.and_then(|number| match open {
-            true => self.unrest(number).ok_or(CancelRefusal::TooLate),
-            false => Err(CancelRefusal::Closed),
+        let resting = found.and_then(|number| match self.course.phase() {
+            Phase::Continuous | Phase::Call { cancels: true, .. } => {
+                self.unrest(number).ok_or(CancelRefusal::TooLate)
+            }
+            Phase::Call { cancels: false, .. } => Err(CancelRefusal::Call),
+            Phase::Break | Phase::Closed => Err(CancelRefusal::Closed),
         });
         match resting.and(found) {
             Ok(number) => {
@@ -391,19 +405,18 @@ impl Core {
 
     /// Time passed: snapshots that are due, heartbeats of silent channels. Bounded a call; call it every few ms.
     pub fn tick(&mut self, now: Now, out: &mut impl Outlet) {
-        let phase = self.schedule.at(now.time);
-        if phase != self.phase {
-            self.phase = phase;
-            for (security, instrument) in (0..).zip(&mut self.instruments) {
-                self.board.touch(security, instrument);
-            }
-        }
+        self.pass(now, out);
+        let phase = self.course.phase();
         for _ in 0..self.board.due(now) {
             let Some(security) = self.board.pop() else { break };
+            let shown = match phase.call() {
+                Some(call) => Shown::Auction(self.outcome(call, security)),
+                None => Shown::Depth,
+            };
             let instrument = &mut self.instruments[security as usize];
             let channel_no = self.tape.channel_no(security);
             self.board.snapshot(
-                (now, phase),
+                (now, phase, shown),
                 channel_no,
                 &self.listings[security],
                 (security, instrument),

@@ -4,7 +4,7 @@
 //! as if nothing had been.
 
 use crate::config::{Config, SEGMENT_BYTES};
-use crate::core::{Core, DeskNo, Outlet};
+use crate::core::{Core, DeskNo, Now, Outlet};
 use crate::journal::{Journal, JournalError};
 use flow::{Limits, Tag, Writer};
 use transport::Clock;
@@ -61,6 +61,9 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, JournalError> {
         logs.iter().for_each(Writer::publish);
         Ok(())
     })?;
+    // What ended meanwhile, or before and was told: whoever comes back asks for what is behind it.
+    core.pass(Now::at(began.1), &mut ToWriters(&mut logs));
+    logs.iter().for_each(Writer::publish);
     if found.records > 0 {
         tracing::info!(
             inputs,

@@ -1,5 +1,6 @@
 //! The state of each security as a snapshot shows it, and which snapshots are due.
 
+use super::auction::Outcome;
 use super::listing::{Listing, SecurityNo};
 use super::schedule::Phase;
 use super::tape::Subject;
@@ -57,6 +58,15 @@ pub(super) struct Instrument {
     listed: bool,
 }
 
+/// What a snapshot shows of a book.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shown {
+    /// Its levels.
+    Depth,
+    /// What its auction would come to.
+    Auction(Option<Outcome>),
+}
+
 /// Which securities changed since their last snapshot, and when snapshots are due.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -104,7 +114,7 @@ impl Board {
     /// Publishes how a security stands.
     pub(super) fn snapshot(
         &mut self,
-        (now, phase): (Now, Phase),
+        (now, phase, shown): (Now, Phase, Shown),
         channel_no: u16,
         listing: &Listing,
         (security, instrument): (SecurityNo, &mut Instrument),
@@ -113,7 +123,7 @@ impl Board {
         instrument.listed = false;
         let head = head((now, phase), channel_no, listing, &instrument.day);
         self.frame.clear();
-        Snapshot::encode(&head, &mut self.frame, |entries| write(entries, listing, instrument))
+        Snapshot::encode(&head, &mut self.frame, |entries| write(entries, listing, instrument, shown))
             .expect("invariant: 26 entries of at most 50 orders are within the bounds");
         let key = Subject { number: security, id: listing.id }.key();
         out.market(Tag { lane: channel_no, number: 0, key }, &self.frame);
@@ -136,9 +146,21 @@ fn head((now, phase): (Now, Phase), channel_no: u16, listing: &Listing, day: &Da
     }
 }
 
-fn write(entries: &mut MdEntryWriter<'_>, listing: &Listing, at: &Instrument) -> Result<(), EncodeError> {
-    write_depth(entries, &at.book, Side::Buy, MdEntryType::BID)?;
-    write_depth(entries, &at.book, Side::Sell, MdEntryType::ASK)?;
+fn write(
+    entries: &mut MdEntryWriter<'_>,
+    listing: &Listing,
+    at: &Instrument,
+    shown: Shown,
+) -> Result<(), EncodeError> {
+    match shown {
+        Shown::Depth => {
+            write_depth(entries, &at.book, Side::Buy, MdEntryType::BID)?;
+            write_depth(entries, &at.book, Side::Sell, MdEntryType::ASK)?;
+        }
+        Shown::Auction(Some(outcome)) => write_auction(entries, outcome)?,
+        // Nothing that would trade, no price to show (?).
+        Shown::Auction(None) => {}
+    }
     if let Some(last) = at.day.last() {
         write_price(entries, MdEntryType::LAST, last)?;
         write_price(entries, MdEntryType::OPEN, at.day.open)?;
@@ -171,6 +193,28 @@ fn write_depth(
         };
         // The exchange shows the queue of the best level only.
         entries.push(&entry, if level == 1 { &queue[..shown] } else { &[] })?;
+    }
+    Ok(())
+}
+
+/// During an auction the first bid and the first ask are both its indicative price with the quantity that would trade, and
+/// the second of the side that has more is what would be left, at no price (?: as public displays of the exchange show it;
+/// the message has no other place for it).
+fn write_auction(entries: &mut MdEntryWriter<'_>, outcome: Outcome) -> Result<(), EncodeError> {
+    let mut write = |md_entry_type, level, price, quantity| {
+        let (md_entry_px, md_entry_size) = (entry_px(price), Qty::from_raw(quantity));
+        let md_price_level = U16::new(level);
+        let entry =
+            MdEntry { md_entry_type, md_entry_px, md_entry_size, md_price_level, ..MdEntry::default() };
+        entries.push(&entry, &[])
+    };
+    for (md_entry_type, surplus) in
+        [(MdEntryType::BID, outcome.surplus), (MdEntryType::ASK, -outcome.surplus)]
+    {
+        write(md_entry_type, 1, outcome.price, outcome.volume)?;
+        if surplus > 0 {
+            write(md_entry_type, 2, 0, surplus)?;
+        }
     }
     Ok(())
 }

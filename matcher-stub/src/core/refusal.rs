@@ -53,6 +53,9 @@ pub enum Refusal {
     /// Not a time at which orders are taken.
     #[error("closed")]
     Closed,
+    /// A call auction takes limit orders that may rest, and no others.
+    #[error("call auction")]
+    Call,
 }
 
 /// OrdRejReason of ours (from 100 on the values of FIX are free): CashMargin is not traded at this desk.
@@ -71,10 +74,12 @@ pub const REASON_FINANCING_LIMIT: OrdRejReason = OrdRejReason::from_raw(106);
 pub const REASON_SHORT_INVENTORY: OrdRejReason = OrdRejReason::from_raw(107);
 /// OrdRejReason of ours: more bought back than is owed.
 pub const REASON_SHARES_OWED: OrdRejReason = OrdRejReason::from_raw(108);
+/// OrdRejReason of ours: not an order that a call auction takes.
+pub const REASON_CALL: OrdRejReason = OrdRejReason::from_raw(109);
 
 impl Refusal {
     /// All of them, in order of their counters.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NoIdentity,
         Self::Duplicate,
         Self::DayFull,
@@ -91,6 +96,7 @@ impl Refusal {
         Self::ShortInventory,
         Self::SharesOwed,
         Self::Closed,
+        Self::Call,
     ];
 
     /// OrdRejReason of the report.
@@ -112,6 +118,7 @@ impl Refusal {
             Self::ShortInventory => REASON_SHORT_INVENTORY,
             Self::SharesOwed => REASON_SHARES_OWED,
             Self::Closed => OrdRejReason::EXCHANGE_CLOSED,
+            Self::Call => REASON_CALL,
         }
     }
 }
@@ -131,16 +138,22 @@ pub enum CancelRefusal {
     /// Not a time at which cancels are taken.
     #[error("closed")]
     Closed,
+    /// The part of a call auction in which orders are not cancelled.
+    #[error("call auction")]
+    Call,
 }
 
 /// CxlRejReason of ours: the cancel may mean several orders and names no OrderID.
 pub const REASON_SEVERAL_ORDERS: CxlRejReason = CxlRejReason::from_raw(101);
 /// CxlRejReason of ours: not a time at which cancels are taken.
 pub const REASON_CANCEL_CLOSED: CxlRejReason = CxlRejReason::from_raw(102);
+/// CxlRejReason of ours: a part of a call auction in which orders are not cancelled.
+pub const REASON_CANCEL_CALL: CxlRejReason = CxlRejReason::from_raw(103);
 
 impl CancelRefusal {
     /// All of them, in order of their counters.
-    pub const ALL: [Self; 4] = [Self::UnknownOrder, Self::TooLate, Self::SeveralOrders, Self::Closed];
+    pub const ALL: [Self; 5] =
+        [Self::UnknownOrder, Self::TooLate, Self::SeveralOrders, Self::Closed, Self::Call];
 
     /// CxlRejReason of the report.
     pub const fn reason(self) -> CxlRejReason {
@@ -149,6 +162,7 @@ impl CancelRefusal {
             Self::TooLate => CxlRejReason::TOO_LATE,
             Self::SeveralOrders => REASON_SEVERAL_ORDERS,
             Self::Closed => REASON_CANCEL_CLOSED,
+            Self::Call => REASON_CANCEL_CALL,
         }
     }
 
@@ -159,6 +173,7 @@ impl CancelRefusal {
             Self::TooLate => "too late",
             Self::SeveralOrders => "needs OrderID",
             Self::Closed => "closed",
+            Self::Call => "no cancels now",
         }
     }
 }
@@ -190,8 +205,10 @@ mod tests {
             REASON_FINANCING_LIMIT,
             REASON_SHORT_INVENTORY,
             REASON_SHARES_OWED,
+            REASON_CALL,
         ];
-        assert_eq!(ours.map(OrdRejReason::raw), [101, 102, 103, 104, 105, 106, 107, 108]);
-        assert_eq!([REASON_SEVERAL_ORDERS, REASON_CANCEL_CLOSED].map(CxlRejReason::raw), [101, 102]);
+        assert_eq!(ours.map(OrdRejReason::raw), [101, 102, 103, 104, 105, 106, 107, 108, 109]);
+        let cancels = [REASON_SEVERAL_ORDERS, REASON_CANCEL_CLOSED, REASON_CANCEL_CALL];
+        assert_eq!(cancels.map(CxlRejReason::raw), [101, 102, 103]);
     }
 }

@@ -1,6 +1,7 @@
 //! The core from outside: requests in, frames out.
 
 mod accounts;
+mod auction;
 mod checker;
 mod replay;
 mod rules;

@@ -25,6 +25,11 @@ pub(crate) struct Came {
 }
 
 impl Came {
+    /// As a message of this type, if it is one.
+    pub(crate) fn try_view<M: Message + Copy>(&self) -> Option<M> {
+        (self.msg_type == M::MSG_TYPE).then(|| self.view())
+    }
+
     /// As a message of fixed length.
     pub(crate) fn view<M: Message + Copy>(&self) -> M {
         let frame = frame::decode(&self.bytes, frame::BODY_LEN_MAX).unwrap().unwrap();

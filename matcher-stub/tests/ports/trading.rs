@@ -39,7 +39,7 @@ pub(crate) fn order(number: u64, side: Side, price: i64) -> NewOrder {
     }
 }
 
-fn cancel(order: &NewOrder) -> OrderCancelRequest {
+pub(crate) fn cancel(order: &NewOrder) -> OrderCancelRequest {
     OrderCancelRequest {
         base: order.base,
         cl_ord_id: Text::literal("CANCEL"),

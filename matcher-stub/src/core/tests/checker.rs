@@ -1,7 +1,7 @@
 //! Judges a core by its frames alone: it knows the reports and the market data, not the requests, and rebuilds from
 //! each of them what the other says too.
 
-use super::{Flow, view};
+use super::{Flow, auction, view};
 use flow::Tag;
 use std::collections::{BTreeMap, HashMap};
 use wire::szse::code::{ExecType, MdEntryType, OrdStatus, OrdType, Side};
@@ -27,6 +27,12 @@ struct Ticked {
     price: i64,
     rests: bool,
     left: i64,
+}
+
+/// The price of the first entry of a type.
+fn price_of(snapshot: &Snapshot<'_>, kind: MdEntryType) -> Option<Price> {
+    let first = snapshot.entries().find(|at| at.entry.md_entry_type == kind)?;
+    Some(Price::from_raw(first.entry.md_entry_px.raw() / (MdEntryPx::SCALE / Price::SCALE)))
 }
 
 #[derive(Default)]
@@ -154,6 +160,16 @@ impl Checker {
         let frame = frame::decode(bytes, frame::BODY_LEN_MAX).unwrap().unwrap();
         let snapshot: Snapshot<'_> = frame.group().expect("all else was looked at");
         let security = snapshot.head.security_id;
+        let volume = self.volume.get(&security).copied().unwrap_or_default();
+        assert_eq!(snapshot.head.total_volume_trade.raw(), volume[2]);
+        match snapshot.head.trading_phase_code.as_str() {
+            Some("O0") => return self.auction(&snapshot, snapshot.head.prev_close_px),
+            Some("C0") => {
+                let last = price_of(&snapshot, MdEntryType::LAST);
+                return self.auction(&snapshot, last.unwrap_or(snapshot.head.prev_close_px));
+            }
+            _ => {}
+        }
         for (side, kind) in [(Side::BUY, MdEntryType::BID), (Side::SELL, MdEntryType::ASK)] {
             let shown: Vec<_> = snapshot
                 .entries()
@@ -167,8 +183,19 @@ impl Checker {
             expected.truncate(10);
             assert_eq!(shown, expected, "the snapshot shows what the ticks add up to");
         }
-        let volume = self.volume.get(&security).copied().unwrap_or_default();
-        assert_eq!(snapshot.head.total_volume_trade.raw(), volume[2]);
+    }
+
+    /// A snapshot during a call shows what the orders that rest would come to.
+    fn auction(&self, snapshot: &Snapshot<'_>, reference: Price) {
+        let of = self.ticked.values().filter(|order| order.security == snapshot.head.security_id);
+        let resting = of.filter(|order| order.rests && order.left > 0);
+        let wishes: Vec<_> = resting.map(|order| (order.side, order.price, order.left)).collect();
+        let expected = auction::naive(&wishes, reference.raw()).map(|(price, volume, _)| (price, volume));
+        for kind in [MdEntryType::BID, MdEntryType::ASK] {
+            let first = snapshot.entries().find(|at| at.entry.md_entry_type == kind);
+            let size = first.map(|at| at.entry.md_entry_size.raw());
+            assert_eq!(price_of(snapshot, kind).map(Price::raw).zip(size), expected);
+        }
     }
 
     pub(super) fn after_step(&self) {

@@ -1,8 +1,8 @@
 //! A core made again from its inputs is the same core.
 
-use super::stream::{Step, inputs, step};
+use super::stream::{Step, inputs, schedule, step};
 use super::{CASH, Flow, OPEN_NS, Tapped, cancel_of, listings, order, settings};
-use crate::core::{Core, INPUT_LEN_MAX, Input, InputError, Now};
+use crate::core::{Core, INPUT_LEN_MAX, Input, InputError, Now, Schedule};
 use flow::Tag;
 use proptest::prelude::proptest;
 use wire::szse::code::Side;
@@ -16,8 +16,8 @@ fn numbered(said: &Tapped) -> Vec<(Flow, Tag, Vec<u8>)> {
 }
 
 /// What the steps say live, with ticks between them, and the bytes of their inputs.
-fn live(steps: &[Step]) -> (Core, Tapped, Vec<u8>, Vec<usize>) {
-    let mut core = Core::new(settings(), listings(SECURITIES));
+fn live(steps: &[Step], schedule: Schedule) -> (Core, Tapped, Vec<u8>, Vec<usize>) {
+    let mut core = Core::new(settings(), listings(SECURITIES)).with_schedule(schedule);
     let (mut said, mut journal, mut ends) = (Tapped::default(), Vec::new(), Vec::new());
     inputs(steps, |now, input| match input {
         Some(input) => {
@@ -34,20 +34,27 @@ proptest! {
     #[test]
     fn a_replay_says_the_same_and_goes_on_the_same(
         steps in proptest::collection::vec(step(), 1..200),
+        schedule in schedule(),
         cut in 0.0..1.0_f64,
     ) {
-        let (mut core, mut said, journal, ends) = live(&steps);
+        let (mut core, mut said, journal, ends) = live(&steps, schedule.clone());
         // Killed after some input: what was said up to there is said again, and what comes later gets the numbers that
         // it would have had.
         let killed_after = (ends.len() as f64 * cut) as usize;
         let killed_at = killed_after.checked_sub(1).map_or(0, |last| ends[last]);
-        let mut again = Core::new(settings(), listings(SECURITIES));
+        let mut again = Core::new(settings(), listings(SECURITIES)).with_schedule(schedule);
         let mut repeated = Tapped::default();
         let count = again.replay(&journal[..killed_at], &mut repeated).unwrap();
         assert_eq!(count, killed_after as u64);
         let all = numbered(&said);
-        assert_eq!(numbered(&repeated), all[..repeated.frames.len()]);
+        let repeated_first = numbered(&repeated);
+        assert_eq!(repeated_first, all[..repeated_first.len()]);
         again.replay(&journal[killed_at..], &mut repeated).unwrap();
+        // The last phases passed without an input.
+        let end = Now::at(OPEN_NS + 98_000_000_000_000);
+        core.pass(end, &mut said);
+        again.pass(end, &mut repeated);
+        let all = numbered(&said);
         assert_eq!(numbered(&repeated), all);
         assert_eq!(again.counts(), core.counts());
 

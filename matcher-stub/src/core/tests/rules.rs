@@ -153,7 +153,7 @@ fn a_cancel_means_one_order_or_none() {
     bench.core.cancel(bench.now(), MARGIN, &cancel_of(&mine, 3), &mut bench.said);
     let at_other_desk: CancelReject = bench.said.one();
     assert_eq!(at_other_desk.cxl_rej_reason, unknown);
-    assert_eq!(bench.core.counts().cancels_refused, [7, 0, 1, 0]);
+    assert_eq!(bench.core.counts().cancels_refused, [7, 0, 1, 0, 0]);
 }
 
 #[test]
