@@ -166,7 +166,7 @@ impl Matcher {
     fn bring_metrics(&self, cx: &Cx) {
         self.metrics.core(&self.core);
         if let Some(journal) = &self.journal {
-            self.metrics.journal(&journal.counts);
+            self.metrics.journal(journal.counts());
         }
         self.metrics.sessions("trading", self.trading.counts());
         self.metrics.publisher(&self.publisher.counts());

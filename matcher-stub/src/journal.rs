@@ -68,28 +68,31 @@ pub enum JournalError {
 
 /// What a journal held when it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub struct Found {
     /// Records of inputs.
-    pub(crate) records: u64,
+    pub records: u64,
     /// Bytes that are good.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Bytes behind them that were cut.
-    pub(crate) cut_bytes: u64,
+    pub cut_bytes: u64,
     /// When the day was begun, ns since 1970.
-    pub(crate) begun_unix_ns: u64,
+    pub begun_unix_ns: u64,
 }
 
 /// What happened since, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
-    pub(crate) errors: u64,
+pub struct Counts {
+    /// Records written.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records that the system did not take.
+    pub errors: u64,
 }
 
 /// The one writer of a day's journal.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub struct Journal {
     file: File,
     durability: Durability,
     /// Where the next record goes.
@@ -97,7 +100,7 @@ pub(crate) struct Journal {
     buffer: Vec<u8>,
     /// The last write failed: there may be something behind the end.
     failing: bool,
-    pub(crate) counts: Counts,
+    counts: Counts,
 }
 
 const HEAD_LEN: usize = 8;
@@ -109,7 +112,10 @@ const PAYLOAD_LEN_MAX: usize = 4 << 20;
 impl Journal {
     /// Opens the journal of a directory, which is made if it is not there, and gives the inputs of each record to
     /// `each`. `fingerprint` is of the settings of the core.
-    pub(crate) fn open(
+    ///
+    /// # Errors
+    /// [`JournalError`]; nothing was changed then.
+    pub fn open(
         directory: &Path,
         durability: Durability,
         (fingerprint, now_unix_ns): (u64, u64),
@@ -155,7 +161,7 @@ impl Journal {
     /// # Errors
     /// What the system says; the journal is then as it was, and the next call tries again.
     #[inline]
-    pub(crate) fn append(&mut self, inputs: &[u8]) -> io::Result<()> {
+    pub fn append(&mut self, inputs: &[u8]) -> io::Result<()> {
         match self.try_append(inputs) {
             Ok(()) => {
                 self.counts.records += 1;
@@ -167,6 +173,11 @@ impl Journal {
             }
             Err(error) => Err(self.failed(error)),
         }
+    }
+
+    /// What happened since it was opened.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     fn try_append(&mut self, inputs: &[u8]) -> io::Result<()> {

@@ -2,7 +2,8 @@
 //! partition, and publishes its market data on two ports, as a primary and a backup source.
 //!
 //! What it is not: an exchange. It has the rules that a scenario needs to be honest (identity, lots, ticks, limits,
-//! short sales, what an account has and owes, hours), no call auctions, and no memory of yesterday; of today it has, with a journal.
+//! short sales, what an account has and owes, hours, call auctions), and no memory of yesterday; of today it has, with a
+//! journal.
 //!
 //! Start at [`core::Core::new_order`], the way of an order once it is in; `app.rs` is the way to there from the
 //! socket. [`book`] is the matching itself. [`publisher`] stands by itself: a load generator publishes its own frames
@@ -13,7 +14,7 @@ pub mod book;
 pub mod config;
 pub mod core;
 mod intake;
-mod journal;
+pub mod journal;
 mod logs;
 mod metrics;
 pub mod publisher;

@@ -54,6 +54,7 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, JournalError> {
     };
     let clock = Clock::start();
     let began = (config.fingerprint(), clock.wall_ns(clock.now_ns()).unsigned_abs());
+    let begin_ns = clock.now_ns();
     let mut inputs = 0;
     let (journal, found) = Journal::open(directory, config.journal.durability, began, |record| {
         inputs += core.replay(record, &mut ToWriters(&mut logs))?;
@@ -69,6 +70,7 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, JournalError> {
             inputs,
             bytes = found.bytes,
             begun_unix_ns = found.begun_unix_ns,
+            ms = (clock.now_ns() - begin_ns) / 1_000_000,
             "recovered from the journal"
         );
     }
