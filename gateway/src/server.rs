@@ -1,7 +1,7 @@
 //! The server as a whole: bound, then started; in a process of its own or embedded in another.
 
 use crate::app::{Command, Gateway, Peers, Settings};
-use crate::audit::{Audit, Ended, FileStore, JetStreamStore, Keeper, Store};
+use crate::audit::{Audit, Ended, FileStore, JetStreamStore, Keeper, Progress, Store};
 use crate::check::load;
 use crate::check::{Check, Tables};
 use crate::config::{self, Config};
@@ -25,6 +25,7 @@ use shard::{Handle, Log, Port, Setup};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use transport::{Listener, SocketOptions};
 
@@ -217,7 +218,27 @@ impl Server {
     /// When the system gives no thread.
     pub fn start(self) -> io::Result<Running> {
         let mut running = Running::new(&self.shutdown);
-        let follower = self.start_follower(&mut running)?;
+        let (setup, app, handle, progress) = self.assemble(&mut running)?;
+        running.spawn("gateway", move || {
+            let _ended = progress.map(Ended);
+            shard::run_on_this_thread(setup, app, handle).map(drop)
+        })?;
+        Ok(running)
+    }
+
+    /// Runs it as a task of the current thread's runtime, to its end: for simulations, which have no audit.
+    ///
+    /// # Errors
+    /// A listener, a timer or a thread that the system refused.
+    pub async fn run(self) -> io::Result<()> {
+        let mut aside = Running::new(&self.shutdown);
+        let (setup, app, handle, _) = self.assemble(&mut aside)?;
+        Box::pin(shard::run(setup, app, handle)).await.map(drop)
+    }
+
+    /// The shard and its application; starts the threads beside it.
+    fn assemble(self, running: &mut Running) -> io::Result<Assembled> {
+        let follower = self.start_follower(running)?;
         let writer = Writer::new(flow::Limits {
             segment_bytes: self.config.log.segment_bytes,
             window_bytes: self.config.log.window_bytes,
@@ -264,14 +285,12 @@ impl Server {
         }
         let parts = (desk, (self.fix, audit), exporter, self.metrics);
         let app = gateway(&self.config, &self.tls, parts, self.shutdown, self.handle.clone());
-        let handle = self.handle;
-        running.spawn("gateway", move || {
-            let _ended = progress.map(Ended);
-            shard::run_on_this_thread(setup, app, handle).map(drop)
-        })?;
-        Ok(running)
+        Ok((setup, app, self.handle, progress))
     }
 }
+
+/// What a gateway's own thread runs, and what says at its end that nothing more is to be audited.
+type Assembled = (Setup, Gateway, Handle<Command>, Option<Arc<Progress>>);
 
 /// The configured store of the audit, if there is one.
 fn open_audit(config: &config::Audit) -> Result<Option<Box<dyn Store>>, BindError> {

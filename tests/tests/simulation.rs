@@ -4,7 +4,7 @@
 
 mod simulated;
 
-use simulated::{Market, Seen};
+use simulated::{Market, OrderDesk, Seen};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,4 +54,38 @@ fn a_run_repeats_itself() {
         market.seen()
     };
     assert_eq!(story(), story());
+}
+
+#[test]
+fn one_leased_line_after_the_other_fails_without_a_word_and_every_order_is_taken_once() {
+    let mut desk = OrderDesk::new(seed());
+    desk.run_for(3 * SECOND);
+    assert!(!desk.told().accepted.is_empty(), "orders flow: {:?}", desk.told());
+
+    // Orders still reach the core over the line in use; its reports come back no more.
+    let [first, second] = desk.lines();
+    desk.cut(first, "gateway");
+    desk.run_for(10 * SECOND);
+    let resent = desk.resent();
+    assert!(resent > 0, "what the core had and did not report was sent again");
+    assert_eq!(desk.lines(), [second, first], "over the other line");
+    desk.heal(first, "gateway");
+    desk.run_for(10 * SECOND);
+
+    // Nothing passes the other line any more, in either direction.
+    desk.cut(second, "gateway");
+    desk.cut("gateway", second);
+    desk.run_for(10 * SECOND);
+    assert!(desk.resent() > resent, "what it had swallowed was sent again, too");
+    assert_eq!(desk.lines(), [first, second]);
+
+    desk.close();
+    desk.run_for(5 * SECOND);
+    let told = desk.told();
+    assert_eq!(told.accepted.len() as u64, told.sent, "every order was accepted");
+    assert!(told.accepted.values().all(|times| *times == 1), "each once: {:?}", told.accepted);
+    assert_eq!((told.refused, told.out_of_order), (0, 0));
+    assert_eq!(desk.orders_of_core(), told.sent, "and the core has no more than these");
+    // Two heartbeats of a second, and the time to take over.
+    assert!(told.gap_max < 4 * SECOND, "{:?}", told.gap_max);
 }

@@ -1,8 +1,10 @@
-//! A market on a simulated network: a primary and a backup source, a feed, and a subscriber that takes everything.
+//! Markets on a simulated network. This one: a primary and a backup source, a feed, and a subscriber that takes everything.
 
+mod desk;
 mod source;
 mod subscriber;
 
+pub(crate) use desk::OrderDesk;
 pub(crate) use subscriber::Seen;
 
 use feed::config::{Config, FromName, Source};
@@ -43,10 +45,7 @@ impl Market {
 
     /// Lets simulated time pass.
     pub(crate) fn run_for(&mut self, time: Duration) {
-        let until = self.sim.elapsed() + time;
-        while self.sim.elapsed() < until {
-            self.sim.step().expect("no host failed");
-        }
+        step_for(&mut self.sim, time);
     }
 
     /// What one sends does not reach the other any more.
@@ -73,12 +72,23 @@ impl Market {
     }
 }
 
+fn step_for(sim: &mut turmoil::Sim<'static>, time: Duration) {
+    let until = sim.elapsed() + time;
+    while sim.elapsed() < until {
+        sim.step().expect("no host failed");
+    }
+}
+
+fn lookup(host: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(turmoil::lookup(host), port)
+}
+
 fn anywhere() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT)
 }
 
 fn of(host: &str) -> SocketAddr {
-    SocketAddr::new(turmoil::lookup(host), PORT)
+    lookup(host, PORT)
 }
 
 async fn run_feed(host: Host) -> turmoil::Result {
