@@ -14,6 +14,7 @@ use crate::check::{Moment, OWN_CL_ORD_ID, Open, Refusal};
 use crate::config::CancelOnDisconnect;
 use crate::flight::Identity;
 use crate::orders::Order;
+use crate::refused::{By, Refused};
 use crate::route::Core;
 use shard::{Cx, Reason};
 use std::hash::{BuildHasher, RandomState};
@@ -28,6 +29,9 @@ const SENT_PER_TURN: u32 = 64;
 const LOOKS_PER_TURN: u32 = 256;
 /// After a turn in which none of those that were looked at could be cancelled they are looked at again, nanoseconds.
 const AGAIN_NS: u64 = 10_000_000;
+
+/// After a cancel that did not reach the core those without an answer are sent again, nanoseconds.
+const REPEAT_NS: u64 = 200_000_000;
 
 /// A session that is gone and may come back.
 struct Gone {
@@ -124,6 +128,20 @@ impl Gateway {
         self.metrics.disconnect_cancels_waiting.set(i64::from(self.left.open));
     }
 
+    /// A request has ended without a report. If it was a cancel of ours that did not reach the core (its line died, and it
+    /// had become too old to be sent again), its order is still open.
+    pub(crate) fn cancel_not_taken(&mut self, cx: &mut Cx, refused: &Refused) {
+        let ours = refused.reject.business_reject_ref_id.as_bytes()[0] == OWN_CL_ORD_ID;
+        if refused.by == By::Gateway
+            && ours
+            && let Some(open) = &mut self.desk.checks.open
+        {
+            open.leave_again(refused.core);
+            self.left.open = true;
+            self.left.again_ns = cx.now_ns() + REPEAT_NS;
+        }
+    }
+
     /// This turn's share of the cancels.
     #[inline]
     pub(crate) fn cancel_left_behind(&mut self, cx: &mut Cx) {
@@ -142,7 +160,7 @@ impl Gateway {
                 let looked = self.cancel_one(cx, &order);
                 let Some(open) = &mut self.desk.checks.open else { break };
                 match looked {
-                    Looked::Done => open.forget_left(core),
+                    Looked::Done => open.deal_with_left(core),
                     Looked::Later => open.postpone_left(core),
                     Looked::Stuck => {
                         stuck = true;

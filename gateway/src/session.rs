@@ -468,6 +468,7 @@ impl Gateway {
     pub(crate) fn tell_refused(&mut self, cx: &mut Cx) {
         let mut refused = std::mem::take(&mut self.refused);
         for refused in refused.drain(..) {
+            self.cancel_not_taken(cx, &refused);
             let account = refused.account;
             // The number of the request on our line means nothing to a client, and its own is not known any more.
             let reject = BusinessReject { ref_seq_num: I64::new(0), ..refused.reject };

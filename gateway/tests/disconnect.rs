@@ -161,6 +161,24 @@ fn a_line_that_is_down_delays_the_cancels_until_it_is_up() {
     house.gateway.stop();
 }
 
+/// The line dies with the cancel on it, and when it is back that cancel has become too old to be sent again.
+#[test]
+fn a_cancel_that_was_lost_with_its_line_is_sent_anew() {
+    let mut house = House::start(|config| {
+        (config.forwarding.resend_within_ms, config.forwarding.settle_ms) = (0, 1);
+    });
+    let mut client = house.client(1);
+    house.rests(&mut client, "a");
+    drop(client);
+    let lost = house.cancel_of("a");
+    house.line.peer.stream.shutdown(std::net::Shutdown::Both).expect("open");
+    let (line, _) = house.core.accept();
+    house.line = line;
+    let cancel = house.cancel_of("a");
+    assert_ne!(cancel.cl_ord_id, lost.cl_ord_id, "another request");
+    house.gateway.stop();
+}
+
 /// They take half of what may be under way to the core, so that others have the rest.
 #[test]
 fn ten_thousand_open_orders_are_cancelled_and_others_trade_on() {

@@ -84,7 +84,7 @@ pub struct OpenOrders {
     /// By account.
     heads: Box<[u32]>,
     /// Rings of orders by who sent them: a link for each order's place, then for each sender and core the ring's head, and at
-    /// last those of the orders that were left behind. Empty where nobody asks who sent an order.
+    /// last those of the orders that were left behind, and of those that were dealt with. Empty where nobody asks who sent an order.
     rings: Box<[Place]>,
     senders: usize,
     seed: Seed,
@@ -95,7 +95,7 @@ impl OpenOrders {
     /// `senders`; 0 where nobody asks who sent an order.
     pub fn new(accounts: usize, senders: usize, orders_max: u32) -> Self {
         let room = orders_max as usize;
-        let links = if senders == 0 { 0 } else { room + (senders + 1) * Core::ALL.len() };
+        let links = if senders == 0 { 0 } else { room + (senders + 2) * Core::ALL.len() };
         Self {
             slots: Vec::with_capacity(room),
             orders_max: room,
@@ -252,18 +252,29 @@ impl OpenOrders {
             return;
         }
         for core in Core::ALL {
-            let (from, to) = (self.ring(sender, core), self.ring(self.senders, core));
-            let Place { before: last, next: first } = self.rings[from as usize];
-            if first == from {
-                continue;
-            }
-            self.rings[from as usize] = Place { before: from, next: from };
-            let end = self.rings[to as usize].before;
-            self.rings[end as usize].next = first;
-            self.rings[first as usize].before = end;
-            self.rings[last as usize].next = to;
-            self.rings[to as usize].before = last;
+            self.splice(self.ring(sender, core), self.ring(self.senders, core));
         }
+    }
+
+    /// Those that were dealt with at a core and are still open are left behind again.
+    pub fn leave_again(&mut self, core: Core) {
+        if self.senders > 0 {
+            self.splice(self.ring(self.senders + 1, core), self.ring(self.senders, core));
+        }
+    }
+
+    /// Puts all of a ring at the end of another.
+    fn splice(&mut self, from: u32, to: u32) {
+        let Place { before: last, next: first } = self.rings[from as usize];
+        if first == from {
+            return;
+        }
+        self.rings[from as usize] = Place { before: from, next: from };
+        let end = self.rings[to as usize].before;
+        self.rings[end as usize].next = first;
+        self.rings[first as usize].before = end;
+        self.rings[last as usize].next = to;
+        self.rings[to as usize].before = last;
     }
 
     /// The first order that was left behind at a core.
@@ -273,9 +284,10 @@ impl OpenOrders {
     }
 
     /// The first one is dealt with; it stays open until a report says otherwise.
-    pub fn forget_left(&mut self, core: Core) {
+    pub fn deal_with_left(&mut self, core: Core) {
         if let Some(at) = self.first_left(core) {
             self.unlink(at);
+            self.link(at, self.ring(self.senders + 1, core));
         }
     }
 
@@ -461,13 +473,14 @@ mod tests {
         /// Against plain lists: what a sender has open, and what was left behind.
         #[test]
         fn what_a_sender_leaves_is_found_until_it_is_gone_or_dealt_with(
-            steps in prop::collection::vec((0..5_u8, 0..2_usize, 0..12_u8), 0..400),
+            steps in prop::collection::vec((0..6_u8, 0..2_usize, 0..12_u8), 0..400),
         ) {
             let mut orders = OpenOrders::new(1, 2, 16);
+            let mut done: [Vec<u8>; 2] = Default::default();
             let core = |id: u8| Core::ALL[usize::from(id % 2)];
             let (mut sent, mut left): (Vec<(usize, u8)>, [Vec<u8>; 2]) = Default::default();
             for (step, sender, id) in steps {
-                let known = sent.iter().any(|(_, other)| *other == id) || left.iter().flatten().any(|other| *other == id);
+                let known = sent.iter().any(|(_, other)| *other == id) || left.iter().chain(&done).flatten().any(|other| *other == id);
                 let at = id % 2;
                 match step {
                     0 | 1 if !known => {
@@ -479,6 +492,7 @@ mod tests {
                         orders.remove(1, open(1, id, 1).cl_ord_id);
                         sent.retain(|(_, other)| *other != id);
                         left[usize::from(at)].retain(|other| *other != id);
+                        done[usize::from(at)].retain(|other| *other != id);
                     }
                     3 => {
                         orders.leave(sender);
@@ -492,9 +506,14 @@ mod tests {
                             orders.postpone_left(core(id));
                             left[usize::from(at)].push(first);
                         } else {
-                            orders.forget_left(core(id));
-                            orders.remove(1, open(1, first, 1).cl_ord_id);
+                            orders.deal_with_left(core(id));
+                            done[usize::from(at)].push(first);
                         }
+                    }
+                    5 => {
+                        orders.leave_again(core(id));
+                        let again = std::mem::take(&mut done[usize::from(at)]);
+                        left[usize::from(at)].extend(again);
                     }
                     _ => {}
                 }
