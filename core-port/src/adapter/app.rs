@@ -246,7 +246,6 @@ impl<C: Counter> App<C> {
             let taken = self.inputs.take(wall_ns(cx), Input::Event(number, event));
             taken.map_err(|_| CounterError("journal buffer full"))?;
             self.counts.events += 1;
-            self.link.told = self.link.told.max(event.request());
         }
         self.link.wanted += 1;
         Ok(())
@@ -363,7 +362,8 @@ impl<C: Counter> App<C> {
             Applied::Request(Taken::ForCounter) if matches!(self.link.link, Link::Open(_)) => {
                 self.send(wall_ns(cx), number);
             }
-            Applied::Request(Taken::ForCounter) | Applied::Event => {}
+            Applied::Request(Taken::ForCounter) => {}
+            Applied::Event(request) => self.link.told = self.link.told.max(request),
             Applied::Request(Taken::Answered) => self.counts.answered += 1,
             Applied::Request(Taken::Repeats) => self.counts.repeats += 1,
             Applied::Senseless => {
@@ -430,7 +430,8 @@ impl<C: Counter> App<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
     Request(Taken),
-    Event,
+    /// The counter told of this request; 0 for the adapter's own word.
+    Event(u64),
     Senseless,
 }
 
@@ -441,8 +442,9 @@ pub(super) fn apply(desk: &mut Desk, of: Numbered, out: &mut impl FnMut(Tag, &[u
     match of.input {
         Input::Order(order) => Applied::Request(desk.order(of.number, (of.unix_ns, time), &order, out)),
         Input::Cancel(cancel) => Applied::Request(desk.cancel(of.number, (of.unix_ns, time), &cancel, out)),
-        Input::Event(_, event) => {
-            desk.event(time, event, out).map_or(Applied::Senseless, |()| Applied::Event)
+        Input::Event(number, event) => {
+            let request = if number == 0 { 0 } else { event.request() };
+            desk.event(time, event, out).map_or(Applied::Senseless, |()| Applied::Event(request))
         }
     }
 }

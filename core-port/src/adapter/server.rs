@@ -226,15 +226,18 @@ impl Day {
             }
             let input = Input::decode(record.kind, record.payload);
             let input = input.map_err(|error| BindError::Input { number, error })?;
-            if let Input::Event(number @ 1.., event) = input {
+            if let Input::Event(number @ 1.., _) = input {
                 self.wanted = number + 1;
-                self.told = self.told.max(event.request());
             }
             let reports = &mut self.reports;
             let applied = apply(&mut self.desk, Numbered { number, unix_ns, input }, &mut |tag, frame| {
                 reports.append(tag, frame).expect("invariant: numbered upwards, and shorter than a segment");
             });
-            metrics.senseless.inc_by(u64::from(applied == Applied::Senseless));
+            match applied {
+                Applied::Event(request) => self.told = self.told.max(request),
+                Applied::Senseless => metrics.senseless.inc(),
+                Applied::Request(_) => {}
+            }
             // What is not published cannot be let go.
             self.reports.publish();
         }

@@ -147,7 +147,9 @@ pub(crate) fn gateway(
         .with_check(Box::new(DailyLimit::new(DAILY_LIMIT)))
         .with_audit(Box::new(JsonLines::open(audit).expect("a file")));
     let gateway = Gateway::run(server, host);
-    eventually("a line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+    eventually("both lines are up", || {
+        ["a", "b"].iter().all(|name| gateway.metrics.line_up.with_label_values(&["cash", name]).get() == 1)
+    });
     gateway
 }
 
