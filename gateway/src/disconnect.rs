@@ -33,6 +33,9 @@ const AGAIN_NS: u64 = 10_000_000;
 /// After a cancel that did not reach the core those without an answer are sent again, nanoseconds.
 const REPEAT_NS: u64 = 200_000_000;
 
+/// After a core has refused one of the cancels they are sent again, nanoseconds.
+const REPEAT_REFUSED_NS: u64 = 1_000_000_000;
+
 /// A session that is gone and may come back.
 struct Gone {
     comp_no: CompNo,
@@ -128,17 +131,18 @@ impl Gateway {
         self.metrics.disconnect_cancels_waiting.set(i64::from(self.left.open));
     }
 
-    /// A request has ended without a report. If it was a cancel of ours that did not reach the core (its line died, and it
-    /// had become too old to be sent again), its order is still open.
+    /// A request has ended without a report. If it was a cancel of ours that the core did not take (its line died, and it
+    /// had become too old to be sent again; or what is behind the core is not there), its order is still open.
     pub(crate) fn cancel_not_taken(&mut self, cx: &mut Cx, refused: &Refused) {
         let ours = refused.reject.business_reject_ref_id.as_bytes()[0] == OWN_CL_ORD_ID;
-        if refused.by == By::Gateway
-            && ours
-            && let Some(open) = &mut self.desk.checks.open
-        {
+        if ours && let Some(open) = &mut self.desk.checks.open {
             open.leave_again(refused.core);
             self.left.open = true;
-            self.left.again_ns = cx.now_ns() + REPEAT_NS;
+            self.left.again_ns = cx.now_ns()
+                + match refused.by {
+                    By::Gateway => REPEAT_NS,
+                    By::Core => REPEAT_REFUSED_NS,
+                };
         }
     }
 
@@ -151,17 +155,26 @@ impl Gateway {
     }
 
     fn cancel_some(&mut self, cx: &mut Cx) {
-        let (mut sent, mut looks, mut stuck) = (0, 0, false);
+        let (mut sent, mut stuck) = (0, false);
         for core in Core::ALL {
+            // One lap, so that orders which cannot be cancelled now do not use up the looks that others need.
+            let (mut looks, mut lap) = (0, None);
             while sent < SENT_PER_TURN && looks < LOOKS_PER_TURN && !self.lines.paused() {
                 let first = self.desk.checks.open.as_ref().and_then(|open| open.left_behind(core));
-                let Some(order) = first.copied() else { break };
+                let Some(order) =
+                    first.copied().filter(|order| lap != Some((order.account, order.cl_ord_id)))
+                else {
+                    break;
+                };
                 looks += 1;
                 let looked = self.cancel_one(cx, &order);
                 let Some(open) = &mut self.desk.checks.open else { break };
                 match looked {
                     Looked::Done => open.deal_with_left(core),
-                    Looked::Later => open.postpone_left(core),
+                    Looked::Later => {
+                        lap.get_or_insert((order.account, order.cl_ord_id));
+                        open.postpone_left(core);
+                    }
                     Looked::Stuck => {
                         stuck = true;
                         break;

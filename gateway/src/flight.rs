@@ -288,34 +288,43 @@ impl Flight {
         self.repeated.find(self.seed.hash(identity.key()), identity).is_some()
     }
 
-    /// Whose the requests of this name are, by which alone a core refuses one without a report.
+    /// Whose the requests of this name are.
     #[cold]
     pub fn named(&self, kind: Kind, cl_ord_id: Text<10>) -> Named {
-        let mut named = Named::Nobodys;
-        let mut place = self.first;
-        while place != NONE {
-            let entry = &self.entries[place as usize];
-            if (entry.identity.kind, entry.identity.cl_ord_id) == (kind, cl_ord_id) {
-                named = match named {
-                    Named::Of(account) if account != entry.identity.account => return Named::Several,
-                    _ => Named::Of(entry.identity.account),
-                };
-            }
-            place = entry.behind;
+        self.oldest_named(kind, cl_ord_id).0
+    }
+
+    /// The core has refused a request of this name without a report, in which it says neither whose it was nor, of a cancel,
+    /// what it was of. Where only one account has such a request, the oldest of it ends.
+    #[cold]
+    pub fn refused(&mut self, kind: Kind, cl_ord_id: Text<10>) -> Named {
+        let (named, place) = self.oldest_named(kind, cl_ord_id);
+        if let (Named::Of(_), Some(place)) = (named, place) {
+            let hash = self.seed.hash(self.entries[place as usize].identity.key());
+            self.remove(hash, place);
         }
         named
     }
 
-    /// The core has refused a request of this name without a report, in which it does not say what a cancel was of.
-    #[cold]
-    pub fn refused(&mut self, kind: Kind, account: AccountKey, cl_ord_id: Text<10>) {
-        let mut done = false;
-        self.review(|entry| {
-            let Identity { kind: of_kind, account: of_account, cl_ord_id: name, .. } = entry.identity;
-            let is_it = !done && (of_kind, of_account, name) == (kind, account, cl_ord_id);
-            done |= is_it;
-            if is_it { Next::Ends } else { Next::Stays }
-        });
+    fn oldest_named(&self, kind: Kind, cl_ord_id: Text<10>) -> (Named, Option<u32>) {
+        let (mut named, mut oldest, mut place) = (Named::Nobodys, None, self.first);
+        while place != NONE {
+            let Entry { identity, behind, .. } = &self.entries[place as usize];
+            if (identity.kind, identity.cl_ord_id) == (kind, cl_ord_id) {
+                match named {
+                    Named::Of(account) if account != identity.account => return (Named::Several, oldest),
+                    Named::Nobodys => (named, oldest) = (Named::Of(identity.account), Some(place)),
+                    _ => {}
+                }
+            }
+            place = *behind;
+        }
+        (named, oldest)
+    }
+
+    /// Whether this request is under way and was sent more than once.
+    pub fn was_resent(&self, identity: Identity) -> bool {
+        self.find(identity).is_some_and(|(_, place)| self.entries[place as usize].resent)
     }
 
     /// The core has refused one of the requests of this name, and nobody can say which: those that it has not reported by
@@ -405,7 +414,7 @@ mod tests {
         flight.sent(cancel("a"), LIFE, 5, b"cancel");
         assert!(!flight.holds(cancel("b")), "the cancel of another");
         flight.sent(cancel("b"), LIFE, 5, b"cancel");
-        flight.refused(Kind::Cancel, 1, "m".parse().unwrap());
+        assert_eq!(flight.refused(Kind::Cancel, "m".parse().unwrap()), Named::Of(1));
         assert!(flight.answered(cancel("b")) && !flight.answered(cancel("a")));
         assert!(!flight.answered(Identity { account: 3, ..order }), "another's");
         assert!(flight.answered(order));

@@ -191,6 +191,7 @@ impl Link {
         match frame.msg_type {
             OrderReport::MSG_TYPE => {
                 let report = frame.view::<OrderReport>()?;
+                self.in_order(&report.base)?;
                 let account = intake.accounts.key(report.account_id);
                 let whose = match account {
                     Some(account) if repeats(report, account, intake.orders) => Whose::Nobodys,
@@ -220,11 +221,13 @@ impl Link {
             }
             TradeReport::MSG_TYPE => {
                 let report = frame.view::<TradeReport>()?;
+                self.in_order(&report.base)?;
                 let account = intake.accounts.key(report.account_id);
                 self.report(frame, &report.base, Whose::from(account), intake)
             }
             CancelReject::MSG_TYPE => {
                 let report = frame.view::<CancelReject>()?;
+                self.in_order(&report.base)?;
                 let account = intake.orders.owner_of_rejected(self.core, report);
                 let mut whose = Whose::from(account);
                 if let Some(account) = account {
@@ -239,6 +242,18 @@ impl Link {
             }
             _ => self.other(line, frame, intake),
         }
+    }
+
+    /// Nothing is learnt from a report beyond a gap: it comes again, and must be news then.
+    #[inline]
+    fn in_order(&self, base: &ReportBase) -> Result<(), LinkError> {
+        let (at, lane) = self.place(base.partition_no.get())?;
+        let (number, next) = (base.report_index.get(), self.next[at]);
+        if u64::try_from(number).is_ok_and(|number| number > next) {
+            tracing::warn!(core = self.core.name(), lane, number, next, "gap in the reports");
+            return Err(LinkError::Gap);
+        }
+        Ok(())
     }
 
     /// A numbered report: into the log, if its number is the next one and somebody here may ask for it.
@@ -257,10 +272,6 @@ impl Link {
         if number < next {
             intake.counts.duplicates[core] += 1;
             return Ok(());
-        }
-        if number > next {
-            tracing::warn!(core = self.core.name(), lane, number, next, "gap in the reports");
-            return Err(LinkError::Gap);
         }
         match whose {
             Whose::Of(key) => {
@@ -339,20 +350,17 @@ impl Link {
             _ => None,
         };
         if let Some(kind) = kind {
-            let account = match intake.flight.named(kind, id) {
+            let account = match intake.flight.refused(kind, id) {
                 Named::Of(account) => Some(account),
-                Named::Several => None,
                 Named::Nobodys => intake.orders.owner_of_refused(self.core, id),
-            };
-            match account {
-                Some(account) => {
-                    if kind == Kind::Order {
-                        intake.checks.refused(account, id);
-                    }
-                    intake.flight.refused(kind, account, id);
-                }
                 // What concerns one account must not be told to another: whose it was shows in who is not reported.
-                None => intake.flight.settle_named(kind, id, intake.settles_ns),
+                Named::Several => {
+                    intake.flight.settle_named(kind, id, intake.settles_ns);
+                    None
+                }
+            };
+            if let (Some(account), Kind::Order) = (account, kind) {
+                intake.checks.refused(account, id);
             }
             intake.refused.push(Refused { by: By::Core, core: self.core, account, reject: *reject });
             if account.is_some() {

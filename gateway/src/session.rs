@@ -472,7 +472,8 @@ impl Gateway {
             let account = refused.account;
             // The number of the request on our line means nothing to a client, and its own is not known any more.
             let reject = BusinessReject { ref_seq_num: I64::new(0), ..refused.reject };
-            if let Some(audit) = self.audit.as_mut().filter(|_| self.desk.audit != Health::Nothing) {
+            // Written even while nothing else is: the request is in the audit, and this is its end.
+            if let Some(audit) = &mut self.audit {
                 let name = account.and_then(|account| self.desk.accounts.name(account));
                 let of = (refused.by, refused.core, name.unwrap_or(Text::BLANK));
                 audit.reject(cx.wall_ns(), of, |out| frame::encode(&reject, out));

@@ -335,6 +335,10 @@ impl Gateway {
             while let Ok(Some(frame)) = frame::decode(rest, frame::BODY_LEN_MAX) {
                 rest = &rest[frame.bytes.len()..];
                 let Some(identity) = identity_of(&self.desk, core, &upstream.flight, frame) else { continue };
+                // Of one that was sent before, the first copy may be at the core: only its report can tell.
+                if upstream.flight.was_resent(identity) {
+                    continue;
+                }
                 upstream.flight.answered(identity);
                 if identity.kind == Kind::Order {
                     self.desk.checks.refused(identity.account, identity.cl_ord_id);

@@ -7,9 +7,9 @@ use gateway::audit::{Outcome, Record};
 use gateway::config::{CancelOnDisconnect, CoreName};
 use peers::{Client, Core, Gateway, Line, accepted, config, eventually, text};
 use std::collections::HashSet;
-use wire::szse::Text;
 use wire::szse::code::{CashMargin, ExecType, OrdStatus};
-use wire::szse::trading::{NewOrder, OrderCancelRequest, OrderReport};
+use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest, OrderReport};
+use wire::szse::{Message, Text, U32};
 
 const CASH: CashMargin = CashMargin::CASH;
 
@@ -177,6 +177,48 @@ fn a_cancel_that_was_lost_with_its_line_is_sent_anew() {
     let cancel = house.cancel_of("a");
     assert_ne!(cancel.cl_ord_id, lost.cl_ord_id, "another request");
     house.gateway.stop();
+}
+
+/// As a core does whose counter is away for a moment.
+#[test]
+fn a_cancel_that_the_core_refuses_without_a_report_is_sent_anew() {
+    let mut house = House::start(|_| {});
+    let mut client = house.client(1);
+    house.rests(&mut client, "a");
+    drop(client);
+    let refused = house.cancel_of("a");
+    house.line.peer.send(&BusinessReject {
+        ref_msg_type: U32::new(OrderCancelRequest::MSG_TYPE),
+        business_reject_ref_id: refused.cl_ord_id,
+        ..BusinessReject::default()
+    });
+    let cancel = house.cancel_of("a");
+    assert_ne!(cancel.cl_ord_id, refused.cl_ord_id, "another request");
+    house.gateway.stop();
+}
+
+#[test]
+fn an_order_that_one_core_has_not_answered_keeps_no_cancel_of_the_other_waiting() {
+    let (cash, margin) = (Core::listen(&[1]), Core::listen(&[11]));
+    let mut config = config(&[(CoreName::Cash, &cash, 0), (CoreName::Margin, &margin, 0)]);
+    config.cancel_on_disconnect = vec![CancelOnDisconnect { comp_id: text("c1"), grace_ms: 0 }];
+    let gateway = Gateway::start(config);
+    let ((mut cash, _), (mut margin, _)) = (cash.accept(), margin.accept());
+    eventually("the lines are up", || {
+        ["cash", "margin"].iter().all(|core| gateway.metrics.core_up.with_label_values(&[core]).get() == 1)
+    });
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    client.order("unanswered", CASH);
+    cash.order();
+    client.order("m", CashMargin::MARGIN_OPEN);
+    let order = margin.order();
+    margin.accept(&order, 11, 1);
+    assert_eq!(client.report().2, "m");
+    drop(client);
+    let cancel: OrderCancelRequest = margin.peer.expect();
+    assert_eq!(cancel.orig_cl_ord_id, text("m"));
+    gateway.stop();
 }
 
 /// They take half of what may be under way to the core, so that others have the rest.

@@ -29,8 +29,8 @@
 //! - Numbers count up by one from 1, over all segments.
 //! - A call that fails loses nothing: what was appended is kept, and the next [`Writer::write`] goes on with the byte
 //!   where the last one stopped.
-//! - [`Writer::open`] cuts what a crash left at the end of records that were never synced, and says how much. What was
-//!   synced and is bad, or gone, is an error, and nothing is changed.
+//! - [`Writer::open`] cuts what a crash left at the end of records that were never synced, and says how much; what is left it
+//!   syncs. What was synced and is bad is an error, and nothing is changed. A directory without a segment is a new journal.
 //!
 //! # How what may be cut is told from what may not
 //! A loss of power keeps any of the pages that were written and not synced, in no order: a torn record may have whole ones

@@ -188,6 +188,15 @@ impl Writer {
             let zeros = vec![0; cut_bytes];
             file.write_all_at(&zeros, at as u64).and_then(|()| file.sync_data()).map_err(io)?;
         }
+        if self.dirty {
+            // Who reads it takes it for kept from here on. It is written anew first: after a sync that failed the kernel may
+            // hold it for clean, and sync nothing.
+            let from = offset_of(&bytes, self.synced + 1 - first);
+            file.write_all_at(&bytes[from..at], from as u64).and_then(|()| file.sync_data()).map_err(io)?;
+            self.mark.set(self.written).map_err(io)?;
+            self.synced = self.written;
+            self.dirty = false;
+        }
         self.offset = at as u64;
         self.room = (bytes.len() as u64).max(self.limits.segment_bytes).saturating_sub(self.offset);
         self.file = Some(file);
@@ -303,6 +312,16 @@ impl Writer {
     fn whole(&self) -> io::Result<()> {
         if self.broken { Err(io::Error::other("an earlier sync has failed")) } else { Ok(()) }
     }
+}
+
+/// Where a segment's record begins that has `before` others before it, all of them whole.
+fn offset_of(segment: &[u8], before: u64) -> usize {
+    let mut at = HEAD_BYTES;
+    for _ in 0..before {
+        let Place::Record(_, len) = format::decode(&segment[at..]) else { break };
+        at += len;
+    }
+    at
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {

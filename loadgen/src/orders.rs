@@ -55,7 +55,7 @@ pub struct Args {
     /// How long orders are sent, seconds
     #[arg(long, default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: u64,
-    /// Orders without an answer that a session may have: what is due beyond them waits, and the rate achieved under too high
+    /// Orders without an answer that a session may have on average over a thread's sessions: what is due beyond them waits, and the rate achieved under too high
     /// a rate is the most that passes. Latencies, which count from the due time, then tell nothing about the server
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub in_flight: Option<u64>,

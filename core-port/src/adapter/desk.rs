@@ -138,13 +138,15 @@ impl Desk {
         Some((Open::Cancel(&cancel.request, cancel.order, can), cancel.unix_ns))
     }
 
-    /// Whether this order, or this cancel of the same order, came in before.
+    /// Whether this order, or this cancel of the same order, came in before and its answer is, or will be, a report. A cancel
+    /// that was answered may be asked again under the same name.
     #[cold]
     pub(super) fn knows(&self, input: &Input) -> bool {
         match input {
             Input::Order(order) => self.by_identity.contains_key(&(order.account_id, order.cl_ord_id)),
             Input::Cancel(cancel) => self.find(cancel).is_ok_and(|order| {
-                let last = self.cancels.get(&self.orders[&order].cancel);
+                let number = self.orders[&order].cancel;
+                let last = self.cancels.get(&number).filter(|_| self.open.contains(&number));
                 last.is_some_and(|last| last.request.cl_ord_id == cancel.cl_ord_id)
             }),
             Input::Event(..) => false,
