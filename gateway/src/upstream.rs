@@ -94,7 +94,8 @@ impl Wire {
         self.held.len() + self.conn.map_or(0, |conn| cx.waiting_bytes(conn))
     }
 
-    /// Appends a frame to what goes over it; `false` if it takes nothing any more. `note` is shown the frame.
+    /// Appends a frame to what goes over it; `false` if there is no line. `note` is shown the frame. What comes in the turn in which
+    /// the line ends is kept as if it had been sent before: the other line brings it.
     #[inline]
     pub(crate) fn put(
         &mut self,
@@ -105,22 +106,21 @@ impl Wire {
         let now_ns = cx.now_ns();
         let Some(conn) = self.conn else { return false };
         let free = self.held.is_empty() && self.may(now_ns) && cx.waiting_bytes(conn) <= self.full_bytes;
-        let mut taken = None;
+        let free = free && cx.is_open(conn);
+        let mut bytes = 0;
         let append = |out: &mut Vec<u8>| {
             let begin = out.len();
             write(out);
             note(&out[begin..]);
-            taken = Some(out.len() - begin);
+            bytes = out.len() - begin;
         };
         if free {
             cx.send(conn, append);
+            self.count_sent(bytes);
         } else {
             append(&mut self.held);
         }
-        if let (Some(bytes), true) = (taken, free) {
-            self.count_sent(bytes);
-        }
-        taken.is_some()
+        true
     }
 
     /// Whether its bandwidth has room.
@@ -213,7 +213,6 @@ impl Upstream {
         let life = Life { line: at as u8, ended: wire.ended };
         let flight = &mut self.flight;
         let taken = wire.put(cx, write, |frame| flight.sent(identity, life, now_ns, frame));
-        // A line that ended in this turn takes nothing more.
         if taken { Ok(at) } else { Err(line_down) }
     }
 }

@@ -3,10 +3,12 @@
 mod peers;
 
 use gateway::Config;
+use gateway::check::{Check, Submission, Verdict};
 use gateway::config::{CoreName, LineMode};
 use peers::{Client, Core, Gateway, Line, config, eventually, text};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use wire::szse::code::{CashMargin, ExecType, OrdRejReason, OrdStatus, SessionStatus};
 use wire::szse::trading::{BusinessReject, CancelReject, NewOrder, OrderCancelRequest, OrderReport};
 use wire::szse::{Heartbeat, Logout, Message};
@@ -74,6 +76,48 @@ fn the_other_line_goes_on_from_the_next_report_and_brings_again_what_was_not_ans
     eventually("a is back", || up(&gateway, "a"));
     assert!(active(&gateway, "b") && !active(&gateway, "a"));
     eventually("counted", || gateway.metrics.resent.with_label_values(&["cash"]).get() == 3);
+    gateway.stop();
+}
+
+/// A rule that keeps the gateway at an order until the test lets it go on.
+struct Busy {
+    at_it: SyncSender<()>,
+    go_on: Receiver<()>,
+}
+
+impl Check for Busy {
+    fn name(&self) -> &'static str {
+        "busy"
+    }
+
+    fn order(&mut self, submission: &Submission<'_>) -> Result<(), Verdict> {
+        if submission.order.cl_ord_id == text("busy") {
+            self.at_it.send(()).expect("the test waits");
+            self.go_on.recv_timeout(peers::DEADLINE).expect("the test goes on");
+        }
+        Ok(())
+    }
+}
+
+/// Where both are read in one turn, the line is known to have ended and its work has not been given to the other one yet.
+#[test]
+fn an_order_that_comes_together_with_the_end_of_a_line_goes_over_the_other_one() {
+    let (end_a, end_b, config) = two_lines();
+    let ((at_it, is_at_it), (go_on, goes_on)) = (sync_channel(0), sync_channel(0));
+    let host = service::Host::default();
+    let server = gateway::Server::bind(config, &host).expect("bound");
+    let gateway = Gateway::run(server.with_check(Box::new(Busy { at_it, go_on: goes_on })), host);
+    let ((a, _), mut b) = (end_a.accept(), end_b.accept_standby());
+    eventually("both lines are up", || ["a", "b"].iter().all(|line| up(&gateway, line)));
+    let (mut first, mut second) = (client(&gateway, 1), client(&gateway, 2));
+    first.order("busy", CashMargin::CASH);
+    is_at_it.recv_timeout(peers::DEADLINE).expect("it is checked");
+    a.peer.stream.shutdown(std::net::Shutdown::Both).expect("open");
+    second.order("x", CashMargin::CASH);
+    go_on.send(()).expect("it waits");
+    assert_eq!(b.synchronization(), [(1, 1), (2, 1)]);
+    assert_eq!(b.order().cl_ord_id, text("busy"));
+    assert_eq!(b.order().cl_ord_id, text("x"), "not refused: a line works");
     gateway.stop();
 }
 

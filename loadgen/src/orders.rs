@@ -184,7 +184,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
         wait(&clock, progress, "waiting for the gateway's lines", lines, servers.cores.len() as u64, || 0)?;
     }
     let started = servers.as_ref().and_then(|servers| match args.protocol {
-        Protocol::Binary => Some(servers.gateway.address),
+        Protocol::Binary => Some(servers.gateway.quic_address.unwrap_or(servers.gateway.address)),
         Protocol::Fix => servers.gateway.fix_address,
     });
     let address = args.gateway.or(started);

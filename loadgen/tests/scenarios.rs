@@ -100,6 +100,13 @@ fn the_demo_succeeds() {
 }
 
 #[test]
+fn the_demo_s_subscribers_may_come_over_quic() {
+    let report =
+        demo::run(&args("--seconds 4 --rate 200 --sessions 4 --subscribers 5 --transport quic")).unwrap();
+    assert!(demo::succeeded(&report), "{report}");
+}
+
+#[test]
 fn clients_for_a_gateway_s_configuration_are_printed() {
     let text = args::<orders::Args>("--sessions 2 --threads 2 --password x").clients_toml().unwrap();
     assert_eq!(text.matches("[[clients]]").count(), 2);

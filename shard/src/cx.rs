@@ -153,6 +153,13 @@ impl Cx {
         self.conn(id)?.stream.peer_name()
     }
 
+    /// Whether a connection takes what is sent. It does not from when it is closed, which its application is told of at the end of the
+    /// turn.
+    #[inline]
+    pub fn is_open(&self, id: ConnId) -> bool {
+        self.conn(id).is_some_and(Conn::open)
+    }
+
     /// Private bytes that wait to be written to a connection: what a sender looks at before it sends more.
     pub fn waiting_bytes(&self, id: ConnId) -> usize {
         self.conn(id).map_or(0, Conn::out_len)

@@ -26,7 +26,7 @@ use crate::audience::Audience;
 use crate::due::Due;
 use crate::figures::duration;
 use crate::gaps::{BUCKET_NS, Gaps};
-use crate::house::{COMP_ID, SECURITIES, SECURITY_FIRST};
+use crate::house::{COMP_ID, Core, SECURITIES, SECURITY_FIRST};
 use crate::machine;
 use crate::progress::Progress;
 use crate::recorder::Collector;
@@ -140,10 +140,9 @@ impl Demo {
         let wires = Wires::local(&args.wires)?;
         let town = Town::start(&plan, args.rate * args.seconds, &wires, &clock, progress)?;
         let collector = Collector::new(1, 1);
-        let group = |address, count, subscribe, target: &str| {
+        let group = |(address, connector), count, subscribe, target: &str| {
             let target_comp_id = Text::truncated(target);
             let channels = Vec::new();
-            let connector = wires.connector();
             let setup = subscriber::Setup {
                 address,
                 connector,
@@ -156,14 +155,15 @@ impl Demo {
             };
             Audience::start(&setup, || collector.recorder(0)).context("subscribers")
         };
-        let taps: anyhow::Result<Vec<_>> =
-            town.cores.iter().map(|core| group(core.market_data[1], 1, false, COMP_ID)).collect();
-        let subscribers = group(town.feed.address, args.subscribers, true, "feed")?;
+        // Neither the cores nor the balancer are there over QUIC.
+        let tap = |core: &Core| group((core.market_data[1], wires.inner()), 1, false, COMP_ID);
+        let taps: anyhow::Result<Vec<_>> = town.cores.iter().map(tap).collect();
+        let subscribers = group((town.feed.address, wires.connector()), args.subscribers, true, "feed")?;
         let setup = trader::Setup {
             protocol: trader::Protocol::Binary,
             fix_logon: fix::session::Credentials { username: String::new(), password: String::new() },
             address: town.balancer.address,
-            connector: wires.connector(),
+            connector: wires.inner(),
             plan,
             threads: 1,
             target_comp_id: Text::literal("gateway"),

@@ -19,6 +19,8 @@ use crate::wires::Wires;
 pub struct Gateway {
     /// Where clients connect.
     pub address: SocketAddr,
+    /// Where clients connect over QUIC, where they do.
+    pub quic_address: Option<SocketAddr>,
     /// Where clients connect by FIX, if they do.
     pub fix_address: Option<SocketAddr>,
     /// What it counts.
@@ -54,11 +56,12 @@ impl Gateway {
         };
         let host = Host::default();
         let server = Server::bind(config, &host).context("the gateway")?;
-        let address = server.quic_address().unwrap_or(server.address());
+        let (address, quic_address) = (server.address(), server.quic_address());
         let fix_address = server.fix_address();
         let meters = Meters::of(&host);
         Ok(Self {
             address,
+            quic_address,
             fix_address,
             meters,
             running: server.start().context("the gateway")?,

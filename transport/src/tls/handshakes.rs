@@ -72,6 +72,8 @@ pub struct Server {
     peers: Mutex<Peers>,
     /// When a refusal may be told again, by the clock.
     told_next_ns: AtomicU64,
+    /// The same for one that failed.
+    failed_next_ns: AtomicU64,
     handshakes: Background,
     quic: Background,
 }
@@ -136,6 +138,7 @@ impl Server {
             clock: Clock::start(),
             peers: Mutex::new(Peers::new(settings.peer_bounds())),
             told_next_ns: AtomicU64::new(0),
+            failed_next_ns: AtomicU64::new(0),
             handshakes: Background::new("handshakes", HANDSHAKES_NICENESS),
             quic: Background::new("quic", 0),
         }))
@@ -223,14 +226,17 @@ impl Server {
 
     fn refused(&self, count: &AtomicU64, why: &'static str, peer: SocketAddr) {
         count.fetch_add(1, Ordering::Relaxed);
-        let (now_ns, next_ns) = (self.clock.now_ns(), self.told_next_ns.load(Ordering::Relaxed));
-        let mine = |next_ns| {
-            let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
-            self.told_next_ns.compare_exchange(next_ns, now_ns + TOLD_NS, success, failure).is_ok()
-        };
-        if now_ns >= next_ns && mine(next_ns) {
+        if self.may_tell(&self.told_next_ns) {
             tracing::warn!(%peer, why, "a handshake refused; more of this are only counted for a while");
         }
+    }
+
+    /// Whether what happened may be told in the log, of its kind once in [`TOLD_NS`].
+    fn may_tell(&self, told_next_ns: &AtomicU64) -> bool {
+        let (now_ns, next_ns) = (self.clock.now_ns(), told_next_ns.load(Ordering::Relaxed));
+        let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+        let mine = || told_next_ns.compare_exchange(next_ns, now_ns + TOLD_NS, success, failure).is_ok();
+        now_ns >= next_ns && mine()
     }
 
     /// Whether so much is going on that an address must prove that it is one before much is spent on it.
@@ -257,7 +263,11 @@ impl Server {
             }
             Ok(Err(error)) => {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(%peer, %error, "a handshake failed");
+                if self.may_tell(&self.failed_next_ns) {
+                    tracing::warn!(%peer, %error, "a handshake failed; more of this are only counted for a while");
+                } else {
+                    tracing::debug!(%peer, %error, "a handshake failed");
+                }
                 None
             }
             Err(_) => {

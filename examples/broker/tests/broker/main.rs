@@ -46,8 +46,8 @@ fn clients_trade_through_the_brokers_own_counter_while_things_die() {
 
     // Line a dies: what comes goes over b, and what came is not told again.
     house.line_a.cut();
-    taken(&mut seller, "s2", 100);
-    expect(&mut seller, &["TRADE s2 100.00 at 10.0000"]);
+    seller.order("s2", Side::SELL, 100);
+    expect(&mut seller, &["NEW s2", "TRADE s2 100.00 at 10.0000"]);
     expect(&mut buyer, &["TRADE b1 100.00 at 10.0000"]);
 
     // The counter is killed and comes back with its day.
