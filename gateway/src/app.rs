@@ -202,6 +202,7 @@ impl App for Gateway {
     type Command = Command;
 
     fn on_start(&mut self, cx: &mut Cx) {
+        Core::ALL.into_iter().for_each(|core| self.show_load(core));
         self.line_timeouts(cx);
     }
 

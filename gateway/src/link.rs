@@ -191,7 +191,7 @@ impl Link {
         match frame.msg_type {
             OrderReport::MSG_TYPE => {
                 let report = frame.view::<OrderReport>()?;
-                self.in_order(&report.base)?;
+                let place = self.numbered(&report.base)?;
                 let account = intake.accounts.key(report.account_id);
                 let whose = match account {
                     Some(account) if repeats(report, account, intake.orders) => Whose::Nobodys,
@@ -217,17 +217,17 @@ impl Link {
                     };
                     intake.flight.answered(identity);
                 }
-                self.report(frame, &report.base, whose, intake)
+                self.report(frame, place, whose, intake)
             }
             TradeReport::MSG_TYPE => {
                 let report = frame.view::<TradeReport>()?;
-                self.in_order(&report.base)?;
+                let place = self.numbered(&report.base)?;
                 let account = intake.accounts.key(report.account_id);
-                self.report(frame, &report.base, Whose::from(account), intake)
+                self.report(frame, place, Whose::from(account), intake)
             }
             CancelReject::MSG_TYPE => {
                 let report = frame.view::<CancelReject>()?;
-                self.in_order(&report.base)?;
+                let place = self.numbered(&report.base)?;
                 let account = intake.orders.owner_of_rejected(self.core, report);
                 let mut whose = Whose::from(account);
                 if let Some(account) = account {
@@ -238,22 +238,23 @@ impl Link {
                         whose = Whose::Nobodys;
                     }
                 }
-                self.report(frame, &report.base, whose, intake)
+                self.report(frame, place, whose, intake)
             }
             _ => self.other(line, frame, intake),
         }
     }
 
-    /// Nothing is learnt from a report beyond a gap: it comes again, and must be news then.
+    /// Where a report belongs. Nothing is learnt from one beyond a gap: it comes again, and must be news then.
     #[inline]
-    fn in_order(&self, base: &ReportBase) -> Result<(), LinkError> {
+    fn numbered(&self, base: &ReportBase) -> Result<Numbered, LinkError> {
         let (at, lane) = self.place(base.partition_no.get())?;
-        let (number, next) = (base.report_index.get(), self.next[at]);
-        if u64::try_from(number).is_ok_and(|number| number > next) {
+        let number = u64::try_from(base.report_index.get()).unwrap_or(0);
+        let next = self.next[at];
+        if number > next {
             tracing::warn!(core = self.core.name(), lane, number, next, "gap in the reports");
             return Err(LinkError::Gap);
         }
-        Ok(())
+        Ok(Numbered { at, lane, number })
     }
 
     /// A numbered report: into the log, if its number is the next one and somebody here may ask for it.
@@ -261,15 +262,12 @@ impl Link {
     fn report(
         &mut self,
         frame: Frame<'_>,
-        base: &ReportBase,
+        Numbered { at, lane, number }: Numbered,
         whose: Whose,
         intake: &mut Intake<'_>,
     ) -> Result<(), LinkError> {
-        let (at, lane) = self.place(base.partition_no.get())?;
         let core = self.core as usize;
-        let number = u64::try_from(base.report_index.get()).unwrap_or(0);
-        let next = self.next[at];
-        if number < next {
+        if number < self.next[at] {
             intake.counts.duplicates[core] += 1;
             return Ok(());
         }
@@ -396,6 +394,15 @@ impl Link {
         let synchronization = ReportSynchronization { partitions: &wanted };
         synchronization.encode(out).expect("invariant: no more partitions than the message holds");
     }
+}
+
+/// A report's place among those of its core, which it does not lie beyond.
+#[derive(Clone, Copy)]
+struct Numbered {
+    /// Of its partition in `next`.
+    at: usize,
+    lane: u16,
+    number: u64,
 }
 
 /// To whom a report goes.

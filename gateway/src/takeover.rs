@@ -424,25 +424,30 @@ impl Gateway {
             let oldest_ns = upstream.flight.oldest_ns().map_or(0, |sent_ns| now_ns.saturating_sub(sent_ns));
             let oldest_ms = (oldest_ns / NS_PER_MS) as i64;
             self.metrics.in_flight_oldest_ms.with_label_values(&[core.name()]).set(oldest_ms);
-            if !ended {
-                continue;
+            if ended {
+                self.show_load(core);
             }
-            let both = upstream.wires.iter().fold([0; 2], |[sent, received], wire| {
-                [sent + wire.sent.per_s, received + wire.received.per_s]
-            });
-            upstream.peak = [upstream.peak[0].max(both[0]), upstream.peak[1].max(both[1])];
-            let peak = upstream.peak[0].max(upstream.peak[1]);
-            self.metrics.line_peak_bytes_per_s.with_label_values(&[core.name()]).set(peak as i64);
-            for (at, wire) in upstream.wires.iter().enumerate() {
-                let label = label(core, at);
-                self.metrics.line_sent_bytes_per_s.with_label_values(&label).set(wire.sent.per_s as i64);
-                self.metrics
-                    .line_received_bytes_per_s
-                    .with_label_values(&label)
-                    .set(wire.received.per_s as i64);
-                let small = wire.bucket.is_some_and(|bucket| bucket.bytes_per_s() < peak);
-                self.metrics.line_too_small.with_label_values(&label).set(i64::from(small));
-            }
+        }
+    }
+
+    /// Shows what the last second was for a core's lines. Called at the start, too, so that the metrics are there, and made, before the
+    /// first order.
+    pub(crate) fn show_load(&mut self, core: Core) {
+        let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { return };
+        let both = upstream
+            .wires
+            .iter()
+            .fold([0; 2], |[sent, received], wire| [sent + wire.sent.per_s, received + wire.received.per_s]);
+        upstream.peak = [upstream.peak[0].max(both[0]), upstream.peak[1].max(both[1])];
+        let peak = upstream.peak[0].max(upstream.peak[1]);
+        self.metrics.line_peak_bytes_per_s.with_label_values(&[core.name()]).set(peak as i64);
+        for (at, wire) in upstream.wires.iter().enumerate() {
+            let label = label(core, at);
+            self.metrics.line_sent_bytes_per_s.with_label_values(&label).set(wire.sent.per_s as i64);
+            let received = self.metrics.line_received_bytes_per_s.with_label_values(&label);
+            received.set(wire.received.per_s as i64);
+            let small = wire.bucket.is_some_and(|bucket| bucket.bytes_per_s() < peak);
+            self.metrics.line_too_small.with_label_values(&label).set(i64::from(small));
         }
     }
 }

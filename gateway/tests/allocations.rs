@@ -80,9 +80,9 @@ fn an_order_and_its_report_allocate_nothing() {
     // One after the other: what is counted is the whole process.
     let plain = allocations(|_| {});
     let checked = allocations(|config| all_rules(config, folder.path()));
-    // Some for what happens now and then, more of them on a slow machine: a segment of the log, a tick's metrics.
+    // A few for what happens now and then: a segment of the log, a table of the runtime.
     for allocations in [plain, checked] {
-        assert!(allocations < COUNTED as u64 / 10, "{plain} and {checked} in {COUNTED} rounds");
+        assert!(allocations < COUNTED as u64 / 100, "{plain} and {checked} in {COUNTED} rounds");
     }
 }
 

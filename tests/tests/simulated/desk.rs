@@ -4,7 +4,7 @@ mod client;
 
 pub(crate) use client::Told;
 
-use super::{lookup, step_for};
+use super::{lookup, network, step_for};
 use gateway::config::{Client, Core, CoreName};
 use service::Host;
 use std::cell::RefCell;
@@ -29,13 +29,7 @@ pub(crate) struct OrderDesk {
 impl OrderDesk {
     /// Everybody is connected to everybody; nothing has happened yet.
     pub(crate) fn new(seed: u64) -> Self {
-        let mut sim = turmoil::Builder::new()
-            .rng_seed(seed)
-            .tick_duration(Duration::from_millis(1))
-            .simulation_duration(Duration::from_secs(3_600))
-            .min_message_latency(Duration::from_micros(100))
-            .max_message_latency(Duration::from_millis(3))
-            .build();
+        let mut sim = network(seed);
         let (told, core, gateway) = (Rc::<RefCell<Told>>::default(), Host::default(), Host::default());
         let host = core.clone();
         sim.host("core", move || run_core(host.clone()));

@@ -26,13 +26,7 @@ pub(crate) struct Market {
 impl Market {
     /// Everybody is connected to everybody; nothing has happened yet.
     pub(crate) fn new(seed: u64) -> Self {
-        let mut sim = turmoil::Builder::new()
-            .rng_seed(seed)
-            .tick_duration(Duration::from_millis(1))
-            .simulation_duration(Duration::from_secs(3_600))
-            .min_message_latency(Duration::from_micros(100))
-            .max_message_latency(Duration::from_millis(3))
-            .build();
+        let mut sim = network(seed);
         let (seen, feed) = (Rc::<RefCell<Seen>>::default(), Host::default());
         sim.host("primary", || source::publish(anywhere()));
         sim.host("backup", || source::publish(anywhere()));
@@ -70,6 +64,17 @@ impl Market {
             families.iter().find(|family| family.name().ends_with("source_up")).expect("the metric is there");
         up.get_metric().iter().filter(|metric| metric.get_gauge().get_value() == 1.0).count()
     }
+}
+
+/// One on which nothing is wrong yet.
+fn network(seed: u64) -> turmoil::Sim<'static> {
+    turmoil::Builder::new()
+        .rng_seed(seed)
+        .tick_duration(Duration::from_millis(1))
+        .simulation_duration(Duration::from_secs(3_600))
+        .min_message_latency(Duration::from_micros(100))
+        .max_message_latency(Duration::from_millis(3))
+        .build()
 }
 
 fn step_for(sim: &mut turmoil::Sim<'static>, time: Duration) {
