@@ -12,6 +12,8 @@ use tokio::time::Instant;
 pub struct Clock {
     origin: Instant,
     wall_origin_ns: i64,
+    /// Asked once: to ask allocates.
+    simulated: bool,
 }
 
 /// A difference that is a step: far more than two readings of the clock, or a pause between them, are apart.
@@ -23,7 +25,8 @@ const SIMULATED_EPOCH_S: i64 = 1_767_571_200;
 impl Clock {
     /// A clock that starts now.
     pub fn start() -> Self {
-        Self { origin: Instant::now(), wall_origin_ns: wall_ns() }
+        let simulated = crate::simulated();
+        Self { origin: Instant::now(), wall_origin_ns: wall_ns(simulated), simulated }
     }
 
     /// Nanoseconds since this clock was started.
@@ -41,7 +44,7 @@ impl Clock {
     /// Takes over the system's time of day if that was set meanwhile: if the two are more than half a second apart. What
     /// a time service corrects bit by bit it corrects in the monotonic clock too. Returns by how much, nanoseconds.
     pub fn follow_step(&mut self) -> Option<i64> {
-        let step_ns = wall_ns() - self.wall_ns(self.now_ns());
+        let step_ns = wall_ns(self.simulated) - self.wall_ns(self.now_ns());
         if step_ns.abs() <= STEP_NS {
             return None;
         }
@@ -61,9 +64,8 @@ impl Default for Clock {
     }
 }
 
-fn wall_ns() -> i64 {
-    #[cfg(feature = "sim")]
-    if let Some(elapsed) = turmoil::sim_elapsed() {
+fn wall_ns(simulated: bool) -> i64 {
+    if simulated && let Some(elapsed) = crate::simulated_for() {
         return SIMULATED_EPOCH_S * 1_000_000_000 + elapsed.as_nanos() as i64;
     }
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -27,10 +27,15 @@ pub use timer::Timer;
 /// Whether this task runs inside a simulation.
 #[inline]
 pub(crate) fn simulated() -> bool {
+    simulated_for().is_some()
+}
+
+/// How long the simulation that this runs in has gone on.
+pub(crate) fn simulated_for() -> Option<std::time::Duration> {
     #[cfg(feature = "sim")]
-    return turmoil::sim_elapsed().is_some();
+    return turmoil::sim_elapsed();
     #[cfg(not(feature = "sim"))]
-    false
+    None
 }
 
 /// Binds the calling thread to one core.
