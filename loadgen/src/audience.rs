@@ -42,6 +42,8 @@ pub struct Receipts {
     pub noticed: u64,
     /// Messages whose due time was not known.
     pub undated: u64,
+    /// Messages that are not what was sent.
+    pub altered: u64,
 }
 
 impl Audience {
@@ -138,6 +140,7 @@ impl Audience {
             receipts.snapshots += outcome.snapshots;
             receipts.noticed += outcome.noticed;
             receipts.undated += outcome.undated;
+            receipts.altered += outcome.altered;
             thread.running.handle().stop();
             thread.running.join().context("subscribers")?;
         }

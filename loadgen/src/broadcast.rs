@@ -128,6 +128,7 @@ impl Stage {
             threads: cast.threads,
             target_comp_id,
             channels: cast.channels.clone(),
+            contents: None,
             subscribe: true,
             clock,
         };

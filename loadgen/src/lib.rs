@@ -4,9 +4,9 @@
 //! ([`recorder`]). Every number is accounted for at every receiver ([`ledger`]), every order at its sender ([`trading`]).
 //! [`ticks`] turns recorded days into frames and back. [`house`] starts servers inside this process.
 //!
-//! Start at the scenarios: [`quotes`], [`replay`] (both are a [`broadcast`]), [`orders`], [`chaos`], [`demo`]. The hot loops are in
-//! `source.rs`, `subscriber.rs` and `trading/trader.rs`, each an application of a shard; `sessions.rs` is what the
-//! clients among them share.
+//! Start at the scenarios: [`quotes`], [`replay`] (both are a [`broadcast`]), [`orders`], [`failover`], [`chaos`],
+//! [`demo`]. The hot loops are in `source.rs`, `subscriber.rs` and `trading/trader.rs`, each an application of a shard;
+//! `sessions.rs` is what the clients among them share.
 
 mod admin;
 pub mod audience;
@@ -14,6 +14,7 @@ pub mod broadcast;
 pub mod chaos;
 pub mod demo;
 pub mod due;
+pub mod failover;
 pub mod feeder;
 pub mod figures;
 pub mod flood;

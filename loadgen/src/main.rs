@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use loadgen::progress::Progress;
 use loadgen::report::Report;
-use loadgen::{chaos, demo, lines, orders, quotes, replay};
+use loadgen::{chaos, demo, failover, lines, orders, quotes, replay};
 
 /// Measures feeds and gateways honestly, replays recorded days, and shows the whole scenario.
 ///
@@ -39,6 +39,7 @@ enum Scenario {
     Replay(replay::Args),
     Demo(demo::Args),
     Chaos(chaos::Args),
+    Failover(failover::Args),
     Lines(lines::Args),
 }
 
@@ -68,6 +69,7 @@ fn run(scenario: &Scenario) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(u8::from(!demo::succeeded(&report))))
         }
         Scenario::Chaos(args) => chaos::command(args, &mut progress),
+        Scenario::Failover(args) => failover::command(args, &mut progress),
         Scenario::Lines(args) => {
             let need = lines::need(args)?;
             print!("{need}");

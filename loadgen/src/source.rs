@@ -46,6 +46,8 @@ pub enum Command {
         /// After how many numbers the primary is killed.
         kill_after: Option<u64>,
     },
+    /// Sends no more.
+    End,
     /// How late were they?
     Lag(SyncSender<Lag>),
 }
@@ -88,6 +90,7 @@ struct Exchange {
     publisher: Publisher,
     feeder: Option<Box<Feeder>>,
     kill_after: Option<u64>,
+    ended: bool,
     counters: Arc<Counters>,
 }
 
@@ -101,12 +104,12 @@ impl Exchange {
         };
         let resend = ResendLimits { numbers_max: 100_000, pause_bytes: 768 << 10 };
         let publisher = Publisher::new(LOG, names, admission, resend);
-        Self { clock, publisher, feeder: None, kill_after: None, counters }
+        Self { clock, publisher, feeder: None, kill_after: None, ended: false, counters }
     }
 
     /// Appends what is due, and sees to being woken for what is due next.
     fn feed(&mut self, cx: &mut Cx) {
-        let Some(feeder) = &mut self.feeder else { return };
+        let Some(feeder) = self.feeder.as_mut().filter(|_| !self.ended) else { return };
         let now_ns = self.clock.now_ns();
         let sent = feeder.append(now_ns, cx.writer(LOG));
         self.counters.sent.store(sent, Ordering::Relaxed);
@@ -165,6 +168,10 @@ impl App for Exchange {
                 self.feeder = Some(feeder);
                 self.kill_after = kill_after;
                 self.feed(cx);
+            }
+            Command::End => {
+                self.ended = true;
+                self.counters.finished_ns.store(self.clock.now_ns().max(1), Ordering::Relaxed);
             }
             Command::Lag(to) => {
                 let lag = self.feeder.as_ref().map_or(Lag::new(0), |feeder| feeder.lag());

@@ -22,6 +22,7 @@ use crate::due::Due;
 use crate::gaps::Gaps;
 use crate::ledger::{Ledger, Tally};
 use crate::logon::{market_data, thread_name};
+use crate::padded::Padded;
 use crate::recorder::{Interval, Recorder};
 use crate::report::ConnectionTotal;
 use crate::sessions::{Heard, Sessions, Slot};
@@ -46,6 +47,9 @@ pub struct Setup {
     pub target_comp_id: Text<20>,
     /// Channels that they want from number 1 on; all other channels from now on.
     pub channels: Vec<u16>,
+    /// What the numbers of every channel look like, where that is to be compared; each is then made once more for each
+    /// subscriber.
+    pub contents: Option<Padded>,
     /// Whether they ask for anything: an exchange, unlike a feed, sends everything to who logs on.
     pub subscribe: bool,
     /// The run's clock.
@@ -96,6 +100,8 @@ pub struct Outcome {
     pub noticed: u64,
     /// Messages whose due time was not known (any more).
     pub undated: u64,
+    /// Messages that are not what was sent.
+    pub altered: u64,
     /// How long they heard nothing.
     pub gaps: Gaps,
     /// The latencies not handed over yet.
@@ -161,6 +167,7 @@ struct Account {
     snapshots: u64,
     noticed: u64,
     undated: u64,
+    altered: u64,
     ready: u64,
     gaps: Gaps,
     last_ns: u64,
@@ -241,6 +248,7 @@ impl Desk {
             snapshots: self.account.snapshots,
             noticed: self.account.noticed,
             undated: self.account.undated,
+            altered: self.account.altered,
             gaps: self.account.gaps.clone(),
             latencies: self.recorder.take(),
         }
@@ -257,6 +265,7 @@ struct Intake<'a> {
     now_ns: u64,
     due: &'a Due,
     due_channel: Option<u16>,
+    contents: Option<&'a mut Padded>,
     account: &'a mut Account,
     recorder: &'a mut Recorder,
 }
@@ -290,6 +299,9 @@ impl Intake<'_> {
         ledger_of(&mut subscriber.ledgers, channel, number).arrived(number);
         subscriber.received += 1;
         self.account.received += 1;
+        if let Some(contents) = &mut self.contents {
+            self.account.altered += u64::from(contents.frame(number) != frame.bytes);
+        }
         let dated = self.due_channel.is_none_or(|dated| dated == channel);
         let due_ns = if dated { self.due.ns(number, || stamp(frame)) } else { None };
         if subscriber.last_ns != self.now_ns {
@@ -378,8 +390,9 @@ impl App for Desk {
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
         let Self { account, recorder, due, due_channel, setup, .. } = self;
         let now_ns = setup.clock.now_ns();
-        let mut intake = Intake { now_ns, due, due_channel: *due_channel, account, recorder };
-        let channels = &setup.channels;
+        let Setup { channels, contents, .. } = setup;
+        let contents = contents.as_mut();
+        let mut intake = Intake { now_ns, due, due_channel: *due_channel, contents, account, recorder };
         self.sessions.receive(cx, id, data, |subscriber, heard, out| match heard {
             Heard::LoggedOn if setup.subscribe => {
                 subscribe(channels, out);

@@ -13,7 +13,7 @@ mod faults;
 mod mix;
 mod outcome;
 mod process;
-mod random;
+pub(crate) mod random;
 pub mod role;
 mod town;
 mod witness;

@@ -4,31 +4,31 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A stream of numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) const fn next(&mut self) -> u64 {
+    pub(crate) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         mixed(self.0)
     }
 
     /// From `from` on, below `to`; the bias of a remainder is nothing to us.
-    pub(super) fn between(&mut self, from: u64, to: u64) -> u64 {
+    pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from).max(1)
     }
 
     /// One of them.
-    pub(super) fn choose<'a, T>(&mut self, among: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn choose<'a, T>(&mut self, among: &'a [T]) -> Option<&'a T> {
         among.get(self.between(0, among.len() as u64) as usize)
     }
 }
 
 /// The number that a seed gives a thing: the same each time it is asked.
-pub(super) const fn of(seed: u64, thing: u64) -> u64 {
+pub(crate) const fn of(seed: u64, thing: u64) -> u64 {
     mixed(seed ^ mixed(thing.wrapping_add(GOLDEN)))
 }
 

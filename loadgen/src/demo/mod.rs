@@ -150,6 +150,7 @@ impl Demo {
                 threads: 1,
                 target_comp_id,
                 channels,
+                contents: None,
                 subscribe,
                 clock,
             };

@@ -28,11 +28,24 @@ impl Feed {
         target_comp_id: Text<20>,
         wires: &Wires,
     ) -> anyhow::Result<Self> {
+        Self::start_as(sources, target_comp_id, wires, |_| {})
+    }
+
+    /// Starts a feed whose configuration `set` has the last word on; see [`Self::start`].
+    ///
+    /// # Errors
+    /// What the system or the feed says.
+    pub fn start_as(
+        sources: &[(&str, SocketAddr)],
+        target_comp_id: Text<20>,
+        wires: &Wires,
+        set: impl FnOnce(&mut feed::Config),
+    ) -> anyhow::Result<Self> {
         let source = |(name, address): &(&str, SocketAddr)| feed::config::Source {
             target_comp_id,
             ..feed::config::Source::new(name, *address)
         };
-        let config = feed::Config {
+        let mut config = feed::Config {
             listen: feed::config::Listen {
                 address: free_port(),
                 quic: wires.quic(free_port()),
@@ -42,6 +55,7 @@ impl Feed {
             sources: sources.iter().map(source).collect(),
             ..feed::Config::default()
         };
+        set(&mut config);
         let host = Host::default();
         let server = feed::Server::bind(config, &host).context("the feed")?;
         let address = server.quic_address().unwrap_or(server.address());
