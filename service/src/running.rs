@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use sd_notify::NotifyState;
 
 use crate::shutdown::{Phase, Shutdown};
 
@@ -91,12 +92,15 @@ impl Running {
     }
 
     /// Blocks until the server is told to drain (by a signal, or through [`Self::shutdown`]), gives
-    /// it `drain_timeout` to finish what is under way, then stops it.
+    /// it `drain_timeout` to finish what is under way, then stops it. A service manager that started the process is told
+    /// of its readiness and of its end (sd_notify).
     ///
     /// # Errors
     /// When a thread panicked or hangs.
     pub fn wait(self, drain_timeout: Duration) -> Result<(), EndError> {
+        tell_service_manager(NotifyState::Ready);
         self.shutdown.wait(Phase::Draining);
+        tell_service_manager(NotifyState::Stopping);
         if !self.shutdown.wait_for_threads(Some(Phase::Stopping), drain_timeout) {
             self.shutdown.stop("drain timeout passed");
         }
@@ -136,6 +140,13 @@ impl Running {
         }
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Tells systemd, where it is there and waits for it (`Type=notify`).
+fn tell_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager could not be told");
     }
 }
 

@@ -221,17 +221,26 @@ impl Tls {
     }
 }
 
-/// The handshakes' counts as metrics.
+/// The handshakes' counts as metrics, and the end of the certificate.
 struct Handshakes {
     server: Arc<Server>,
     total: IntCounterVec,
     under_way: IntGauge,
+    not_after: IntGauge,
 }
 
 impl Handshakes {
     fn new(server: Arc<Server>) -> Self {
         let under_way = IntGauge::new("tls_handshakes_under_way", "TLS and QUIC handshakes under way now.");
-        Self { server, total: Self::total(), under_way: under_way.expect("invariant: a good name") }
+        let help =
+            "When the certificate that is shown to peers ends, seconds since 1970; of two, the first to end.";
+        let not_after = IntGauge::new("tls_certificate_not_after_seconds", help);
+        Self {
+            server,
+            total: Self::total(),
+            under_way: under_way.expect("invariant: a good name"),
+            not_after: not_after.expect("invariant: a good name"),
+        }
     }
 }
 
@@ -246,7 +255,7 @@ impl Handshakes {
 
 impl Collector for Handshakes {
     fn desc(&self) -> Vec<&Desc> {
-        [self.total.desc(), self.under_way.desc()].concat()
+        [self.total.desc(), self.under_way.desc(), self.not_after.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -270,6 +279,7 @@ impl Collector for Handshakes {
             total.with_label_values(&[outcome]).inc_by(count.load(Ordering::Relaxed));
         }
         self.under_way.set(counts.under_way() as i64);
-        [total.collect(), self.under_way.collect()].concat()
+        self.not_after.set(i64::try_from(self.server.certificate_ends_s()).unwrap_or(i64::MAX));
+        [total.collect(), self.under_way.collect(), self.not_after.collect()].concat()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -75,4 +76,32 @@ fn a_subscriber_over_quic_is_told_that_the_process_ends() {
     }
     assert_eq!(at, said.len(), "whole frames");
     assert_eq!(types.last(), Some(&Logout::MSG_TYPE), "{types:?}");
+}
+
+#[test]
+fn a_service_manager_is_told_when_it_is_ready_and_when_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("feed.toml");
+    let text = "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+                [[sources]]\nname = \"nobody\"\naddress = \"127.0.0.1:1\"\n";
+    std::fs::write(&config, text).unwrap();
+    let manager = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let told = || {
+        let mut message = [0; 256];
+        let len = manager.recv(&mut message).expect("it tells");
+        String::from_utf8(message[..len].to_vec()).unwrap()
+    };
+
+    let mut program = Command::new(env!("CARGO_BIN_EXE_feed"))
+        .args(["--config", config.to_str().unwrap()])
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(told().trim(), "READY=1");
+    let stop = Command::new("kill").args(["-TERM", &program.id().to_string()]).status();
+    assert!(stop.unwrap().success());
+    assert_eq!(told().trim(), "STOPPING=1");
+    assert!(program.wait().unwrap().success());
 }

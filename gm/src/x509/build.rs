@@ -286,9 +286,33 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+/// The way back from [`generalized_time`]; nothing where it leads to no such text.
+pub(super) fn seconds_of(text: &str) -> Option<u64> {
+    let part = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
+    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day;
+    let days = year / 400 * 146_097 + year % 400 * 365 + year % 400 / 4 - year % 400 / 100 + day_of_year;
+    let seconds = days.checked_sub(719_469)? * 86_400 + hour * 3600 + minute * 60 + second;
+    (generalized_time(seconds) == text).then_some(seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_was_written_is_read_again() {
+        for seconds in (0..9_000_000_000).step_by(86_399 * 13) {
+            assert_eq!(seconds_of(&generalized_time(seconds)), Some(seconds));
+        }
+        for wrong in
+            ["", "19691231235959Z", "20260229000000Z", "20261301000000Z", "20260101240000Z", "2026010100000Z"]
+        {
+            assert_eq!(seconds_of(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn times_are_what_a_calendar_says() {

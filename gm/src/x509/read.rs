@@ -1,6 +1,6 @@
 //! Reading certificates, as far as issuing and showing need it. Checking chains is webpki's work, not ours.
 
-use super::build::generalized_time;
+use super::build::{generalized_time, seconds_of};
 use crate::der;
 use crate::sm2::{DEFAULT_ID, PublicKey, Signature};
 use thiserror::Error;
@@ -138,6 +138,12 @@ impl<'a> Certificate<'a> {
             () if now > not_after => Period::After,
             () => Period::Within,
         })
+    }
+
+    /// The last second of its validity, in seconds since 1970; nothing if that is not written as RFC 5280 wants.
+    #[must_use]
+    pub fn not_after_s(&self) -> Option<u64> {
+        seconds_of(&self.times()?.1)
     }
 
     /// First and last second, as `YYYYMMDDHHMMSSZ` if they are written as RFC 5280 wants.

@@ -67,6 +67,8 @@ impl Counts {
 pub struct Server {
     settings: Settings,
     choice: ArcSwap<Choice>,
+    /// When the certificate ends, seconds since 1970; 0 where it does not say.
+    ends_s: AtomicU64,
     counts: Counts,
     clock: Clock,
     peers: Mutex<Peers>,
@@ -133,6 +135,7 @@ impl Server {
     pub fn load(settings: &Settings) -> Result<Arc<Self>, LoadError> {
         Ok(Arc::new(Self {
             choice: ArcSwap::from_pointee(settings.server_choice()?),
+            ends_s: AtomicU64::new(settings.certificate_ends_s()?.unwrap_or(0)),
             settings: settings.clone(),
             counts: Counts::default(),
             clock: Clock::start(),
@@ -150,8 +153,15 @@ impl Server {
     /// # Errors
     /// [`LoadError`]; what was loaded before stays.
     pub fn reload(&self) -> Result<(), LoadError> {
+        let ends_s = self.settings.certificate_ends_s()?.unwrap_or(0);
         self.choice.store(Arc::new(self.settings.server_choice()?));
+        self.ends_s.store(ends_s, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// When the certificate that is shown now ends, seconds since 1970; of two, the first to end. 0 where it does not say.
+    pub fn certificate_ends_s(&self) -> u64 {
+        self.ends_s.load(Ordering::Relaxed)
     }
 
     /// What came of the handshakes.

@@ -196,6 +196,26 @@ impl Settings {
         })
     }
 
+    /// When the first of the own certificates ends, in seconds since 1970; nothing where it does not say so as RFC 5280 wants.
+    ///
+    /// # Errors
+    /// [`LoadError`] of the files.
+    pub fn certificate_ends_s(&self) -> Result<Option<u64>, LoadError> {
+        let own = [
+            (&self.certificate, "certificate"),
+            (&self.international_certificate, "international_certificate"),
+        ];
+        let mut ends = None;
+        for (path, key) in own {
+            let Some(path) = path else { continue };
+            let chain = certificates(path, key)?;
+            let leaf =
+                chain.first().and_then(|leaf| gm::x509::Certificate::from_der(leaf).ok()?.not_after_s());
+            ends = [ends, leaf].into_iter().flatten().min();
+        }
+        Ok(ends)
+    }
+
     fn server(&self, mode: Mode, own: Pair<'_>) -> Result<Arc<ServerConfig>, LoadError> {
         let provider = self.provider(mode);
         let builder = ServerConfig::builder_with_provider(provider.clone())
