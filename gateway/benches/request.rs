@@ -7,7 +7,7 @@ use gateway::accounts::{Accounts, Credentials};
 use gateway::check::{Checks, Moment};
 use gateway::counts::Counts;
 use gateway::desk::Desk;
-use gateway::flight::Flight;
+use gateway::flight::{Flight, Life, Over};
 use gateway::line::{Line, Settings};
 use gateway::link::{Intake, Link, Partitions};
 use gateway::route::Core;
@@ -171,9 +171,10 @@ fn file(bytes: &[u8], desk: &mut Desk, (link, line): &mut (Link, Line), writer: 
     let (mut counts, mut refused) = (Counts::default(), Vec::new());
     let (accounts, orders, checks) = (&desk.accounts, &mut desk.orders, &mut desk.checks);
     let flight = &mut Flight::new(1, 1);
+    let over = Over { life: Life { line: 0, ended: 0 }, number: 0 };
     let (counts_of, refused) = (&mut counts, &mut refused);
     let mut intake =
-        Intake { writer, accounts, orders, checks, flight, counts: counts_of, refused, settles_ns: 0 };
+        Intake { writer, accounts, orders, checks, flight, over, counts: counts_of, refused, settles_ns: 0 };
     assert_eq!(link.receive(line, bytes, 1, &mut intake, &mut Vec::new()), Ok(bytes.len()));
     assert_eq!(counts.reports[0], u64::from(ORDERS));
 }

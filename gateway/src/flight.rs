@@ -69,13 +69,23 @@ pub struct Life {
     pub ended: u32,
 }
 
+/// A frame's place on a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// Over what it was sent.
+    pub life: Life,
+    /// Which of the frames that were sent in that life it is, from 1, the session's own among them: what a core's RefSeqNum
+    /// says. 0 while it waits to be sent.
+    pub number: u64,
+}
+
 /// A request under way.
 #[derive(Clone, Copy)]
 pub struct Entry {
     /// Which.
     pub identity: Identity,
     /// Over what it was sent last.
-    pub life: Life,
+    pub over: Over,
     /// When it was sent first.
     pub sent_ns: u64,
     /// It is not sent again: if the core has not reported it by then, it has not taken it.
@@ -86,6 +96,13 @@ pub struct Entry {
     len: u8,
     before: u32,
     behind: u32,
+}
+
+impl Over {
+    fn key(self) -> [u8; 16] {
+        let Self { life: Life { line, ended }, number } = self;
+        (u128::from(number) | u128::from(ended) << 64 | u128::from(line) << 96).to_le_bytes()
+    }
 }
 
 impl Entry {
@@ -173,6 +190,8 @@ pub struct Flight {
     free: Vec<u32>,
     count_max: usize,
     by_identity: Index,
+    /// Those that have a number, by it and their line.
+    by_number: Index,
     seed: Seed,
     first: u32,
     last: u32,
@@ -184,7 +203,7 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// Room for `count_max` requests, about 200 bytes each, of `accounts` accounts.
+    /// Room for `count_max` requests, about 250 bytes each, of `accounts` accounts.
     pub fn new(count_max: u32, accounts: usize) -> Self {
         let count_max = count_max.clamp(1, 1 << 24);
         Self {
@@ -192,6 +211,7 @@ impl Flight {
             free: Vec::with_capacity(count_max as usize),
             count_max: count_max as usize,
             by_identity: Index::new(count_max),
+            by_number: Index::new(count_max),
             seed: Seed::random(),
             first: NONE,
             last: NONE,
@@ -241,14 +261,14 @@ impl Flight {
     /// # Panics
     /// If it is full, or holds this request: [`Self::is_full`] and [`Self::holds`] are asked first.
     #[inline]
-    pub fn sent(&mut self, identity: Identity, life: Life, now_ns: u64, frame: &[u8]) {
+    pub fn sent(&mut self, identity: Identity, over: Over, now_ns: u64, frame: &[u8]) {
         assert!(!self.is_full() && !self.holds(identity), "asked before");
         let mut bytes = [0; FRAME_BYTES_MAX];
         bytes[..frame.len()].copy_from_slice(frame);
         let len = frame.len() as u8;
         let (before, behind) = (self.last, NONE);
         let (settles_ns, resent) = (None, false);
-        let entry = Entry { identity, life, sent_ns: now_ns, settles_ns, resent, bytes, len, before, behind };
+        let entry = Entry { identity, over, sent_ns: now_ns, settles_ns, resent, bytes, len, before, behind };
         let place = if let Some(place) = self.free.pop() {
             self.entries[place as usize] = entry;
             place
@@ -263,10 +283,51 @@ impl Flight {
         self.last = place;
         let hash = self.seed.hash(identity.key());
         self.by_identity.insert(hash, place);
+        self.number(place, over);
         if identity.kind == Kind::Cancel {
             self.repeated.forget(hash, identity);
         }
         self.of_account[identity.account as usize] += 1;
+    }
+
+    /// A request that waited has gone out; one that is no longer under way, or goes over another line by now, is left as it is.
+    #[inline]
+    pub fn went_out(&mut self, identity: Identity, over: Over) {
+        let Some((_, place)) = self.find(identity) else { return };
+        let before = self.entries[place as usize].over;
+        if before.life == over.life {
+            self.unnumber(place, before);
+            self.entries[place as usize].over = over;
+            self.number(place, over);
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, place: u32, over: Over) {
+        if over.number != 0 {
+            self.by_number.insert(self.seed.hash(over.key()), place);
+        }
+    }
+
+    #[inline]
+    fn unnumber(&mut self, place: u32, over: Over) {
+        if over.number != 0 {
+            self.by_number.remove(self.seed.hash(over.key()), place);
+        }
+    }
+
+    /// What was sent there, if it is under way.
+    pub fn sent_there(&self, over: Over) -> Option<Identity> {
+        let hash = self.seed.hash(over.key());
+        let place = self.by_number.find(hash, |place| self.entries[place as usize].over == over)?;
+        Some(self.entries[place as usize].identity)
+    }
+
+    /// The core has refused this request without a report.
+    pub fn end(&mut self, identity: Identity) {
+        if let Some((hash, place)) = self.find(identity) {
+            self.remove(hash, place);
+        }
     }
 
     /// The core has answered a request; whether it was under way.
@@ -288,14 +349,8 @@ impl Flight {
         self.repeated.find(self.seed.hash(identity.key()), identity).is_some()
     }
 
-    /// Whose the requests of this name are.
-    #[cold]
-    pub fn named(&self, kind: Kind, cl_ord_id: Text<10>) -> Named {
-        self.oldest_named(kind, cl_ord_id).0
-    }
-
     /// The core has refused a request of this name without a report, in which it says neither whose it was nor, of a cancel,
-    /// what it was of. Where only one account has such a request, the oldest of it ends.
+    /// what it was of, nor which number it had. Where only one account has such a request, the oldest of it ends.
     #[cold]
     pub fn refused(&mut self, kind: Kind, cl_ord_id: Text<10>) -> Named {
         let (named, place) = self.oldest_named(kind, cl_ord_id);
@@ -351,7 +406,8 @@ impl Flight {
     }
 
     fn remove(&mut self, hash: u32, place: u32) {
-        let Entry { before, behind, identity, .. } = self.entries[place as usize];
+        let Entry { before, behind, identity, over, .. } = self.entries[place as usize];
+        self.unnumber(place, over);
         match before {
             NONE => self.first = behind,
             before => self.entries[before as usize].behind = behind,
@@ -371,10 +427,16 @@ impl Flight {
         let (mut place, mut settles_next_ns) = (self.first, u64::MAX);
         while place != NONE {
             let entry = &mut self.entries[place as usize];
-            let (behind, identity) = (entry.behind, entry.identity);
-            match look(entry) {
+            let (behind, identity, before) = (entry.behind, entry.identity, entry.over);
+            let next = look(entry);
+            let (over, settles_ns) = (entry.over, entry.settles_ns.unwrap_or(u64::MAX));
+            if over != before {
+                self.unnumber(place, before);
+                self.number(place, over);
+            }
+            match next {
                 Next::Ends => self.remove(self.seed.hash(identity.key()), place),
-                Next::Stays => settles_next_ns = settles_next_ns.min(entry.settles_ns.unwrap_or(u64::MAX)),
+                Next::Stays => settles_next_ns = settles_next_ns.min(settles_ns),
             }
             place = behind;
         }
@@ -388,6 +450,7 @@ mod tests {
     use proptest::prelude::*;
 
     const LIFE: Life = Life { line: 0, ended: 0 };
+    const OVER: Over = Over { life: LIFE, number: 0 };
 
     fn identity(number: u32) -> Identity {
         let kind = if number.is_multiple_of(2) { Kind::Order } else { Kind::Cancel };
@@ -408,12 +471,12 @@ mod tests {
     fn an_order_and_a_cancel_of_one_name_are_two() {
         let mut flight = Flight::new(4, 3);
         let order = Identity { kind: Kind::Order, ..identity(1) };
-        flight.sent(order, LIFE, 5, b"order");
+        flight.sent(order, OVER, 5, b"order");
         assert!(!flight.holds(Identity { kind: Kind::Cancel, ..order }));
         let cancel = |of: &str| Identity::cancel(1, "m".parse().unwrap(), of.parse().unwrap());
-        flight.sent(cancel("a"), LIFE, 5, b"cancel");
+        flight.sent(cancel("a"), OVER, 5, b"cancel");
         assert!(!flight.holds(cancel("b")), "the cancel of another");
-        flight.sent(cancel("b"), LIFE, 5, b"cancel");
+        flight.sent(cancel("b"), OVER, 5, b"cancel");
         assert_eq!(flight.refused(Kind::Cancel, "m".parse().unwrap()), Named::Of(1));
         assert!(flight.answered(cancel("b")) && !flight.answered(cancel("a")));
         assert!(!flight.answered(Identity { account: 3, ..order }), "another's");
@@ -427,20 +490,20 @@ mod tests {
         let mut flight = Flight::new(4, 3);
         let cancel = |name: u32| Identity::cancel(1, name.to_string().parse().unwrap(), "x".parse().unwrap());
         let send_twice = |flight: &mut Flight, identity| {
-            flight.sent(identity, LIFE, 5, b"cancel");
+            flight.sent(identity, OVER, 5, b"cancel");
             flight.review(|entry| {
                 entry.resent = true;
                 Next::Stays
             });
         };
-        flight.sent(cancel(1), LIFE, 5, b"cancel");
+        flight.sent(cancel(1), OVER, 5, b"cancel");
         assert!(flight.answered(cancel(1)) && !flight.repeats(cancel(1)), "sent once");
         send_twice(&mut flight, cancel(2));
         assert!(!flight.repeats(cancel(2)), "not answered yet");
         assert!(flight.answered(cancel(2)) && flight.repeats(cancel(2)) && flight.repeats(cancel(2)));
         assert!(!flight.repeats(Identity { of: "y".parse().unwrap(), ..cancel(2) }), "that of another order");
         // Its client sends it anew: the answer to that one is news.
-        flight.sent(cancel(2), LIFE, 5, b"cancel");
+        flight.sent(cancel(2), OVER, 5, b"cancel");
         assert!(!flight.repeats(cancel(2)));
         assert!(flight.answered(cancel(2)));
         // As many as may be under way are remembered, the last ones.
@@ -458,20 +521,59 @@ mod tests {
         let order = |account, name: &str| Identity::order(account, name.parse().unwrap());
         assert_eq!((flight.oldest_ns(), flight.settles_next_ns()), (None, u64::MAX));
         for (account, name, sent_ns) in [(1, "a", 5), (2, "b", 6), (2, "a", 7)] {
-            flight.sent(order(account, name), LIFE, sent_ns, b"order");
+            flight.sent(order(account, name), OVER, sent_ns, b"order");
         }
         let name = |name: &str| name.parse().unwrap();
-        assert_eq!(flight.named(Kind::Order, name("b")), Named::Of(2));
-        assert_eq!(flight.named(Kind::Order, name("a")), Named::Several);
-        assert_eq!(flight.named(Kind::Cancel, name("a")), Named::Nobodys);
+        assert_eq!(flight.oldest_named(Kind::Order, name("b")).0, Named::Of(2));
+        assert_eq!(flight.oldest_named(Kind::Order, name("a")).0, Named::Several);
+        assert_eq!(flight.oldest_named(Kind::Cancel, name("a")).0, Named::Nobodys);
         assert_eq!(flight.oldest_ns(), Some(5));
         flight.settle_named(Kind::Order, name("a"), 100);
         flight.settle_named(Kind::Order, name("a"), 200);
         assert_eq!(flight.settles_next_ns(), 100, "the first word counts");
         assert!(flight.answered(order(1, "a")));
-        assert_eq!((flight.oldest_ns(), flight.named(Kind::Order, name("a"))), (Some(6), Named::Of(2)));
+        assert_eq!(
+            (flight.oldest_ns(), flight.oldest_named(Kind::Order, name("a")).0),
+            (Some(6), Named::Of(2))
+        );
         flight.review(|entry| if entry.settles_ns.is_some() { Next::Ends } else { Next::Stays });
         assert_eq!((flight.len(), flight.settles_next_ns()), (1, u64::MAX));
+    }
+
+    #[test]
+    fn what_was_sent_under_a_number_is_found_while_it_is_under_way() {
+        let mut flight = Flight::new(4, 3);
+        let over = |line, number| Over { life: Life { line, ended: 0 }, number };
+        let order = |name: &str| Identity::order(1, name.parse().unwrap());
+        flight.sent(order("a"), over(0, 2), 5, b"order");
+        flight.sent(order("b"), over(1, 2), 5, b"order");
+        flight.sent(order("c"), over(0, 0), 5, b"order");
+        let at = |flight: &Flight, line, number| flight.sent_there(over(line, number));
+        assert_eq!(
+            [at(&flight, 0, 2), at(&flight, 1, 2), at(&flight, 0, 0)],
+            [Some(order("a")), Some(order("b")), None]
+        );
+        let later = Over { life: Life { line: 0, ended: 1 }, number: 2 };
+        assert_eq!(flight.sent_there(later), None, "another life of the line");
+        // What was held goes out; what has left for the other line meanwhile is not there any more.
+        flight.went_out(order("c"), over(0, 3));
+        assert_eq!(at(&flight, 0, 3), Some(order("c")));
+        flight.review(|entry| {
+            if entry.identity == order("a") {
+                entry.over = over(1, 7);
+            }
+            Next::Stays
+        });
+        flight.went_out(order("a"), over(0, 4));
+        assert_eq!([at(&flight, 0, 2), at(&flight, 0, 4), at(&flight, 1, 7)], [None, None, Some(order("a"))]);
+        // Held once more behind a copy of it that has gone.
+        flight.went_out(order("c"), over(0, 5));
+        assert_eq!([at(&flight, 0, 3), at(&flight, 0, 5)], [None, Some(order("c"))]);
+        assert!(flight.answered(order("b")));
+        flight.end(order("a"));
+        flight.review(|_| Next::Ends);
+        assert_eq!([at(&flight, 1, 2), at(&flight, 1, 7), at(&flight, 0, 5)], [None; 3]);
+        assert!(flight.is_empty());
     }
 
     proptest! {
@@ -484,7 +586,7 @@ mod tests {
                 let at = model.iter().position(|other| *other == identity);
                 prop_assert_eq!(flight.holds(identity), at.is_some());
                 if send && at.is_none() && !flight.is_full() {
-                    flight.sent(identity, LIFE, 0, &number.to_be_bytes());
+                    flight.sent(identity, OVER, 0, &number.to_be_bytes());
                     model.push(identity);
                 } else if !send {
                     prop_assert_eq!(flight.answered(identity), at.is_some());

@@ -9,7 +9,7 @@
 use crate::accounts::Accounts;
 use crate::check::Checks;
 use crate::counts::Counts;
-use crate::flight::{Flight, Identity, Kind, Named};
+use crate::flight::{Flight, Identity, Kind, Named, Over};
 use crate::line::Line;
 use crate::orders::{AccountKey, Orders};
 use crate::refused::{By, Refused};
@@ -104,6 +104,8 @@ pub struct Intake<'a> {
     pub checks: &'a mut Checks,
     /// What is under way to the core.
     pub flight: &'a mut Flight,
+    /// The line that it comes over, and what was sent last over that.
+    pub over: Over,
     /// What happened.
     pub counts: &'a mut Counts,
     /// What the core refused without a report.
@@ -118,6 +120,9 @@ pub struct Link {
     partitions: Partitions,
     /// The next ReportIndex of each partition.
     next: Vec<u64>,
+    /// The core's RefSeqNum counts the frames that it is sent, as far as it has shown; without that its rejects are known by
+    /// their names.
+    counts_frames: bool,
     /// A frame whose PartitionNo is changed.
     patched: Vec<u8>,
 }
@@ -131,7 +136,13 @@ impl Link {
         let Partitions { first, count, offset } = partitions;
         let last = u32::from(first) + u32::from(offset) + u32::from(count);
         assert!(last <= 1 << 16 && usize::from(count) <= PARTITIONS_MAX, "partitions out of range");
-        Self { core, partitions, next: vec![1; usize::from(count)], patched: Vec::with_capacity(512) }
+        Self {
+            core,
+            partitions,
+            next: vec![1; usize::from(count)],
+            counts_frames: false,
+            patched: Vec::with_capacity(512),
+        }
     }
 
     /// Which one.
@@ -340,7 +351,7 @@ impl Link {
     }
 
     /// The core refuses a request without a report: told to whom it concerns, where that is known, and kept in the audit.
-    fn refused(&self, reject: &BusinessReject, intake: &mut Intake<'_>) -> Result<(), LinkError> {
+    fn refused(&mut self, reject: &BusinessReject, intake: &mut Intake<'_>) -> Result<(), LinkError> {
         let (msg_type, id) = (reject.ref_msg_type.get(), reject.business_reject_ref_id);
         let kind = match msg_type {
             NewOrder::MSG_TYPE => Some(Kind::Order),
@@ -348,14 +359,21 @@ impl Link {
             _ => None,
         };
         if let Some(kind) = kind {
-            let account = match intake.flight.refused(kind, id) {
-                Named::Of(account) => Some(account),
-                Named::Nobodys => intake.orders.owner_of_refused(self.core, id),
-                // What concerns one account must not be told to another: whose it was shows in who is not reported.
-                Named::Several => {
-                    intake.flight.settle_named(kind, id, intake.settles_ns);
-                    None
+            let account = match self.meant(kind, reject, intake) {
+                Meant::This(identity) => {
+                    intake.flight.end(identity);
+                    Some(identity.account)
                 }
+                Meant::Over => None,
+                Meant::Named => match intake.flight.refused(kind, id) {
+                    Named::Of(account) => Some(account),
+                    Named::Nobodys => intake.orders.owner_of_refused(self.core, id),
+                    // What concerns one account must not be told to another: whose it was shows in who is not reported.
+                    Named::Several => {
+                        intake.flight.settle_named(kind, id, intake.settles_ns);
+                        None
+                    }
+                },
             };
             if let (Some(account), Kind::Order) = (account, kind) {
                 intake.checks.refused(account, id);
@@ -368,6 +386,27 @@ impl Link {
         let text: Text<50> = reject.business_reject_text;
         tracing::warn!(core = self.core.name(), msg_type, %id, %text, "refused by the core");
         if msg_type == ReportSynchronization::MSG_TYPE { Err(LinkError::NotSynchronized) } else { Ok(()) }
+    }
+
+    /// Which request a reject means, by the number that the request had on this line.
+    fn meant(&mut self, kind: Kind, reject: &BusinessReject, intake: &Intake<'_>) -> Meant {
+        let number = u64::try_from(reject.ref_seq_num.get()).unwrap_or(0);
+        if number == 0 {
+            return Meant::Named;
+        }
+        let name = reject.business_reject_ref_id;
+        match intake.flight.sent_there(Over { number, ..intake.over }) {
+            Some(identity) if (identity.kind, identity.cl_ord_id) == (kind, name) => {
+                self.counts_frames = true;
+                Meant::This(identity)
+            }
+            None if self.counts_frames && number <= intake.over.number => Meant::Over,
+            // A number that nothing was sent under, or another request: the core counts something else.
+            _ => {
+                self.counts_frames = false;
+                Meant::Named
+            }
+        }
     }
 
     /// The core says which partitions it has.
@@ -394,6 +433,16 @@ impl Link {
         let synchronization = ReportSynchronization { partitions: &wanted };
         synchronization.encode(out).expect("invariant: no more partitions than the message holds");
     }
+}
+
+/// Which request a core's reject means.
+enum Meant {
+    /// This one.
+    This(Identity),
+    /// One that is no longer under way: who sent it knows how it has ended.
+    Over,
+    /// One of its name.
+    Named,
 }
 
 /// A report's place among those of its core, which it does not lie beyond.

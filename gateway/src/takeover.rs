@@ -15,15 +15,13 @@
 
 use crate::app::Gateway;
 use crate::check::Refusal;
-use crate::desk::Desk;
-use crate::flight::{Flight, Identity, Kind, Life, Named, Next};
+use crate::flight::{Kind, Next};
 use crate::link::LinkError;
 use crate::refused::Refused;
 use crate::route::Core;
 use crate::upstream::{LINE_NAMES, Lines, Upstream, Wire};
 use shard::{ConnId, Cx, Reason};
-use wire::szse::trading::{NewOrder, OrderCancelRequest};
-use wire::szse::{Frame, Message, Timestamp, frame};
+use wire::szse::Timestamp;
 
 /// What an operator may do with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +116,8 @@ impl Gateway {
     /// What was held goes on its way, as far as there is room; and clients are read from again where all of it has gone.
     pub(crate) fn release_held(&mut self, cx: &mut Cx) {
         for upstream in self.lines.by_core.iter_mut().flatten() {
-            upstream.wires.iter_mut().for_each(|wire| wire.release(cx));
+            let Upstream { wires, flight, .. } = upstream;
+            wires.iter_mut().enumerate().for_each(|(at, wire)| wire.release(cx, at, flight));
         }
         self.resume(cx);
     }
@@ -127,7 +126,7 @@ impl Gateway {
     pub(crate) fn line_opened(&mut self, cx: &mut Cx, (core, at): (Core, usize), id: ConnId) {
         let now_ns = cx.now_ns();
         let Some(wire) = self.lines.wire(core, at) else { return };
-        wire.conn = Some(id);
+        wire.connected(id);
         if wire.closed_by_operator {
             self.give_up(cx, (core, at), id, TAKEN_OUT);
             return;
@@ -192,7 +191,7 @@ impl Gateway {
         let Upstream { wires, duty, flight, .. } = upstream;
         let (mut resent, mut settling) = (0_u64, 0_u64);
         flight.review(|entry| {
-            let gone = wires[usize::from(entry.life.line)].ended != entry.life.ended;
+            let gone = wires[usize::from(entry.over.life.line)].ended != entry.over.life.ended;
             if !gone || !works.contains(&true) {
                 return Next::Stays;
             }
@@ -205,8 +204,10 @@ impl Gateway {
                 return Next::Stays;
             }
             let Some(at) = duty.line_for(entry.identity.account, 0, works) else { return Next::Stays };
-            if wires[at].put(cx, |out| out.extend_from_slice(entry.frame()), |_| {}) {
-                entry.life = Life { line: at as u8, ended: wires[at].ended };
+            let (mut over, identity) = (wires[at].over(at), entry.identity);
+            let write = |out: &mut Vec<u8>| out.extend_from_slice(entry.frame());
+            if wires[at].put(cx, identity, write, |_, number| over.number = number) {
+                entry.over = over;
                 entry.resent = true;
                 resent += 1;
             }
@@ -331,15 +332,12 @@ impl Gateway {
         for (core, at) in Lines::each() {
             let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { continue };
             let held = upstream.wires.get_mut(at).map(Wire::take_held).unwrap_or_default();
-            let mut rest = held.as_slice();
-            while let Ok(Some(frame)) = frame::decode(rest, frame::BODY_LEN_MAX) {
-                rest = &rest[frame.bytes.len()..];
-                let Some(identity) = identity_of(&self.desk, core, &upstream.flight, frame) else { continue };
-                // Of one that was sent before, the first copy may be at the core: only its report can tell.
-                if upstream.flight.was_resent(identity) {
+            for identity in held {
+                // Of one that was sent before, the first copy may be at the core: only its report can tell, or has told.
+                if upstream.flight.was_resent(identity) || !upstream.flight.holds(identity) {
                     continue;
                 }
-                upstream.flight.answered(identity);
+                upstream.flight.end(identity);
                 if identity.kind == Kind::Order {
                     self.desk.checks.refused(identity.account, identity.cl_ord_id);
                 }
@@ -468,23 +466,4 @@ pub(crate) fn line_of(tag: u32) -> (Core, usize) {
 
 fn label(core: Core, at: usize) -> [&'static str; 2] {
     [core.name(), LINE_NAMES[at]]
-}
-
-/// Which request a frame is that waits for its line.
-fn identity_of(desk: &Desk, core: Core, flight: &Flight, frame: Frame<'_>) -> Option<Identity> {
-    match frame.msg_type {
-        NewOrder::MSG_TYPE => {
-            let order = frame.view::<NewOrder>().ok()?;
-            Some(Identity::order(desk.accounts.key(order.account_id)?, order.cl_ord_id))
-        }
-        OrderCancelRequest::MSG_TYPE => {
-            let cancel = frame.view::<OrderCancelRequest>().ok()?;
-            if let Some(order) = desk.orders.by_order_id(cancel.order_id, |order| order.core == core) {
-                return Some(Identity::cancel(order.account, cancel.cl_ord_id, order.cl_ord_id));
-            }
-            let Named::Of(account) = flight.named(Kind::Cancel, cancel.cl_ord_id) else { return None };
-            Some(Identity::cancel(account, cancel.cl_ord_id, cancel.orig_cl_ord_id))
-        }
-        _ => None,
-    }
 }

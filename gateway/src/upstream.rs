@@ -8,11 +8,12 @@ use crate::app::{Gateway, LOG};
 use crate::bandwidth::{Bucket, Meter};
 use crate::check::Refusal;
 use crate::duty::{Duty, LINES_MAX};
-use crate::flight::{Flight, Identity, Life};
+use crate::flight::{Flight, Identity, Life, Over};
 use crate::line::Line;
 use crate::link::{Intake, Link};
 use crate::route::Core;
 use shard::{ConnId, Cx, Reason};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 use transport::Connector;
@@ -40,8 +41,12 @@ pub(crate) struct Wire {
     pub(crate) carries: Vec<bool>,
     /// What it may be sent; without one as much as it takes.
     pub(crate) bucket: Option<Bucket>,
+    /// Frames that were sent over its connection: the core's RefSeqNum counts them.
+    frames: u64,
     /// Whole frames that wait for their bandwidth, or for room: no more than are under way to the core.
     held: Vec<u8>,
+    /// Which requests they are.
+    held_of: VecDeque<Identity>,
     /// Bytes waiting in the connection from which on more are held.
     full_bytes: usize,
     pub(crate) sent: Meter,
@@ -67,7 +72,9 @@ impl Wire {
             closed_by_operator: false,
             carries: vec![false; partitions],
             bucket: (bandwidth_bytes_per_s > 0).then(|| Bucket::new(bandwidth_bytes_per_s)),
+            frames: 0,
             held: Vec::new(),
+            held_of: VecDeque::new(),
             full_bytes,
             sent: Meter::default(),
             received: Meter::default(),
@@ -94,31 +101,34 @@ impl Wire {
         self.held.len() + self.conn.map_or(0, |conn| cx.waiting_bytes(conn))
     }
 
-    /// Appends a frame to what goes over it; `false` if there is no line. `note` is shown the frame. What comes in the turn in which
+    /// Appends a request's frame to what goes over it; `false` if there is no line. `note` is shown the frame, and its number, which
+    /// is 0 where it has to wait. What comes in the turn in which
     /// the line ends is kept as if it had been sent before: the other line brings it.
     #[inline]
     pub(crate) fn put(
         &mut self,
         cx: &mut Cx,
+        identity: Identity,
         write: impl FnOnce(&mut Vec<u8>),
-        note: impl FnOnce(&[u8]),
+        note: impl FnOnce(&[u8], u64),
     ) -> bool {
         let now_ns = cx.now_ns();
         let Some(conn) = self.conn else { return false };
         let free = self.held.is_empty() && self.may(now_ns) && cx.waiting_bytes(conn) <= self.full_bytes;
         let free = free && cx.is_open(conn);
-        let mut bytes = 0;
+        let (number, mut bytes) = (if free { self.frames + 1 } else { 0 }, 0);
         let append = |out: &mut Vec<u8>| {
             let begin = out.len();
             write(out);
-            note(&out[begin..]);
+            note(&out[begin..], number);
             bytes = out.len() - begin;
         };
         if free {
             cx.send(conn, append);
-            self.count_sent(bytes);
+            self.count_sent(1, bytes);
         } else {
             append(&mut self.held);
+            self.held_of.push_back(identity);
         }
         true
     }
@@ -130,7 +140,8 @@ impl Wire {
     }
 
     #[inline]
-    fn count_sent(&mut self, bytes: usize) {
+    fn count_sent(&mut self, frames: u64, bytes: usize) {
+        self.frames += frames;
         self.sent.add(bytes);
         if let Some(bucket) = &mut self.bucket {
             bucket.take(bytes);
@@ -141,13 +152,25 @@ impl Wire {
     pub(crate) fn end_life(&mut self) {
         self.announced = false;
         self.ended += 1;
-        self.held.clear();
+        self.take_held();
         self.carries.fill(false);
     }
 
     /// What is held does not go over it any more: it is kept in [`Flight`].
-    pub(crate) fn take_held(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+    pub(crate) fn take_held(&mut self) -> VecDeque<Identity> {
+        self.held.clear();
+        std::mem::take(&mut self.held_of)
+    }
+
+    /// It is connected.
+    pub(crate) fn connected(&mut self, conn: ConnId) {
+        self.conn = Some(conn);
+        self.frames = 0;
+    }
+
+    /// Its life, of which line `at` of its core it is, and the number of the frame that was sent last.
+    pub(crate) fn over(&self, at: usize) -> Over {
+        Over { life: Life { line: at as u8, ended: self.ended }, number: self.frames }
     }
 
     /// Whether frames wait to go over it.
@@ -156,7 +179,7 @@ impl Wire {
     }
 
     /// Lets go what there is room for by now, in whole frames.
-    pub(crate) fn release(&mut self, cx: &mut Cx) {
+    pub(crate) fn release(&mut self, cx: &mut Cx, at: usize, flight: &mut Flight) {
         let (now_ns, Some(conn)) = (cx.now_ns(), self.conn) else { return };
         let (mut released, waiting) = (0, cx.waiting_bytes(conn));
         while released < self.held.len() && waiting + released <= self.full_bytes && self.may(now_ns) {
@@ -164,7 +187,10 @@ impl Wire {
             let whole = frame::decode(rest, frame::BODY_LEN_MAX).ok().flatten();
             let len = whole.map_or(rest.len(), |frame| frame.bytes.len());
             released += len;
-            self.count_sent(len);
+            self.count_sent(1, len);
+            if let Some(identity) = self.held_of.pop_front() {
+                flight.went_out(identity, self.over(at));
+            }
         }
         if released > 0 {
             cx.send(conn, |out| out.extend_from_slice(&self.held[..released]));
@@ -210,9 +236,10 @@ impl Upstream {
         let under_way = self.flight.of_account(identity.account);
         let at = self.duty.line_for(identity.account, under_way, self.works()).ok_or(line_down)?;
         let (wire, now_ns) = (&mut self.wires[at], cx.now_ns());
-        let life = Life { line: at as u8, ended: wire.ended };
-        let flight = &mut self.flight;
-        let taken = wire.put(cx, write, |frame| flight.sent(identity, life, now_ns, frame));
+        let (life, flight) = (wire.over(at).life, &mut self.flight);
+        let taken = wire.put(cx, identity, write, |frame, number| {
+            flight.sent(identity, Over { life, number }, now_ns, frame);
+        });
         if taken { Ok(at) } else { Err(line_down) }
     }
 }
@@ -320,7 +347,12 @@ impl Gateway {
     pub(crate) fn flush_line(&mut self, cx: &mut Cx, core: Core, at: usize) {
         let bytes = self.out.len();
         let Some(wire) = self.lines.wire(core, at) else { return };
-        wire.count_sent(bytes);
+        let mut rest = self.out.as_slice();
+        while let Ok(Some(frame)) = frame::decode(rest, frame::BODY_LEN_MAX) {
+            rest = &rest[frame.bytes.len()..];
+            wire.frames += 1;
+        }
+        wire.count_sent(0, bytes);
         if let Some(conn) = wire.conn {
             self.flush(cx, conn);
         }
@@ -346,6 +378,7 @@ impl Gateway {
             orders: &mut self.desk.orders,
             checks: &mut self.desk.checks,
             flight: &mut upstream.flight,
+            over: wire.over(at),
             counts: &mut self.counts,
             refused: &mut self.refused,
             settles_ns: now_ns + self.settings.patience.settle_ns,

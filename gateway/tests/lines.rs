@@ -231,6 +231,55 @@ fn whom_a_core_has_refused_without_a_report_shows_where_it_does_not_say_it() {
 }
 
 #[test]
+fn a_refusal_that_says_the_number_of_its_request_is_told_to_whom_it_means_and_nobody_else() {
+    let (end_a, end_b, mut config) = two_lines();
+    // Some of the orders wait for their bandwidth: they have their number when they go.
+    config.cores[0].bandwidth_bytes_per_s = 20_000;
+    let (gateway, mut a, mut b) = started((&end_a, &end_b), config);
+    let (mut one, mut two) = (client(&gateway, 1), client(&gateway, 2));
+    let reject = |of: &NewOrder, number| BusinessReject {
+        ref_seq_num: number,
+        ref_msg_type: NewOrder::MSG_TYPE.into(),
+        business_reject_ref_id: of.cl_ord_id,
+        business_reject_text: text(&format!("order {}", of.cl_ord_id)),
+        ..BusinessReject::default()
+    };
+    // Two accounts use the same names: the core refuses each order of the second one, and holds those of the first.
+    let names: Vec<String> = (0..20).map(|number| format!("o{number}")).collect();
+    for name in &names {
+        one.order(name, CashMargin::CASH);
+        two.order(name, CashMargin::CASH);
+    }
+    let mut held = Vec::new();
+    for _ in 0..2 * names.len() {
+        let order = a.order();
+        if order.account_id == one.account {
+            held.push(order);
+        } else {
+            let number = a.peer.frames.into();
+            a.peer.send(&reject(&order, number));
+        }
+    }
+    for name in &names {
+        assert_eq!(two.rejected(), format!("order {name}"));
+    }
+    // What is held goes over the other line when this one ends, and has other numbers there.
+    drop(a);
+    b.synchronization();
+    for order in &held {
+        assert_eq!(b.order(), *order);
+        let number = b.peer.frames.into();
+        if order.cl_ord_id == text("o7") {
+            b.peer.send(&reject(order, number));
+        }
+    }
+    assert_eq!(one.rejected(), "order o7");
+    let left = || gateway.metrics.in_flight.with_label_values(&["cash"]).get();
+    eventually("all others are still under way", || left() == held.len() as i64 - 1);
+    gateway.stop();
+}
+
+#[test]
 fn the_age_of_the_oldest_request_under_way_is_told() {
     let (end_a, end_b, config) = two_lines();
     let (gateway, mut a, _b) = started((&end_a, &end_b), config);

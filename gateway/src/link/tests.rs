@@ -9,10 +9,13 @@ use wire::szse::{Logon, Logout, Password, session};
 
 const PARTITIONS: Partitions = Partitions { first: 1, count: 2, offset: 20 };
 
+const OVER: Over = Over { life: crate::flight::Life { line: 0, ended: 0 }, number: 0 };
+
 struct Bench {
     link: Link,
     line: Line,
     flight: Flight,
+    over: Over,
     writer: Writer,
     reader: Reader,
     accounts: Accounts,
@@ -51,12 +54,13 @@ fn bench() -> Bench {
     Bench {
         link,
         line,
-        flight: Flight::new(16, 1),
+        flight: Flight::new(16, 3),
+        over: OVER,
         writer,
         reader,
         accounts,
         orders: Orders::new(16),
-        checks: Checks::off(1, 1),
+        checks: Checks::off(3, 1),
         counts: Counts::default(),
         out,
         refused: Vec::new(),
@@ -71,6 +75,7 @@ impl Bench {
             orders: &mut self.orders,
             checks: &mut self.checks,
             flight: &mut self.flight,
+            over: self.over,
             counts: &mut self.counts,
             refused: &mut self.refused,
             settles_ns: 1_000,
@@ -188,11 +193,10 @@ fn a_rejected_cancel_goes_to_the_owner_of_its_order() {
 fn a_report_answers_what_is_under_way() {
     let mut bench = bench();
     bench.log_on();
-    let life = crate::flight::Life { line: 0, ended: 0 };
     let order = |id: &str| Identity::order(1, id.parse().unwrap());
     let cancel = |id: &str| Identity::cancel(1, id.parse().unwrap(), "1".parse().unwrap());
     for identity in [order("1"), cancel("c"), cancel("d"), order("2")] {
-        bench.flight.sent(identity, life, 0, b"frame");
+        bench.flight.sent(identity, OVER, 0, b"frame");
     }
     bench.receive(&accepted(1, 1, "A")).unwrap();
     assert!(!bench.flight.holds(order("1")));
@@ -285,6 +289,40 @@ fn what_the_core_refuses_without_a_report_is_passed_on_to_whom_it_concerns() {
     assert_eq!(told, [(None, reject("y")), (Some(1), reject("x"))]);
     assert!(bench.refused.iter().all(|refused| (refused.by, refused.core) == (By::Core, Core::Margin)));
     assert_eq!(bench.counts.core_rejects, [0, 2]);
+}
+
+#[test]
+fn a_refusal_with_a_number_means_what_was_sent_under_it() {
+    let mut bench = bench();
+    bench.log_on();
+    let order = |account| Identity::order(account, "x".parse().unwrap());
+    let reject = |number: i64| BusinessReject {
+        ref_seq_num: number.into(),
+        ref_msg_type: NewOrder::MSG_TYPE.into(),
+        business_reject_ref_id: "x".parse().unwrap(),
+        ..BusinessReject::default()
+    };
+    let send = |bench: &mut Bench, account, number| {
+        bench.over.number = number;
+        bench.flight.sent(order(account), bench.over, 0, b"frame");
+    };
+    let refuse = |bench: &mut Bench, number| {
+        bench.refused.clear();
+        bench.receive(&encoded(&reject(number))).unwrap();
+        bench.refused[0].account
+    };
+    (1..=3).for_each(|account| send(&mut bench, account, u64::from(account) + 2));
+    assert_eq!(refuse(&mut bench, 4), Some(2));
+    assert!(!bench.flight.holds(order(2)) && bench.flight.holds(order(1)) && bench.flight.holds(order(3)));
+    assert_eq!(bench.flight.settles_next_ns(), u64::MAX, "nobody else is asked after");
+    // Said once more of what has ended, although only one account has the name under way by now.
+    bench.flight.end(order(3));
+    assert_eq!(refuse(&mut bench, 4), None);
+    assert!(bench.flight.holds(order(1)));
+    // A number that nothing was sent under, or another name: this core counts otherwise, and is known by names again.
+    assert_eq!(refuse(&mut bench, 99), Some(1));
+    send(&mut bench, 2, 6);
+    assert_eq!(refuse(&mut bench, 5), Some(2));
 }
 
 #[test]

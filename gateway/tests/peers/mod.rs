@@ -29,6 +29,8 @@ pub fn text<const N: usize>(text: &str) -> Text<N> {
 /// Frames over a socket.
 pub struct Peer {
     pub stream: TcpStream,
+    /// Frames that came, heartbeats among them: RefSeqNum of a reject of the last one.
+    pub frames: i64,
     buffer: Vec<u8>,
 }
 
@@ -36,7 +38,7 @@ impl Peer {
     pub fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(DEADLINE)).expect("set");
         stream.set_nodelay(true).expect("set");
-        Self { stream, buffer: Vec::new() }
+        Self { stream, frames: 0, buffer: Vec::new() }
     }
 
     pub fn send<M: Message>(&mut self, message: &M) {
@@ -65,6 +67,7 @@ impl Peer {
             if let Some(frame) = frame::decode(&self.buffer, 1 << 16).expect("a good frame") {
                 let bytes = frame.bytes.to_vec();
                 self.buffer.drain(..bytes.len());
+                self.frames += 1;
                 return Some(bytes);
             }
             let mut chunk = [0; 1 << 16];
