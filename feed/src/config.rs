@@ -450,6 +450,10 @@ impl service::config::Config for Config {
         }
         self.subscribers.validate()
     }
+
+    fn admin(&self) -> Option<&service::admin::Config> {
+        Some(&self.admin)
+    }
 }
 
 impl Config {

@@ -636,6 +636,10 @@ impl service::config::Config for Config {
         }
         Ok(())
     }
+
+    fn admin(&self) -> Option<&service::admin::Config> {
+        Some(&self.admin)
+    }
 }
 
 impl Config {

@@ -344,6 +344,10 @@ impl service::config::Config for Config {
         }
         Ok(())
     }
+
+    fn admin(&self) -> Option<&service::admin::Config> {
+        Some(&self.admin)
+    }
 }
 
 /// Bytes of a log's segment: many times the longest frame.

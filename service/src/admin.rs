@@ -4,12 +4,13 @@
 //! and has no authentication, so it listens on the loopback address unless told otherwise, and
 //! refuses changes that a web page asks for (any request but GET with an Origin header).
 
-use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode, header};
@@ -46,6 +47,35 @@ impl Default for Config {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), connections_max: 64, request_timeout_ms: 5_000 }
     }
+}
+
+/// Asks the admin port of a server, that of another process, for `/ready`; returns what it says.
+///
+/// # Errors
+/// When it cannot be reached or is not ready: with what it says.
+pub fn ask_ready(config: &Config) -> anyhow::Result<String> {
+    let mut address = config.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let timeout = Duration::from_millis(config.request_timeout_ms.max(1));
+    let ask = || {
+        let mut stream = TcpStream::connect_timeout(&address, timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(Some(timeout))?;
+        stream.write_all(b"GET /ready HTTP/1.1\r\nHost: ready\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(BODY_BYTES_MAX as u64).read_to_end(&mut answer)?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = ask().with_context(|| format!("the admin port at {address} does not answer"))?;
+    let said = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
+    anyhow::ensure!(answer.starts_with("HTTP/1.1 200 "), "not ready: {said}");
+    Ok(said.to_owned())
 }
 
 type ReadyCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+
+use crate::admin::ask_ready;
 use crate::config::{self, Config};
 use crate::telemetry::LogFormat;
 
@@ -20,6 +23,10 @@ pub struct ServiceArgs {
     #[arg(long, conflicts_with = "check_config")]
     pub print_config: bool,
 
+    /// Ask the server that runs with this configuration whether it is ready, say what it answers, and exit: for health checks
+    #[arg(long, conflicts_with_all = ["check_config", "print_config"])]
+    pub ready: bool,
+
     /// How log lines are written to standard error; RUST_LOG filters them (default: info)
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -30,7 +37,7 @@ impl ServiceArgs {
     /// that is done.
     ///
     /// # Errors
-    /// When the file cannot be read or is wrong, see [`config::load`].
+    /// When the file cannot be read or is wrong, see [`config::load`]; with `--ready` when the server is not.
     #[allow(clippy::print_stdout)] // The one thing that belongs on standard output.
     pub fn config<T: Config>(&self) -> anyhow::Result<Option<T>> {
         if self.print_config {
@@ -49,6 +56,11 @@ impl ServiceArgs {
             }
             return Ok(None);
         }
+        if self.ready {
+            let admin = config.admin().context("this program has no admin port")?;
+            println!("{}", ask_ready(admin)?);
+            return Ok(None);
+        }
         Ok(Some(config))
     }
 }
@@ -56,6 +68,8 @@ impl ServiceArgs {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use clap::Parser;
     use serde::Deserialize;
@@ -73,6 +87,7 @@ mod tests {
     #[serde(default, deny_unknown_fields)]
     struct Sample {
         workers: u32,
+        admin: crate::admin::Config,
     }
 
     impl Config for Sample {
@@ -80,6 +95,10 @@ mod tests {
 
         fn validate(&self) -> Result<(), Invalid> {
             Ok(())
+        }
+
+        fn admin(&self) -> Option<&crate::admin::Config> {
+            Some(&self.admin)
         }
     }
 
@@ -97,11 +116,37 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "workers = 3").unwrap();
         let path = file.path().to_str().unwrap().to_owned();
-        assert_eq!(config(&["--config", &path]).unwrap(), Some(Sample { workers: 3 }));
+        assert_eq!(config(&["--config", &path]).unwrap(), Some(Sample { workers: 3, ..Sample::default() }));
         assert_eq!(config(&["--check-config", "--config", &path]).unwrap(), None);
         writeln!(file, "worker = 3").unwrap();
         let error = config(&["--check-config", "--config", &path]).unwrap_err().to_string();
         assert!(error.contains(":2:1: unknown field `worker`"), "{error}");
+    }
+
+    #[test]
+    fn readiness_is_asked_of_the_server_that_runs() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "[admin]\nlisten = \"{free}\"").unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let ask = || config(&["--ready", "--config", &path]);
+        let error = format!("{:#}", ask().unwrap_err());
+        assert!(error.contains(&free.to_string()), "{error}");
+
+        let (host, ready) = (crate::Host::default(), Arc::new(AtomicBool::new(false)));
+        let seen = ready.clone();
+        let settings = crate::admin::Config { listen: free, ..Default::default() };
+        let _admin = crate::admin::Admin::bind(&settings, &host)
+            .unwrap()
+            .ready(
+                move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("no source yet".to_owned()) },
+            )
+            .start()
+            .unwrap();
+        let error = format!("{:#}", ask().unwrap_err());
+        assert!(error.contains("no source yet"), "{error}");
+        ready.store(true, Ordering::Relaxed);
+        assert_eq!(ask().unwrap(), None);
     }
 
     #[test]

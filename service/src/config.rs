@@ -31,6 +31,11 @@ pub trait Config: DeserializeOwned + Default {
     fn check_files(&self) -> anyhow::Result<()> {
         Ok(())
     }
+
+    /// Its `[admin]`, where it has one, for `--ready`.
+    fn admin(&self) -> Option<&crate::admin::Config> {
+        None
+    }
 }
 
 /// A value that parses but makes no sense.

@@ -197,6 +197,10 @@ impl service::config::Config for Config {
             (format!("listeners[{at}].listen"), listener.name.as_str(), listener.listen)
         }))
     }
+
+    fn admin(&self) -> Option<&service::admin::Config> {
+        Some(&self.admin)
+    }
 }
 
 impl Config {

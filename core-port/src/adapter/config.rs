@@ -228,6 +228,10 @@ impl service::config::Config for Config {
     fn check_files(&self) -> anyhow::Result<()> {
         Ok(tls::check_files(self.tls.as_ref(), true)?)
     }
+
+    fn admin(&self) -> Option<&service::admin::Config> {
+        Some(&self.admin)
+    }
 }
 
 impl Config {
