@@ -1,12 +1,14 @@
 //! The configuration. `default.toml` has every key with its meaning; these types say the same to the code.
 
 use crate::arbiter::{self, From, Mode, SOURCES_MAX, Standby};
+use crate::entitlement::RightsFile;
 use crate::{snapshots, subscription};
 use serde::{Deserialize, Deserializer, de};
 use service::config::{Invalid, addresses_differ};
 use service::tls;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use transport::SocketOptions;
 use wire::szse::{Password, Text, frame, session};
 
@@ -28,6 +30,8 @@ pub struct Config {
     pub log: Log,
     /// What subscribers may do.
     pub subscribers: Subscribers,
+    /// Who may see what.
+    pub entitlement: Entitled,
     /// Certificates; without it all connections are plain TCP.
     pub tls: Option<tls::Settings>,
     /// The operator's port.
@@ -219,6 +223,14 @@ pub struct Subscribers {
     pub body_bytes_max: u32,
 }
 
+/// Who may see what, see [`crate::entitlement`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Entitled {
+    /// The file with accounts and rights; none: whoever may log on sees everything.
+    pub file: Option<PathBuf>,
+}
+
 /// Who may log on.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -271,7 +283,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-fn text<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<Text<N>, D::Error> {
+pub(crate) fn text<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<Text<N>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(de::Error::custom)
 }
@@ -334,6 +346,7 @@ impl Default for Config {
             arbitration: Arbitration::default(),
             log: Log::default(),
             subscribers: Subscribers::default(),
+            entitlement: Entitled::default(),
             admin: service::admin::Config { listen: local(7290), ..service::admin::Config::default() },
             drain_timeout_ms: 10_000,
         }
@@ -424,6 +437,9 @@ impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
     fn check_files(&self) -> anyhow::Result<()> {
+        if let Some(file) = &self.entitlement.file {
+            RightsFile::open(file)?;
+        }
         Ok(tls::check_files(self.tls.as_ref(), self.dials_tls())?)
     }
 
@@ -447,6 +463,10 @@ impl service::config::Config for Config {
         let window_bytes_min = self.sources.len() * TURN_BYTES + 2 * segment_bytes;
         if window_bytes < window_bytes_min {
             return Err(Invalid::new("log.window_bytes", format!("expected at least {window_bytes_min}")));
+        }
+        if self.entitlement.file.is_some() && !self.subscribers.accounts.is_empty() {
+            let problem = "expected none beside `entitlement.file`, which says who may log on";
+            return Err(Invalid::new("subscribers.accounts", problem));
         }
         self.subscribers.validate()
     }

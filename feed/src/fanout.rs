@@ -2,7 +2,10 @@
 //!
 //! What flows is not here: a subscriber that follows the log is served by its shard from the log's own bytes.
 
+mod rights;
+
 use crate::config;
+use crate::entitlement::{Doorkeeper, Held};
 use crate::ingest::{LOG, gap_notice};
 use crate::metrics::Metrics;
 use crate::place::Place;
@@ -47,12 +50,19 @@ pub(crate) struct Fanout {
     out: Vec<u8>,
     metrics: Metrics,
     draining: bool,
+    doorkeeper: Option<Doorkeeper>,
 }
 
 impl Fanout {
-    pub(crate) fn new(config: config::Subscribers, securities: Securities, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        config: config::Subscribers,
+        securities: Securities,
+        metrics: Metrics,
+        doorkeeper: Option<Doorkeeper>,
+    ) -> Self {
         Self {
             config,
+            doorkeeper,
             subscribers: Vec::new(),
             busy: VecDeque::new(),
             swept: 0,
@@ -121,9 +131,12 @@ impl Fanout {
         subscriber: &mut Subscriber,
         logon: &Logon,
     ) -> Result<(), Reason> {
-        if let Err(refusal) = self.admit(logon) {
-            subscriber.session.refuse(refusal, &mut self.out);
-            return Err(Reason::App(refusal.text()));
+        match self.admit(cx, subscriber.id, logon) {
+            Ok(account) => subscriber.account = account,
+            Err(refusal) => {
+                subscriber.session.refuse(refusal, &mut self.out);
+                return Err(Reason::App(refusal.text()));
+            }
         }
         subscriber.name = logon.sender_comp_id;
         subscriber.logged_on = true;
@@ -135,16 +148,19 @@ impl Fanout {
         Ok(())
     }
 
-    fn admit(&self, logon: &Logon) -> Result<(), LogonRefusal> {
+    fn admit(&self, cx: &Cx, id: ConnId, logon: &Logon) -> Result<Option<Held>, LogonRefusal> {
         if self.draining {
             return Err(LogonRefusal::NotNow);
         }
         let ours = self.config.comp_id.is_blank() || logon.target_comp_id == self.config.comp_id;
+        if let (true, Some(doorkeeper)) = (ours, &self.doorkeeper) {
+            return doorkeeper.admit(logon, cx.peer_name(id)).map(Some);
+        }
         let accounts = &self.config.accounts;
         let account = accounts.iter().find(|account| account.comp_id == logon.sender_comp_id);
         let known =
             accounts.is_empty() || account.is_some_and(|account| account.password.is(&logon.password));
-        if ours && known { Ok(()) } else { Err(LogonRefusal::Credentials) }
+        if ours && known { Ok(None) } else { Err(LogonRefusal::Credentials) }
     }
 
     fn message(
@@ -198,7 +214,8 @@ impl Fanout {
             subscriber.session.end(SessionStatus::OTHER, why, &mut self.out);
             return Err(Reason::App(why));
         }
-        let parsed = Subscription::parse(request, &self.config.subscription(), &mut self.securities);
+        let parsed = rights::allowed(subscriber.account.as_ref(), request)
+            .and_then(|()| Subscription::parse(request, &self.config.subscription(), &mut self.securities));
         let (status, text) = match &parsed {
             Err(error) => (error.status(), error.to_string()),
             Ok(subscription) if !may_begin(cx, view, subscription) => {
@@ -221,9 +238,11 @@ impl Fanout {
 
     fn resend(&mut self, subscriber: &mut Subscriber, request: &Resend) {
         let room = subscriber.replays.len() < self.config.resends_max;
+        let level_1 = subscriber.account.as_ref().is_some_and(|account| !account.right().sees_ticks());
         let refused = match Replay::new(request, self.config.resend_count_max) {
+            Ok(_) if level_1 => answer(request, ResendStatus::UNAVAILABLE, "not entitled"),
             Ok(replay) if room => {
-                subscriber.replays.push_back(replay);
+                subscriber.replays.push_back(replay.within(self.bounds(subscriber)));
                 return;
             }
             // Neither yes nor no: it may ask again.
@@ -240,9 +259,11 @@ impl Fanout {
         cx: &mut Cx,
         view: &View,
         subscriber: &mut Subscriber,
-        subscription: Subscription,
+        mut subscription: Subscription,
     ) {
         let id = subscriber.id;
+        let bounds = self.bounds(subscriber);
+        subscription.filter = subscription.filter.map(|filter| filter.within(bounds));
         self.flush(cx, id);
         if matches!(subscriber.stage, Stage::Following) {
             cx.detach(id);
@@ -388,6 +409,12 @@ impl Fanout {
             self.swept = (self.swept + 1) % self.subscribers.len();
             let Some(subscriber) = &mut self.subscribers[self.swept] else { continue };
             let id = subscriber.id;
+            if let Some(doorkeeper) = &self.doorkeeper
+                && doorkeeper.has_news_for(subscriber.account.as_ref())
+            {
+                self.renew(cx, id);
+                continue;
+            }
             if let Some((_, sent_ns)) = cx.last_active_ns(id) {
                 subscriber.session.sent(sent_ns);
             }

@@ -14,6 +14,7 @@
 
 pub mod arbiter;
 pub mod config;
+pub mod entitlement;
 pub mod securities;
 pub mod snapshots;
 pub mod subscription;

@@ -33,9 +33,9 @@ fn run() -> anyhow::Result<ExitCode> {
         tracing::info!(%address, "subscribers' port over QUIC");
     }
     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
-    let tls = server.tls();
+    let reload = server.reload();
     let running = server.start()?;
-    service::signals::install(&host.shutdown, move || tls.reload())?;
+    service::signals::install(&host.shutdown, reload)?;
     running.wait(drain_timeout)?;
     Ok(ExitCode::SUCCESS)
 }

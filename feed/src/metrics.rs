@@ -80,6 +80,12 @@ service::metrics! {
         resent_frames: IntCounter = "feed_subscriber_resent_frames_total",
         /// Slow readers that were moved on, with a notice of what they missed.
         skipped: IntCounter = "feed_subscriber_skips_total",
+        /// Logons refused for want of a right, by reason.
+        rights_refused: IntCounterVec = "feed_logons_not_entitled_total" ["reason"],
+        /// Sessions whose account's right changed while they were open, by what became of them.
+        rights_changed: IntCounterVec = "feed_rights_changed_total" ["outcome"],
+        /// Times that the file of rights was loaded again, by outcome.
+        rights_loaded: IntCounterVec = "feed_rights_loaded_total" ["outcome"],
         /// Bytes read from sources and subscribers.
         bytes_in: IntCounter = "feed_bytes_in_total",
         /// Bytes written to sources and subscribers.

@@ -2,7 +2,7 @@
 //!
 //! It goes out in parts, so that the longest range costs a bounded buffer, and no one else's turn.
 
-use flow::{FindError, Reader, Seq, Tag};
+use flow::{Bounds, FindError, Reader, Seq, Tag};
 use wire::szse::code::{ResendStatus, ResendType};
 use wire::szse::market::Resend;
 use wire::szse::{Text, frame};
@@ -29,6 +29,8 @@ pub(crate) struct Replay {
     truncated: bool,
     /// Something that was asked for is not there.
     lacking: bool,
+    /// What the session may see; `None` is everything.
+    bounds: Option<Bounds>,
 }
 
 /// How a part ended.
@@ -67,7 +69,18 @@ impl Replay {
             sent: 0,
             truncated: last > bound,
             lacking: false,
+            bounds: None,
         })
+    }
+
+    /// Sends nothing beyond these bounds; what lies beyond does not count as lacking.
+    pub(crate) fn within(self, bounds: Option<Bounds>) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// The right has changed.
+    pub(crate) fn set_bounds(&mut self, bounds: Option<Bounds>) {
+        self.bounds = bounds;
     }
 
     /// Sends the next part, and the answer after the last one.
@@ -81,8 +94,10 @@ impl Replay {
                 }
                 Ok(Some(entry)) => {
                     if entry.tag.lane == self.channel && entry.tag.number >= self.begin {
-                        out.extend_from_slice(entry.frame);
-                        self.sent += 1;
+                        if self.bounds.as_ref().is_none_or(|bounds| bounds.pass(entry.tag)) {
+                            out.extend_from_slice(entry.frame);
+                            self.sent += 1;
+                        }
                         // A notice stands for numbers that were lost.
                         self.lacking |= entry.tag.number > self.begin || entry.tag.key == Tag::EVERYONE;
                         self.begin = entry.tag.number + 1;

@@ -3,6 +3,8 @@
 //! One [`Directory`] for the whole feed hands the keys out; each thread has [`Securities`], its own copy of what it
 //! met, so that the lock is taken once for each security and thread, never for a message it knows.
 
+use crate::entitlement::Market;
+use flow::Classes;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, RwLock};
@@ -43,13 +45,20 @@ pub struct Directory {
     keys: RwLock<HashMap<Name, u32, Seeded>>,
     count_max: usize,
     seed: Seeded,
+    markets: Arc<Classes>,
 }
 
 impl Directory {
     /// An empty directory for at most so many securities.
     pub fn new(count_max: usize) -> Arc<Self> {
         let seed = Seeded::random();
-        Arc::new(Self { keys: RwLock::new(HashMap::with_hasher(seed)), count_max, seed })
+        let keys = RwLock::new(HashMap::with_hasher(seed));
+        Arc::new(Self { keys, count_max, seed, markets: Arc::new(Classes::new(count_max)) })
+    }
+
+    /// The market of each key, as [`Market::class`].
+    pub(crate) fn markets(&self) -> &Arc<Classes> {
+        &self.markets
     }
 
     /// Securities known.
@@ -76,7 +85,11 @@ impl Directory {
         match keys.entry(name) {
             std::collections::hash_map::Entry::Occupied(known) => Some(*known.get()),
             std::collections::hash_map::Entry::Vacant(_) if next >= room => None,
-            std::collections::hash_map::Entry::Vacant(vacant) => Some(*vacant.insert(next as u32 + 1)),
+            std::collections::hash_map::Entry::Vacant(vacant) => {
+                let key = next as u32 + 1;
+                self.markets.set(key, Market::of_wire(name.source.to_ne_bytes()).class());
+                Some(*vacant.insert(key))
+            }
         }
     }
 }

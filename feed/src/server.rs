@@ -2,6 +2,7 @@
 
 use crate::app::{Command, Feed};
 use crate::config::Config;
+use crate::entitlement::{Doorkeeper, Entitlement, RightsFile, Seats};
 use crate::fanout::Fanout;
 use crate::ingest::Ingest;
 use crate::metrics::{Exporter, Metrics};
@@ -28,6 +29,9 @@ pub enum BindError {
     /// What `[tls]` names cannot be used.
     #[error(transparent)]
     Tls(#[from] transport::tls::LoadError),
+    /// The file of rights cannot be used.
+    #[error("{0:#}")]
+    Rights(anyhow::Error),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] io::Error),
@@ -47,6 +51,8 @@ pub struct Server {
     handles: Arc<[Handle<Command>]>,
     metrics: Metrics,
     shutdown: Shutdown,
+    rights_file: Option<Arc<RightsFile>>,
+    entitlement: Option<Arc<dyn Entitlement>>,
 }
 
 impl Server {
@@ -58,6 +64,9 @@ impl Server {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
         let metrics = Metrics::register(&host.registry)?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
+        let file = config.entitlement.file.as_deref();
+        let rights_file = file.map(RightsFile::open).transpose().map_err(BindError::Rights)?.map(Arc::new);
+        let entitlement = rights_file.clone().map(|file| file as Arc<dyn Entitlement>);
         let listen = &config.listen;
         Listener::ensure_unused(listen.address)?;
         let (mut address, mut quic_address) = (listen.address, listen.quic);
@@ -76,7 +85,46 @@ impl Server {
         let limits = limits(&config);
         let handles = listeners.iter().map(|_| Handle::new(&limits)).collect();
         let shutdown = host.shutdown.clone();
-        Ok(Self { config, listeners, address, quic_address, tls, handles, metrics, shutdown })
+        Ok(Self {
+            config,
+            listeners,
+            address,
+            quic_address,
+            tls,
+            handles,
+            metrics,
+            shutdown,
+            rights_file,
+            entitlement,
+        })
+    }
+
+    /// Asks this who may see what, in place of a file; see [`crate::entitlement`].
+    #[must_use]
+    pub fn with_entitlement(mut self, entitlement: Arc<dyn Entitlement>) -> Self {
+        self.entitlement = Some(entitlement);
+        self
+    }
+
+    /// What SIGHUP does: loads certificates and rights again.
+    pub fn reload(&self) -> impl FnMut() + Send + 'static {
+        let (tls, rights_file, metrics) = (self.tls.clone(), self.rights_file.clone(), self.metrics.clone());
+        move || {
+            tls.reload();
+            let Some(file) = &rights_file else { return };
+            let outcome = file.reload();
+            match &outcome {
+                Ok(accounts) => tracing::info!(accounts, "rights loaded again"),
+                Err(error) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "rights not loaded again; the old ones stay"
+                    );
+                }
+            }
+            let outcome = if outcome.is_ok() { "applied" } else { "refused" };
+            metrics.rights_loaded.with_label_values(&[outcome]).inc();
+        }
     }
 
     /// Where subscribers connect over QUIC, if they may.
@@ -149,13 +197,18 @@ impl Server {
 
     /// The shards and their applications; the first one writes the log and hears the sources.
     fn assemble(self) -> Vec<(Setup, Feed, Handle<Command>)> {
-        let Self { config, listeners, tls, handles, metrics, shutdown, .. } = self;
+        let Self { config, listeners, tls, handles, metrics, shutdown, entitlement, .. } = self;
         let window =
             flow::Limits { segment_bytes: config.log.segment_bytes, window_bytes: config.log.window_bytes };
         let writer = Writer::new(window);
         let directory = Directory::new(config.log.securities_max);
         let readers: Vec<_> = (1..listeners.len()).map(|_| writer.reader()).collect();
         let logs = std::iter::once(Log::Own(writer)).chain(readers.into_iter().map(Log::Follow));
+        let seats = Arc::new(Seats::default());
+        let doorkeeper = || {
+            let entitlement = entitlement.clone()?;
+            Some(Doorkeeper::new(entitlement, seats.clone(), directory.markets().clone(), metrics.clone()))
+        };
         let shards = logs.zip(listeners).zip(handles.iter()).enumerate();
         shards
             .map(|(index, ((log, listeners), handle))| {
@@ -168,7 +221,12 @@ impl Server {
                 let securities = || Securities::new(directory.clone());
                 let feed = Feed {
                     ingest: (index == 0).then(|| Ingest::new(&config, &tls, securities(), metrics.clone())),
-                    fanout: Fanout::new(config.subscribers.clone(), securities(), metrics.clone()),
+                    fanout: Fanout::new(
+                        config.subscribers.clone(),
+                        securities(),
+                        metrics.clone(),
+                        doorkeeper(),
+                    ),
                     view: View::new(Snapshots::new(config.log.snapshots())),
                     exporter: Exporter::new(metrics.clone(), &config.sources),
                     metrics: metrics.clone(),

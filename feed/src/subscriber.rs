@@ -1,5 +1,6 @@
 //! One subscriber: its session, what it asked for, and how far it was served.
 
+use crate::entitlement::Held;
 use crate::place::Place;
 use crate::replay::Replay;
 use crate::snapshots::Progress;
@@ -44,6 +45,8 @@ pub(crate) struct Subscriber {
     /// SenderCompID of its logon; blank before.
     pub(crate) name: Text<20>,
     pub(crate) logged_on: bool,
+    /// Its account, where rights are by account.
+    pub(crate) account: Option<Held>,
     pub(crate) subscription: Option<Subscription>,
     pub(crate) stage: Stage,
     /// Resend requests being answered, one after the other.
@@ -68,6 +71,7 @@ impl Subscriber {
             session,
             name: Text::BLANK,
             logged_on: false,
+            account: None,
             subscription: None,
             stage: Stage::Idle,
             replays: VecDeque::new(),

@@ -62,6 +62,9 @@ pub enum RequestError {
     /// There is no room for one more security that nobody has heard of, or it has no name.
     #[error("unknown security")]
     UnknownSecurity,
+    /// More than the account has a right to.
+    #[error("{0}")]
+    NotEntitled(&'static str),
 }
 
 impl RequestError {
@@ -74,6 +77,7 @@ impl RequestError {
             Self::Conflation => RequestStatus::POLICY_UNSUPPORTED,
             Self::TooMany => RequestStatus::TOO_MANY,
             Self::UnknownSecurity => RequestStatus::UNKNOWN_SECURITY,
+            Self::NotEntitled(_) => RequestStatus::NOT_ENTITLED,
         }
     }
 }

@@ -19,7 +19,7 @@ mod writer;
 
 pub use cursor::Cursor;
 pub use reader::{Entry, FindError, Gathered, NoLongerHeld, Reader};
-pub use select::{Filter, KeySet, Selection};
+pub use select::{Bounds, CLASSES, Classes, Filter, KeySet, Selection};
 pub use writer::{AppendError, Limits, Writer};
 
 /// A place in a log: entries are counted from 0 in the order in which they were appended, over all lanes.

@@ -1,6 +1,8 @@
 //! Which entries a subscriber wants.
 
 use crate::Tag;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Which entries pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub enum Filter {
     Key(u32),
     /// Entries about any of these keys.
     Keys(KeySet),
+    /// Of what another filter passes, what these bounds let through.
+    Within(Box<Filter>, Bounds),
 }
 
 impl Filter {
@@ -32,9 +36,86 @@ impl Filter {
             Self::Lanes(lanes) => lanes.binary_search(&tag.lane).is_ok(),
             Self::Key(key) => tag.key == *key || tag.key == Tag::EVERYONE,
             Self::Keys(keys) => keys.contains(tag.key) || tag.key == Tag::EVERYONE,
+            Self::Within(filter, bounds) => bounds.pass(tag) && filter.passes(tag),
+        }
+    }
+
+    /// The same wish within other bounds, or within none.
+    #[must_use]
+    pub fn within(self, bounds: Option<Bounds>) -> Self {
+        let wish = match self {
+            Self::Within(filter, _) => *filter,
+            filter => filter,
+        };
+        match bounds {
+            Some(bounds) => Self::Within(Box::new(wish), bounds),
+            None => wish,
         }
     }
 }
+
+/// Classes that a key can be of.
+pub const CLASSES: u8 = 8;
+
+/// The class of each key, such as a security's market; 0 where nothing was said. Set before the key's first entry is
+/// appended, read by filters on any thread.
+#[derive(Debug)]
+pub struct Classes(Box<[AtomicU8]>);
+
+impl Classes {
+    /// For keys up to `key_max`, all of class 0.
+    pub fn new(key_max: usize) -> Self {
+        Self((0..=key_max).map(|_| AtomicU8::new(0)).collect())
+    }
+
+    /// Says of what class a key is.
+    ///
+    /// # Panics
+    /// For a class from [`CLASSES`] on, or a key beyond the last.
+    pub fn set(&self, key: u32, class: u8) {
+        assert!(class < CLASSES, "invariant: there are {CLASSES} classes");
+        // Relaxed: an entry about the key is published after this, with a release.
+        self.0[key as usize].store(class, Ordering::Relaxed);
+    }
+
+    /// The class of a key; 0 for one beyond the last.
+    #[inline]
+    pub fn of(&self, key: u32) -> u8 {
+        self.0.get(key as usize).map_or(0, |class| class.load(Ordering::Relaxed))
+    }
+}
+
+/// What a reader may see, whatever it asks for.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    classes: Arc<Classes>,
+    /// One bit for each class.
+    allowed: u8,
+    numbered: bool,
+}
+
+impl Bounds {
+    /// Entries about keys of the classes whose bits are set in `allowed`; those with a number only if `numbered`.
+    pub fn new(classes: Arc<Classes>, allowed: u8, numbered: bool) -> Self {
+        Self { classes, allowed, numbered }
+    }
+
+    /// Whether an entry lies within. One for [`Tag::EVERYONE`] always does.
+    #[inline]
+    pub fn pass(&self, tag: Tag) -> bool {
+        let class = self.classes.of(tag.key);
+        tag.key == Tag::EVERYONE || ((self.numbered || tag.number == 0) && self.allowed >> class & 1 == 1)
+    }
+}
+
+impl PartialEq for Bounds {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.classes, &other.classes)
+            && (self.allowed, self.numbered) == (other.allowed, other.numbered)
+    }
+}
+
+impl Eq for Bounds {}
 
 /// A set of keys, one bit each: keys are interned, so they are small and dense.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -85,6 +166,12 @@ impl Selection {
         self
     }
 
+    /// The same floors with another filter.
+    #[must_use]
+    pub fn with_filter(self, filter: Filter) -> Self {
+        Self { filter, ..self }
+    }
+
     /// Forgets the floors once all of them are behind: from there on the filter alone decides. `next` says the number
     /// that a lane takes next, at a place that the cursor has reached ([`crate::Reader::next_number`] at the end).
     pub fn forget_floors_passed(&mut self, mut next: impl FnMut(u16) -> u64) {
@@ -118,5 +205,29 @@ impl Selection {
 
     fn above_floor(&self, tag: Tag) -> bool {
         tag.number == 0 || self.floor(tag.lane).is_none_or(|floor| tag.number >= floor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_narrow_a_filter_and_can_be_changed() {
+        let classes = Arc::new(Classes::new(3));
+        classes.set(1, 1);
+        classes.set(2, 2);
+        let tag = |number, key| Tag { lane: 7, number, key };
+        let bounds = |allowed, numbered| Some(Bounds::new(classes.clone(), allowed, numbered));
+        let one = Filter::All.within(bounds(1 << 1, false));
+        assert!(one.passes(tag(0, 1)), "a snapshot of class 1");
+        assert!(!one.passes(tag(5, 1)), "numbered");
+        assert!(!one.passes(tag(0, 2)) && !one.passes(tag(0, 3)), "of another class");
+        assert!(!one.passes(tag(0, u32::MAX)), "a key beyond the last is of class 0");
+        assert!(one.passes(tag(5, Tag::EVERYONE)), "what everyone must see");
+        let key = Filter::Key(2).within(bounds(1 << 1, true)).within(bounds(1 << 2, true));
+        assert!(key.passes(tag(5, 2)) && !key.passes(tag(5, 1)));
+        assert_eq!(key.within(None), Filter::Key(2));
+        assert!(Selection::new(one.within(None)).takes_all(), "and whole slices again");
     }
 }

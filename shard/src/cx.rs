@@ -185,6 +185,12 @@ impl Cx {
         }
     }
 
+    /// What a connection follows, from where on, and what of it.
+    pub fn following(&self, id: ConnId) -> Option<(LogId, Cursor, &Selection)> {
+        let attached = self.conn(id)?.attached.as_ref()?;
+        Some((attached.log, attached.cursor, &attached.selection))
+    }
+
     /// How many entries a connection is behind the log that it follows.
     pub fn behind(&self, id: ConnId) -> u64 {
         let attached = self.conn(id).and_then(|conn| conn.attached.as_ref());

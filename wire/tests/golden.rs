@@ -6,8 +6,8 @@ use wire::szse::code::{
     PlatformId, PlatformState, ResendStatus, ResendType, SessionStatus, Side, TimeInForce,
 };
 use wire::szse::ext::{
-    ChannelStart, ExtendedTickOrder, GapNotice, GapReason, MarketDataRequest, MarketDataRequestAck,
-    RequestHead, RequestStatus, Security, SlowReaderPolicy, SubscriptionMode,
+    ChannelStart, EntitlementNotice, ExtendedTickOrder, GapNotice, GapReason, MarketDataRequest,
+    MarketDataRequestAck, RequestHead, RequestStatus, Security, SlowReaderPolicy, SubscriptionMode,
 };
 use wire::szse::market::{
     self, ChannelHeartbeat, MdEntry, Resend, Snapshot, SnapshotHead, TickOrder, TickTrade,
@@ -632,6 +632,27 @@ fn market_business_reject() {
             b"\x00\x03",
             b"unknown message type                              ",
             b"\x00\x00\x00\x7b",
+        ],
+    );
+}
+
+#[test]
+fn entitlement_notice() {
+    check(
+        &EntitlementNotice {
+            markets: U16::new(4),
+            level: 2,
+            delay_min: U16::new(15),
+            text: Text::literal("right changed"),
+        },
+        &[
+            b"\x00\x89\x54\x45",
+            b"\x00\x00\x00\x37",
+            b"\x00\x04",
+            b"\x02",
+            b"\x00\x0f",
+            b"right changed                                     ",
+            b"\x00\x00\x00\x16",
         ],
     );
 }

@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 use wire::szse::code::VERSION_TRADING;
 use wire::szse::ext::{
-    ChannelStart, GapNotice, MarketDataRequest, MarketDataRequestAck, RequestHead, SECURITIES_MAX, Security,
+    ChannelStart, EntitlementNotice, GapNotice, MarketDataRequest, MarketDataRequestAck, RequestHead,
+    SECURITIES_MAX, Security,
 };
 use wire::szse::market::{
     self, ChannelHeartbeat, MD_ENTRIES_MAX, MdEntry, ORDERS_MAX, Resend, Snapshot, SnapshotHead, TickOrder,
@@ -87,6 +88,7 @@ proptest! {
         round_trip::<market::BusinessReject>(&seed);
         round_trip::<MarketDataRequestAck>(&seed);
         round_trip::<GapNotice>(&seed);
+        round_trip::<EntitlementNotice>(&seed);
     }
 
     #[test]

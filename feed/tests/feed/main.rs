@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test fails where it unwraps.
 
 mod bad_peers;
+mod entitlement;
 mod program;
 mod slow_readers;
 mod sources;

@@ -9,14 +9,15 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use wire::szse::code::{ResendStatus, ResendType, SOURCE_SHENZHEN, STREAM_SNAPSHOT, VERSION_MARKET_DATA};
 use wire::szse::ext::{
-    ChannelStart, GapNotice, GapReason, MarketDataRequest, MarketDataRequestAck, RequestHead, RequestStatus,
-    Security, SlowReaderPolicy, SubscriptionMode,
+    ChannelStart, EntitlementNotice, GapNotice, GapReason, MarketDataRequest, MarketDataRequestAck,
+    RequestHead, RequestStatus, Security, SlowReaderPolicy, SubscriptionMode,
 };
 use wire::szse::market::{
     BusinessReject, ChannelHeartbeat, Resend, Snapshot, SnapshotHead, TickOrder, TickTrade,
 };
 use wire::szse::{
-    Frame, GroupMessage, Heartbeat, I32, I64, Logon, Logout, Message, Text, Timestamp, U16, U32, frame,
+    Frame, GroupMessage, Heartbeat, I32, I64, Logon, Logout, Message, SecurityIdSource, Text, Timestamp, U16,
+    U32, frame,
 };
 
 /// A failing test ends here; a passing one never waits this long.
@@ -38,6 +39,8 @@ pub(crate) enum Seen {
     /// The type that was rejected.
     Reject(u32),
     Request,
+    /// Markets and level.
+    Entitlement(u16, u8),
     Logout(String),
     Closed,
 }
@@ -155,6 +158,10 @@ fn seen(frame: &Frame<'_>) -> Seen {
         }
         BusinessReject::MSG_TYPE => Seen::Reject(frame.view::<BusinessReject>().unwrap().ref_msg_type.get()),
         MarketDataRequest::MSG_TYPE => Seen::Request,
+        EntitlementNotice::MSG_TYPE => {
+            let notice: &EntitlementNotice = frame.view().unwrap();
+            Seen::Entitlement(notice.markets.get(), notice.level)
+        }
         Logout::MSG_TYPE => Seen::Logout(frame.view::<Logout>().unwrap().text.to_string()),
         other => panic!("unexpected message type {other}"),
     }
@@ -182,12 +189,16 @@ pub(crate) fn tick_of(security: u32, channel: u16, number: u64) -> TickOrder {
 }
 
 pub(crate) fn snapshot(security: u32, channel: u16, time: i64) -> Vec<u8> {
+    snapshot_of(SOURCE_SHENZHEN, security, channel, time)
+}
+
+pub(crate) fn snapshot_of(source: SecurityIdSource, security: u32, channel: u16, time: i64) -> Vec<u8> {
     let head = SnapshotHead {
         orig_time: Timestamp::from_raw(time),
         channel_no: U16::new(channel),
         md_stream_id: STREAM_SNAPSHOT,
         security_id: Text::new(format!("{security:06}").as_bytes()).unwrap(),
-        security_id_source: SOURCE_SHENZHEN,
+        security_id_source: source,
         ..SnapshotHead::default()
     };
     let mut out = Vec::new();
@@ -344,8 +355,12 @@ pub(crate) fn logon() -> Logon {
 
 /// A subscriber that is logged on.
 pub(crate) fn log_on(address: SocketAddr) -> Peer {
+    log_on_as(address, &logon())
+}
+
+pub(crate) fn log_on_as(address: SocketAddr, logon: &Logon) -> Peer {
     let mut peer = Peer::connect(address);
-    peer.send(&logon());
+    peer.send(logon);
     let bytes = peer.frame().expect("an answer to the logon");
     frame::decode(&bytes, 1_000).unwrap().unwrap().view::<Logon>().unwrap();
     peer
@@ -371,6 +386,9 @@ pub(crate) struct Feed {
     pub(crate) metrics: Metrics,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) admin: SocketAddr,
+    /// What SIGHUP does.
+    #[allow(dead_code)] // Not by tests/memory.rs.
+    pub(crate) reload: Box<dyn FnMut() + Send>,
     running: Option<Running>,
     _admin: service::admin::Serving,
 }
@@ -402,9 +420,11 @@ impl Feed {
         let admin = service::admin::Admin::bind(&config.admin, &host).unwrap();
         let server = Server::bind(config, &host).unwrap();
         let (address, metrics) = (server.address(), server.metrics());
+        let reload = Box::new(server.reload());
         let admin = admin.ready(server.readiness()).routes(server.routes()).start().unwrap();
         let running = Some(server.start().unwrap());
-        Self { address, metrics, upstreams: Vec::new(), admin: admin.address(), running, _admin: admin }
+        let upstreams = Vec::new();
+        Self { address, metrics, upstreams, admin: admin.address(), reload, running, _admin: admin }
     }
 
     /// Both sources' connections.

@@ -248,6 +248,24 @@ impl ExtendedTickOrder<'_> {
     }
 }
 
+/// What the session's account may see from now on: sent when that changes while the session is open. What it asked for
+/// goes on within the new right.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct EntitlementNotice {
+    /// One bit a market: 1 Shenzhen, 2 Shanghai, 0 all others.
+    pub markets: U16,
+    /// 1 for snapshots alone, 2 for ticks too.
+    pub level: u8,
+    /// How far behind the market it is, minutes.
+    pub delay_min: U16,
+    /// What changed, for people.
+    pub text: Text<50>,
+}
+message!(EntitlementNotice, 9_000_005, 55);
+
 #[cfg(test)]
 mod tests {
     use super::*;
