@@ -35,12 +35,6 @@ impl Mark {
     pub(crate) fn set(&self, number: u64) -> io::Result<()> {
         self.0.write_all_at(&encode(number), 0)
     }
-
-    /// Nothing is, for good: the journal begins anew.
-    pub(crate) fn clear(&self) -> io::Result<()> {
-        self.set(0)?;
-        self.0.sync_data()
-    }
 }
 
 fn encode(number: u64) -> [u8; MARK_BYTES] {

@@ -69,6 +69,17 @@ pub enum OpenError {
         /// The last record that is known to have been synced.
         synced: u64,
     },
+    /// No segment is there, and there were some.
+    #[error(
+        "{directory}: all records up to {synced} had been synced, and no segment is there; put them back, or, to begin a new \
+         journal, take the file `synced` away too"
+    )]
+    Gone {
+        /// The journal's.
+        directory: PathBuf,
+        /// The last record that is known to have been synced.
+        synced: u64,
+    },
     /// Bounds that make no sense together.
     #[error("a segment of {segment_bytes} bytes is too short for records of {PAYLOAD_MAX} bytes")]
     Limits {
@@ -149,7 +160,7 @@ impl Writer {
         let newest = segment::list(directory).map_err(io)?.last().copied();
         let cut_bytes = match newest {
             Some(first) => writer.go_on_with(first, synced)?,
-            None if synced > 0 => writer.mark.clear().map(|()| 0).map_err(io)?,
+            None if synced > 0 => return Err(OpenError::Gone { directory: directory.to_owned(), synced }),
             None => 0,
         };
         let next_number = writer.next;
