@@ -222,6 +222,8 @@ pub struct Forwarding {
     pub resend_within_ms: u64,
     /// How long the core then has to report it, milliseconds.
     pub settle_ms: u64,
+    /// Cancels that are sent of an order that a session has left, where the core refuses them.
+    pub disconnect_cancels_max: u16,
 }
 
 /// Where requests and reports are kept for the regulator.
@@ -573,6 +575,7 @@ impl Default for Forwarding {
             in_flight_max: 65_536,
             resend_within_ms: 10_000,
             settle_ms: 2_000,
+            disconnect_cancels_max: 100,
         }
     }
 }
@@ -619,6 +622,9 @@ impl service::config::Config for Config {
         }
         if self.forwarding.stall_timeout_ms == 0 {
             return Err(Invalid::new("forwarding.stall_timeout_ms", "expected more than 0"));
+        }
+        if self.forwarding.disconnect_cancels_max == 0 {
+            return Err(Invalid::new("forwarding.disconnect_cancels_max", "expected more than 0"));
         }
         if self.forwarding.orders_max == 0 || self.forwarding.orders_max > 1 << 28 {
             return Err(Invalid::new("forwarding.orders_max", "expected 1 to 268435456"));

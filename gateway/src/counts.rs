@@ -11,6 +11,8 @@ pub struct Counts {
     pub cancels: [u64; 2],
     /// Cancels of orders that an ended session left open.
     pub disconnect_cancels: u64,
+    /// Orders that an ended session left open and that the core did not let be cancelled.
+    pub disconnect_given_up: u64,
     /// Requests refused, by [`Refusal::index`].
     pub refused: [u64; Refusal::COUNT],
     /// Reports taken into the log.
@@ -37,6 +39,7 @@ impl Default for Counts {
             orders: [0; 2],
             cancels: [0; 2],
             disconnect_cancels: 0,
+            disconnect_given_up: 0,
             refused: [0; Refusal::COUNT],
             reports: [0; 2],
             duplicates: [0; 2],

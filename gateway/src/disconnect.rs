@@ -11,7 +11,7 @@ use crate::accounts::{Accounts, CompNo};
 use crate::app::Gateway;
 use crate::audit::Health;
 use crate::check::{Moment, OWN_CL_ORD_ID, Open, Refusal};
-use crate::config::CancelOnDisconnect;
+use crate::config::{CancelOnDisconnect, Forwarding};
 use crate::flight::Identity;
 use crate::orders::Order;
 use crate::refused::{By, Refused};
@@ -33,8 +33,10 @@ const AGAIN_NS: u64 = 10_000_000;
 /// After a cancel that did not reach the core those without an answer are sent again, nanoseconds.
 const REPEAT_NS: u64 = 200_000_000;
 
-/// After a core has refused one of the cancels they are sent again, nanoseconds.
+/// After a core has refused one of the cancels they are sent again, nanoseconds: the first time, and at most, it being twice as long
+/// each time.
 const REPEAT_REFUSED_NS: u64 = 1_000_000_000;
+const REPEAT_REFUSED_NS_MAX: u64 = 32_000_000_000;
 
 /// A session that is gone and may come back.
 struct Gone {
@@ -52,6 +54,10 @@ pub(crate) struct Left {
     /// There are orders to be cancelled.
     open: bool,
     again_ns: u64,
+    /// How often cancels were sent again because the core had refused one, since a session was gone last.
+    repeats: u32,
+    /// Cancels that are sent of one order.
+    cancels_max: u16,
     /// Requests under way to a core from which on none is sent: others are to have room.
     under_way_max: usize,
     names: Names,
@@ -59,7 +65,7 @@ pub(crate) struct Left {
 
 impl Left {
     /// Of all that may be under way to a core its cancels are half at most.
-    pub(crate) fn new(config: &[CancelOnDisconnect], accounts: &Accounts, in_flight_max: u32) -> Self {
+    pub(crate) fn new(config: &[CancelOnDisconnect], accounts: &Accounts, forwarding: &Forwarding) -> Self {
         let grace_ns = |comp_no: CompNo| {
             let one = config.iter().find(|one| one.comp_id == accounts[comp_no].comp_id);
             one.map(|one| u64::from(one.grace_ms) * 1_000_000)
@@ -69,7 +75,9 @@ impl Left {
             gone: Vec::with_capacity(config.len()),
             open: false,
             again_ns: 0,
-            under_way_max: (in_flight_max as usize / 2).max(1),
+            repeats: 0,
+            cancels_max: forwarding.disconnect_cancels_max,
+            under_way_max: (forwarding.in_flight_max as usize / 2).max(1),
             names: Names::new(RandomState::new().hash_one(config.len())),
         }
     }
@@ -126,6 +134,7 @@ impl Gateway {
             self.audit_session(cx, Some(comp_id), peer, ("open orders are cancelled", "session gone"));
             self.left.open = true;
             self.left.again_ns = now_ns;
+            self.left.repeats = 0;
             cx.wake_at(now_ns);
         }
         self.metrics.disconnect_cancels_waiting.set(i64::from(self.left.open));
@@ -136,13 +145,39 @@ impl Gateway {
     pub(crate) fn cancel_not_taken(&mut self, cx: &mut Cx, refused: &Refused) {
         let ours = refused.reject.business_reject_ref_id.as_bytes()[0] == OWN_CL_ORD_ID;
         if ours && let Some(open) = &mut self.desk.checks.open {
-            open.leave_again(refused.core);
+            let any = open.leave_again(refused.core);
             self.left.open = true;
-            self.left.again_ns = cx.now_ns()
-                + match refused.by {
-                    By::Gateway => REPEAT_NS,
-                    By::Core => REPEAT_REFUSED_NS,
-                };
+            let pause_ns = match refused.by {
+                By::Gateway => REPEAT_NS,
+                By::Core => {
+                    let pause_ns =
+                        (REPEAT_REFUSED_NS << self.left.repeats.min(16)).min(REPEAT_REFUSED_NS_MAX);
+                    // One of many that are refused together speaks for all.
+                    if any {
+                        let (core, text) = (refused.core.name(), refused.reject.business_reject_text);
+                        tracing::warn!(core, %text, again_ns = pause_ns, "a cancel of what a session has left is refused");
+                        self.left.repeats += 1;
+                        pause_ns
+                    } else {
+                        return;
+                    }
+                }
+            };
+            self.left.again_ns = cx.now_ns() + pause_ns;
+        }
+    }
+
+    /// Orders that had been given up are open after all: if who sent them is gone, they are among what it has left.
+    #[inline]
+    pub(crate) fn leave_what_turned_up(&mut self) {
+        let Some(open) = &mut self.desk.checks.open else { return };
+        for sender in open.turned_up() {
+            let here = self.by_comp[sender].is_some() || self.fix.is_logged_on(sender);
+            let may_come_back = self.left.gone.iter().any(|gone| gone.comp_no == sender);
+            if self.left.grace_ns[sender].is_some() && !here && !may_come_back {
+                open.leave(sender);
+                self.left.open = true;
+            }
         }
     }
 
@@ -155,7 +190,7 @@ impl Gateway {
     }
 
     fn cancel_some(&mut self, cx: &mut Cx) {
-        let (mut sent, mut stuck) = (0, false);
+        let (mut sent, mut stuck, mut given_up) = (0, false, 0_u64);
         for core in Core::ALL {
             // One lap, so that orders which cannot be cancelled now do not use up the looks that others need.
             let (mut looks, mut lap) = (0, None);
@@ -167,6 +202,13 @@ impl Gateway {
                     break;
                 };
                 looks += 1;
+                if let Some(open) = &mut self.desk.checks.open
+                    && open.cancels_of_left(core) >= self.left.cancels_max
+                {
+                    open.give_up_left(core);
+                    given_up += 1;
+                    continue;
+                }
                 let looked = self.cancel_one(cx, &order);
                 let Some(open) = &mut self.desk.checks.open else { break };
                 match looked {
@@ -182,6 +224,13 @@ impl Gateway {
                 }
                 sent += u32::from(matches!(looked, Looked::Done));
             }
+        }
+        if given_up > 0 {
+            self.counts.disconnect_given_up += given_up;
+            tracing::error!(
+                orders = given_up,
+                "orders of a session that is gone stay open: the core takes no cancel of them"
+            );
         }
         let open = self.desk.checks.open.as_ref();
         self.left.open =

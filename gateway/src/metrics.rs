@@ -33,6 +33,8 @@ service::metrics! {
         cancels: IntCounterVec = "gateway_cancels_total" ["core"],
         /// Cancels of orders that an ended session left open: cancel on disconnect.
         disconnect_cancels: IntCounter = "gateway_disconnect_cancels_total",
+        /// Orders of ended sessions that stay open: the core refused each cancel of them, or said nothing of it.
+        disconnect_given_up: IntCounter = "gateway_disconnect_orders_given_up_total",
         /// Whether orders of ended sessions wait for their cancel: their line is down, or the phase takes none.
         disconnect_cancels_waiting: IntGauge = "gateway_disconnect_cancels_waiting",
         /// Requests answered with a BusinessReject, by reason.
@@ -235,6 +237,8 @@ impl Exporter {
         self.export_stats(stats);
         let before = std::mem::replace(&mut self.counts, *now);
         self.metrics.disconnect_cancels.inc_by(now.disconnect_cancels - before.disconnect_cancels);
+        let given_up = now.disconnect_given_up - before.disconnect_given_up;
+        self.metrics.disconnect_given_up.inc_by(given_up);
         for (index, counter) in self.refused.iter().enumerate() {
             counter.inc_by(now.refused[index] - before.refused[index]);
         }

@@ -235,7 +235,7 @@ impl Gateway {
                     return Next::Stays;
                 }
                 if entry.identity.kind == Kind::Order {
-                    checks.refused(entry.identity.account, entry.identity.cl_ord_id);
+                    checks.given_up(entry.identity.account, entry.identity.cl_ord_id);
                 }
                 refused.push(Refused::by_gateway(core, entry.identity, time, NOT_TAKEN));
                 Next::Ends

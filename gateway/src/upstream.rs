@@ -390,6 +390,7 @@ impl Gateway {
         }
         self.flush_line(cx, core, at);
         self.tell_refused(cx);
+        self.leave_what_turned_up();
         match taken {
             Ok(consumed) => {
                 if news && !self.desk.closing {

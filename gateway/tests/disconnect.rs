@@ -8,7 +8,7 @@ use gateway::config::{CancelOnDisconnect, CoreName};
 use peers::{Client, Core, Gateway, Line, accepted, config, eventually, text};
 use std::collections::HashSet;
 use wire::szse::code::{CashMargin, ExecType, OrdStatus};
-use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest, OrderReport};
+use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest, OrderReport, PlatformStateInfo};
 use wire::szse::{Message, Text, U32};
 
 const CASH: CashMargin = CashMargin::CASH;
@@ -194,6 +194,49 @@ fn a_cancel_that_the_core_refuses_without_a_report_is_sent_anew() {
     });
     let cancel = house.cancel_of("a");
     assert_ne!(cancel.cl_ord_id, refused.cl_ord_id, "another request");
+    house.gateway.stop();
+}
+
+#[test]
+fn an_order_whose_cancels_are_all_refused_stays_open_in_the_end_and_is_counted() {
+    let mut house = House::start(|config| config.forwarding.disconnect_cancels_max = 2);
+    let mut client = house.client(1);
+    house.rests(&mut client, "a");
+    drop(client);
+    for _ in 0..2 {
+        let cancel = house.cancel_of("a");
+        house.line.peer.send(&BusinessReject {
+            ref_msg_type: U32::new(OrderCancelRequest::MSG_TYPE),
+            business_reject_ref_id: cancel.cl_ord_id,
+            ..BusinessReject::default()
+        });
+    }
+    eventually("it is given up", || house.gateway.metrics.disconnect_given_up.get() == 1);
+    eventually("nothing waits", || house.gateway.metrics.disconnect_cancels_waiting.get() == 0);
+    let mut client = house.client(1);
+    client.report();
+    client.order("b", CASH);
+    assert_eq!(house.line.order().cl_ord_id, text("b"), "no third cancel went before");
+    house.gateway.stop();
+}
+
+#[test]
+fn an_order_that_was_taken_for_lost_and_turns_up_after_its_session_is_cancelled_too() {
+    let mut house = House::start(|config| {
+        (config.forwarding.resend_within_ms, config.forwarding.settle_ms) = (0, 1);
+    });
+    let mut client = house.client(1);
+    client.order("slow", CASH);
+    let order = house.line.order();
+    house.line.peer.stream.shutdown(std::net::Shutdown::Both).expect("open");
+    let (line, _) = house.core.accept();
+    house.line = line;
+    let _: [PlatformStateInfo; 2] = [client.peer.expect(), client.peer.expect()];
+    assert_eq!(client.rejected(), "not taken by the core");
+    drop(client);
+    eventually("its session is gone", || house.gateway.metrics.sessions.get() == 0);
+    house.accept(&order);
+    house.cancel_of("slow");
     house.gateway.stop();
 }
 

@@ -430,6 +430,7 @@ impl Checks {
         let Some(open) = &mut self.open else { return };
         match report.exec_type {
             ExecType::NEW => {
+                let sender = open.turns_up(account, report.cl_ord_id);
                 let order = Open {
                     account,
                     cl_ord_id: report.cl_ord_id,
@@ -439,7 +440,7 @@ impl Checks {
                     price: worst_price(report.ord_type, report.side, report.price.raw()),
                     leaves: report.order_qty.raw(),
                     core,
-                    sender: None,
+                    sender,
                     submitting_pbu_id: report.base.submitting_pbu_id,
                 };
                 self.untracked += u64::from(!open.add(order));
@@ -454,6 +455,15 @@ impl Checks {
             }
             _ => {}
         }
+    }
+
+    /// A core has said nothing of an order for so long that it is taken for not there.
+    #[cold]
+    pub fn given_up(&mut self, account: AccountKey, cl_ord_id: Text<10>) {
+        if let Some(open) = &mut self.open {
+            open.give_up(account, cl_ord_id);
+        }
+        self.own.iter_mut().for_each(|check| check.refused(account, cl_ord_id));
     }
 
     /// A core refused an order without a report.

@@ -10,12 +10,16 @@ use crate::accounts::CompNo;
 use crate::index::{Index, Seed};
 use crate::orders::AccountKey;
 use crate::route::Core;
+use std::collections::VecDeque;
 use wire::szse::code::{OrdType, Side};
 use wire::szse::trading::NewOrder;
 use wire::szse::{SecurityId, SecurityIdSource, Text};
 
 /// No place.
 const NONE: u32 = u32::MAX;
+
+/// Orders that were given up and are remembered, in case that they turn up.
+const GIVEN_UP_MAX: usize = 4096;
 
 /// An open order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct Open {
 #[derive(Clone, Copy)]
 struct Slot {
     order: Open,
+    /// How often it was dealt with after it was left behind.
+    cancels: u16,
     /// Its account's list, and that of its account and security; `next` of a free slot is the next free one.
     of_account: Place,
     of_pair: Place,
@@ -87,6 +93,10 @@ pub struct OpenOrders {
     /// last those of the orders that were left behind, and of those that were dealt with. Empty where nobody asks who sent an order.
     rings: Box<[Place]>,
     senders: usize,
+    /// Orders that were given up, the core having said nothing of them, and who sent them.
+    given_up: VecDeque<(AccountKey, Text<10>, CompNo)>,
+    /// Who sent those of them that are open after all.
+    turned_up: Vec<CompNo>,
     seed: Seed,
 }
 
@@ -108,6 +118,8 @@ impl OpenOrders {
             heads: vec![NONE; accounts + 1].into(),
             rings: (0..links as u32).map(|at| Place { before: at, next: at }).collect(),
             senders,
+            given_up: VecDeque::with_capacity(if senders == 0 { 0 } else { GIVEN_UP_MAX }),
+            turned_up: Vec::new(),
             seed: Seed::random(),
         }
     }
@@ -145,6 +157,7 @@ impl OpenOrders {
         let first_of_pair = self.pairs[pair as usize].head;
         let slot = Slot {
             order,
+            cancels: 0,
             of_account: Place { before: NONE, next: first },
             of_pair: Place { before: NONE, next: first_of_pair },
             pair,
@@ -204,6 +217,40 @@ impl OpenOrders {
         self.len -= 1;
     }
 
+    /// The core has said nothing of an order: it is taken for no longer open. If it is in the core after all, [`Self::turns_up`].
+    #[cold]
+    pub fn give_up(&mut self, account: AccountKey, cl_ord_id: Text<10>) {
+        let sender = self.order(account, cl_ord_id).and_then(|order| order.sender);
+        if let Some(sender) = sender.filter(|sender| *sender < self.senders) {
+            if self.given_up.len() == GIVEN_UP_MAX {
+                self.given_up.pop_front();
+            }
+            self.given_up.push_back((account, cl_ord_id, sender));
+        }
+        self.remove(account, cl_ord_id);
+    }
+
+    /// The core says that an order is open: who sent it, if it was given up.
+    #[inline]
+    pub fn turns_up(&mut self, account: AccountKey, cl_ord_id: Text<10>) -> Option<CompNo> {
+        if self.given_up.is_empty() {
+            return None;
+        }
+        let is_it = |of: &(AccountKey, Text<10>, CompNo)| (of.0, of.1) == (account, cl_ord_id);
+        let at = self.given_up.iter().position(is_it)?;
+        let (.., sender) = self.given_up.remove(at)?;
+        if !self.turned_up.contains(&sender) {
+            self.turned_up.push(sender);
+        }
+        Some(sender)
+    }
+
+    /// Who sent orders that have turned up since this was asked last.
+    #[inline]
+    pub fn turned_up(&mut self) -> Vec<CompNo> {
+        std::mem::take(&mut self.turned_up)
+    }
+
     /// So much is left of an order.
     #[inline]
     pub fn set_leaves(&mut self, account: AccountKey, cl_ord_id: Text<10>, leaves: i64) {
@@ -257,17 +304,16 @@ impl OpenOrders {
     }
 
     /// Those that were dealt with at a core and are still open are left behind again.
-    pub fn leave_again(&mut self, core: Core) {
-        if self.senders > 0 {
-            self.splice(self.ring(self.senders + 1, core), self.ring(self.senders, core));
-        }
+    /// Whether there were any.
+    pub fn leave_again(&mut self, core: Core) -> bool {
+        self.senders > 0 && self.splice(self.ring(self.senders + 1, core), self.ring(self.senders, core))
     }
 
-    /// Puts all of a ring at the end of another.
-    fn splice(&mut self, from: u32, to: u32) {
+    /// Puts all of a ring at the end of another; whether there was anything.
+    fn splice(&mut self, from: u32, to: u32) -> bool {
         let Place { before: last, next: first } = self.rings[from as usize];
         if first == from {
-            return;
+            return false;
         }
         self.rings[from as usize] = Place { before: from, next: from };
         let end = self.rings[to as usize].before;
@@ -275,6 +321,7 @@ impl OpenOrders {
         self.rings[first as usize].before = end;
         self.rings[last as usize].next = to;
         self.rings[to as usize].before = last;
+        true
     }
 
     /// The first order that was left behind at a core.
@@ -288,6 +335,22 @@ impl OpenOrders {
         if let Some(at) = self.first_left(core) {
             self.unlink(at);
             self.link(at, self.ring(self.senders + 1, core));
+            let cancels = &mut self.slots[at as usize].cancels;
+            *cancels = cancels.saturating_add(1);
+        }
+    }
+
+    /// How often the first one was dealt with before.
+    #[inline]
+    pub fn cancels_of_left(&self, core: Core) -> u16 {
+        self.first_left(core).map_or(0, |at| self.slots[at as usize].cancels)
+    }
+
+    /// The first one stays as it is, for good.
+    #[cold]
+    pub fn give_up_left(&mut self, core: Core) {
+        if let Some(at) = self.first_left(core) {
+            self.unlink(at);
         }
     }
 
