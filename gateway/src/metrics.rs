@@ -143,6 +143,8 @@ service::metrics! {
         quotes: IntCounter = "gateway_quotes_total",
         /// Snapshots of securities that the reference data does not have.
         quotes_unknown: IntCounter = "gateway_quotes_unknown_total",
+        /// GapNotices of a feed, by reason; behind a "slow reader" all prices are stale until they come again.
+        quotes_gaps: IntCounterVec = "gateway_quotes_gaps_total" ["reason"],
         /// Orders that passed the cage or the short-sale rule because quotes were stale.
         quotes_stale: IntCounter = "gateway_orders_on_stale_quotes_total",
 

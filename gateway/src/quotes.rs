@@ -5,7 +5,9 @@
 //! prices of a security and nothing else, so what is handed over is a table with a place for each
 //! ([`crate::check::Quotes`]): as long as the list of securities, always the newest, and neither side ever waits.
 //!
-//! Two feeds may be configured: one is followed, and when its connection ends or cannot be made, the other is.
+//! Two feeds may be configured: one is followed, and when its connection ends or cannot be made, when it does not answer the
+//! subscription, or when it says nothing of the market for too long, the other is. Where the feed skips what this subscriber was too
+//! slow for, no price that is known is to be relied on: all are stale, and the feed is asked for its snapshots again.
 
 use crate::check::{Directory, Quote};
 use crate::config;
@@ -22,8 +24,8 @@ use std::time::Duration;
 use transport::Connector;
 use wire::szse::code::MdEntryType;
 use wire::szse::ext::{
-    ChannelStart, MarketDataRequest, MarketDataRequestAck, RequestHead, RequestStatus, SlowReaderPolicy,
-    SubscriptionMode,
+    ChannelStart, GapNotice, GapReason, MarketDataRequest, MarketDataRequestAck, RequestHead, RequestStatus,
+    SlowReaderPolicy, SubscriptionMode,
 };
 use wire::szse::market::Snapshot;
 use wire::szse::session::Event;
@@ -31,6 +33,10 @@ use wire::szse::{Frame, GroupMessage, I64, Message, U16};
 
 /// Pace of timeouts and dials, milliseconds.
 const TICK_MS: u32 = 20;
+const NS_PER_MS: u64 = 1_000_000;
+
+/// A subscription is asked for anew at most this often, nanoseconds: a feed grants so many requests a minute.
+const ASK_AGAIN_NS: u64 = 2_000_000_000;
 
 /// Bounds of its thread.
 pub(crate) fn limits() -> shard::Limits {
@@ -46,6 +52,19 @@ pub(crate) struct Command {
     pub(crate) reply: SyncSender<()>,
 }
 
+/// What is asked of the feed that is followed.
+#[derive(Default)]
+struct Asked {
+    /// RequestID of the last request.
+    request_id: u32,
+    /// When it was sent.
+    at_ns: u64,
+    /// It is not answered yet.
+    unanswered: bool,
+    /// It is to be sent anew.
+    again: bool,
+}
+
 /// The follower of a feed.
 pub(crate) struct Follower {
     addresses: Vec<SocketAddr>,
@@ -56,6 +75,11 @@ pub(crate) struct Follower {
     connect_timeout: Duration,
     line: Line,
     conn: Option<ConnId>,
+    answer_timeout_ns: u64,
+    silence_ns_max: u64,
+    subscription: Asked,
+    /// When the feed said something of the market last, or was asked to.
+    heard_ns: u64,
     directory: Arc<Directory>,
     out: Vec<u8>,
     metrics: Metrics,
@@ -79,6 +103,10 @@ impl Follower {
             connect_timeout: config.connect_timeout(),
             line: Line::new(config.line(), seed),
             conn: None,
+            answer_timeout_ns: config.answer_timeout_ms * NS_PER_MS,
+            silence_ns_max: config.silence_ms_max * NS_PER_MS,
+            subscription: Asked::default(),
+            heard_ns: 0,
             directory,
             out: Vec::new(),
             metrics,
@@ -98,6 +126,7 @@ impl Follower {
         self.metrics.quotes_ended.with_label_values(&[reason]).inc();
         self.metrics.quotes_up.set(0);
         self.conn = None;
+        self.subscription = Asked::default();
         self.line.lost(now_ns);
         self.at = (self.at + 1) % self.addresses.len();
     }
@@ -109,11 +138,14 @@ impl Follower {
         self.out.clear();
     }
 
-    fn request(&mut self) {
+    fn request(&mut self, now_ns: u64) {
+        let request_id = self.subscription.request_id.wrapping_add(1);
+        self.subscription = Asked { request_id, at_ns: now_ns, unanswered: true, again: false };
+        self.heard_ns = now_ns;
         let mode = if self.channels.is_empty() { SubscriptionMode::ALL } else { SubscriptionMode::CHANNELS };
         // Who is behind wants what is new, not what it missed.
         let policy = SlowReaderPolicy::SKIP_WITH_NOTICE;
-        let head = RequestHead { request_id: 1.into(), mode, policy, want_snapshots: 1 };
+        let head = RequestHead { request_id: request_id.into(), mode, policy, want_snapshots: 1 };
         let request = MarketDataRequest { head, channels: &self.channels, securities: &[] };
         request.encode(&mut self.out).expect("invariant: configuration allows no more channels");
     }
@@ -127,6 +159,9 @@ impl Follower {
                 return Ok(consumed);
             };
             consumed += received.consumed;
+            if matches!(received.event, Event::Message(_)) {
+                self.heard_ns = now_ns;
+            }
             match received.event {
                 Event::Message(frame) if frame.msg_type == Snapshot::MSG_TYPE => {
                     self.snapshot(&frame, unix_ns)?;
@@ -134,8 +169,9 @@ impl Follower {
                 Event::Message(frame) if frame.msg_type == MarketDataRequestAck::MSG_TYPE => {
                     self.answered(&frame)?;
                 }
+                Event::Message(frame) if frame.msg_type == GapNotice::MSG_TYPE => self.gap(&frame, now_ns)?,
                 Event::Message(_) | Event::Heartbeat => {}
-                Event::LoggedOn(_) => self.request(),
+                Event::LoggedOn(_) => self.request(now_ns),
                 Event::LogonRefused(_) => return Err(Reason::App("logon refused")),
                 Event::LoggedOut(_) => return Err(Reason::App("logged out")),
                 Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),
@@ -149,10 +185,57 @@ impl Follower {
             tracing::error!(address = %self.address(), status = ?ack.status, text = %ack.text, "subscription refused");
             return Err(Reason::App("subscription refused"));
         }
+        if ack.request_id.get() != self.subscription.request_id {
+            return Ok(());
+        }
+        self.subscription.unanswered = false;
         self.line.set_ready();
         self.metrics.quotes_up.set(1);
         tracing::info!(address = %self.address(), "quotes are followed");
         Ok(())
+    }
+
+    /// The feed tells of numbers that will not come. Of those that no source had no snapshot is among them: snapshots have no
+    /// number, and the newest is the newest still. What this subscriber was too slow for may have been any.
+    #[cold]
+    fn gap(&mut self, frame: &Frame<'_>, now_ns: u64) -> Result<(), Reason> {
+        let notice = frame.view::<GapNotice>().map_err(|error| Reason::App(malformed(error)))?;
+        let (reason, skipped) = match notice.reason {
+            GapReason::LOST_UPSTREAM => ("lost upstream", false),
+            GapReason::NO_LONGER_HELD => ("no longer held", false),
+            GapReason::SLOW_READER => ("slow reader", true),
+            _ => ("other", true),
+        };
+        self.metrics.quotes_gaps.with_label_values(&[reason]).inc();
+        if skipped {
+            if !self.subscription.again {
+                tracing::warn!(address = %self.address(), "quotes were skipped: prices are stale until they come again");
+            }
+            self.directory.quotes.forget();
+            self.subscription.again = true;
+            self.ask_again(now_ns);
+        }
+        Ok(())
+    }
+
+    fn ask_again(&mut self, now_ns: u64) {
+        let Asked { at_ns, unanswered, again, .. } = self.subscription;
+        if again && !unanswered && now_ns.saturating_sub(at_ns) >= ASK_AGAIN_NS {
+            self.request(now_ns);
+        }
+    }
+
+    /// Why the feed is left, if it does not do what it is there for.
+    fn fails(&self, now_ns: u64) -> Option<&'static str> {
+        let Asked { at_ns, unanswered, request_id, .. } = self.subscription;
+        if request_id == 0 {
+            // Its logon has a deadline of its own.
+            return None;
+        }
+        if unanswered && now_ns.saturating_sub(at_ns) >= self.answer_timeout_ns {
+            return Some("no answer to the subscription");
+        }
+        (now_ns.saturating_sub(self.heard_ns) >= self.silence_ns_max).then_some("silent")
     }
 
     #[inline]
@@ -172,21 +255,26 @@ fn malformed(error: wire::szse::DecodeError) -> &'static str {
     wire::szse::session::SessionError::Frame(error).text()
 }
 
+/// What TradingPhaseCode begins with in a call auction: O and C at Shenzhen, C and U at Shanghai (?: from memory).
+const AUCTIONS: [u8; 3] = *b"OCU";
+
 const DIAL_FAILED: &str = "dial failed";
 
 /// The best prices and the last trade of a snapshot. Which level is the best is told by the prices: whether levels
-/// count from 0 or 1 is not public.
+/// count from 0 or 1 is not public. During a call auction both sides show the price that it would come to, which nobody bids or
+/// asks: there is no best price then, and the rules that want one go on to the last trade.
 #[inline]
 fn quote(snapshot: &Snapshot<'_>) -> Quote {
     let mut quote = Quote::default();
+    let auction = AUCTIONS.contains(&snapshot.head.trading_phase_code.as_bytes()[0]);
     for entry in snapshot.entries() {
         let price = entry.entry.md_entry_px.to_price().map_or(0, |price| price.raw());
         if price <= 0 {
             continue;
         }
         match entry.entry.md_entry_type {
-            MdEntryType::BID => quote.bid = quote.bid.max(price),
-            MdEntryType::ASK if quote.ask == 0 || price < quote.ask => quote.ask = price,
+            MdEntryType::BID if !auction => quote.bid = quote.bid.max(price),
+            MdEntryType::ASK if !auction && (quote.ask == 0 || price < quote.ask) => quote.ask = price,
             MdEntryType::LAST => quote.last = price,
             _ => {}
         }
@@ -238,9 +326,10 @@ impl App for Follower {
             session.sent(sent_ns);
         }
         let alive = session.on_timeout(now_ns, &mut self.out);
+        self.ask_again(now_ns);
         self.flush(cx);
-        if let Err(error) = alive {
-            cx.close(id, Reason::App(error.text()));
+        if let Some(why) = alive.err().map(|error| error.text()).or_else(|| self.fails(now_ns)) {
+            cx.close(id, Reason::App(why));
         }
     }
 
@@ -269,15 +358,18 @@ mod tests {
             md_price_level: U16::new(level),
             ..MdEntry::default()
         };
-        let of = |entries: &[MdEntry]| {
+        let in_phase = |phase: &str, entries: &[MdEntry]| {
             let mut out = Vec::new();
             let write = |writer: &mut wire::szse::market::MdEntryWriter<'_>| {
                 entries.iter().try_for_each(|entry| writer.push(entry, &[]))
             };
-            Snapshot::encode(&SnapshotHead::default(), &mut out, write).unwrap();
+            let trading_phase_code = phase.parse().unwrap();
+            let head = SnapshotHead { trading_phase_code, ..SnapshotHead::default() };
+            Snapshot::encode(&head, &mut out, write).unwrap();
             let frame = frame::decode(&out, frame::BODY_LEN_MAX).unwrap().unwrap();
             quote(&frame.group::<Snapshot<'_>>().unwrap())
         };
+        let of = |entries: &[MdEntry]| in_phase("T0", entries);
         let raw = |price: i64| Price::whole(price).raw();
         let full = [
             entry(MdEntryType::ASK, 12, 2),
@@ -288,6 +380,10 @@ mod tests {
             entry(MdEntryType::LAST, 11, 0),
         ];
         assert_eq!(of(&full), Quote { bid: raw(10), ask: raw(11), last: raw(11) });
+        for phase in ["O0", "C0", "U111"] {
+            let last = Quote { last: raw(11), ..Quote::default() };
+            assert_eq!(in_phase(phase, &full), last, "a call auction has no best price");
+        }
         assert_eq!(of(&[entry(MdEntryType::BID, 0, 1)]), Quote::default(), "no price is no quote");
         assert_eq!(of(&[]), Quote::default());
     }

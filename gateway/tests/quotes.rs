@@ -4,14 +4,16 @@
 mod peers;
 
 use gateway::check::Group;
-use gateway::config::{CoreName, StaleQuotes};
+use gateway::config::{CoreName, Quotes, StaleQuotes};
 use peers::{Client, Core, Gateway, Line, Peer, config, decoded, eventually, text};
 use std::net::{SocketAddr, TcpListener};
 use wire::szse::code::{CashMargin, MdEntryType, SessionStatus, VERSION_MARKET_DATA};
-use wire::szse::ext::{MarketDataRequest, MarketDataRequestAck, RequestStatus, SubscriptionMode};
+use wire::szse::ext::{
+    GapNotice, GapReason, MarketDataRequest, MarketDataRequestAck, RequestStatus, SubscriptionMode,
+};
 use wire::szse::market::{MdEntry, Snapshot, SnapshotHead};
 use wire::szse::trading::{BusinessReject, NewOrder};
-use wire::szse::{GroupMessage, Logon, Logout, MdEntryPx, Text};
+use wire::szse::{GroupMessage, Heartbeat, Logon, Logout, MdEntryPx, Text};
 
 const SECURITIES: &str =
     "security_id,source,board,schedule,prev_close,flags\n000001,102,main,szse,10.00,short-sale\n";
@@ -36,14 +38,24 @@ impl Feed {
         assert_eq!((logon.sender_comp_id, logon.default_appl_ver_id), (text("GATEWAY"), VERSION_MARKET_DATA));
         let (sender_comp_id, target_comp_id) = (logon.target_comp_id, logon.sender_comp_id);
         peer.send(&Logon { sender_comp_id, target_comp_id, ..logon });
-        let asked = peer.next().expect("a request");
-        let asked: MarketDataRequest<'_> = decoded(&asked).group().expect("a request");
-        assert_eq!((asked.head.mode, asked.head.want_snapshots), (SubscriptionMode::ALL, 1));
+        assert_eq!(Self::asked(&mut peer), 1);
         peer
     }
 
+    /// RequestID of what the gateway asks for.
+    fn asked(peer: &mut Peer) -> u32 {
+        let asked = peer.next().expect("a request");
+        let asked: MarketDataRequest<'_> = decoded(&asked).group().expect("a request");
+        assert_eq!((asked.head.mode, asked.head.want_snapshots), (SubscriptionMode::ALL, 1));
+        asked.head.request_id.get()
+    }
+
     fn answer(peer: &mut Peer, status: RequestStatus) {
-        peer.send(&MarketDataRequestAck { request_id: 1.into(), status, text: Text::BLANK });
+        Self::answer_to(peer, 1, status);
+    }
+
+    fn answer_to(peer: &mut Peer, request_id: u32, status: RequestStatus) {
+        peer.send(&MarketDataRequestAck { request_id: request_id.into(), status, text: Text::BLANK });
     }
 }
 
@@ -76,6 +88,10 @@ struct House {
 
 impl House {
     fn start(feeds: &[&Feed], stale: StaleQuotes) -> Self {
+        Self::start_with(feeds, stale, |_| {})
+    }
+
+    fn start_with(feeds: &[&Feed], stale: StaleQuotes, change: impl FnOnce(&mut Quotes)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let core = Core::listen(&[1]);
         let mut config = config(&[(CoreName::Cash, &core, 0)]);
@@ -88,6 +104,8 @@ impl House {
         (config.quotes.primary, config.quotes.backup) = (addresses.next(), addresses.next());
         (config.quotes.backoff_min_ms, config.quotes.backoff_max_ms) = (1, 20);
         config.quotes.heartbeat_s = peers::HEARTBEAT_S;
+        (config.quotes.answer_timeout_ms, config.quotes.silence_ms_max) = (600_000, 600_000);
+        change(&mut config.quotes);
         let gateway = Gateway::start(config);
         let (line, _) = core.accept();
         eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
@@ -188,6 +206,63 @@ fn a_flood_of_quotes_leaves_the_newest_and_stops_no_order() {
     eventually("all came", || house.gateway.metrics.quotes.get() == COUNT as u64 + 2);
     assert_eq!(house.refused("10.21"), 701);
     drop(peer);
+    house.gateway.stop();
+}
+
+#[test]
+fn a_feed_that_says_nothing_of_the_market_is_left_though_its_session_lives() {
+    let (primary, backup) = (Feed::listen(), Feed::listen());
+    let mut house =
+        House::start_with(&[&primary, &backup], StaleQuotes::Refuse, |quotes| quotes.silence_ms_max = 200);
+    let mut silent = primary.accept();
+    Feed::answer(&mut silent, RequestStatus::ACCEPTED);
+    house.tell(&mut silent, &[snapshot("000001", ["0", "10.50", "0"])]);
+    silent.send(&Heartbeat);
+    let mut peer = backup.accept();
+    eventually("counted", || house.ended("silent") == 1);
+    Feed::answer(&mut peer, RequestStatus::ACCEPTED);
+    house.tell(&mut peer, &[snapshot("000001", ["0", "10.00", "0"])]);
+    assert_eq!(house.refused("10.71"), 701, "the quotes are now those of the backup");
+    assert!(silent.next().is_none(), "closed");
+    house.gateway.stop();
+}
+
+#[test]
+fn a_feed_that_never_answers_the_subscription_is_left_whatever_it_sends() {
+    let (primary, backup) = (Feed::listen(), Feed::listen());
+    let house =
+        House::start_with(&[&primary, &backup], StaleQuotes::Refuse, |quotes| quotes.answer_timeout_ms = 200);
+    let mut peer = primary.accept();
+    Feed::answer_to(&mut peer, 7, RequestStatus::ACCEPTED);
+    house.tell(&mut peer, &[snapshot("000001", ["0", "10.50", "0"])]);
+    backup.accept();
+    eventually("counted", || house.ended("no answer to the subscription") == 1);
+    house.gateway.stop();
+}
+
+#[test]
+fn what_a_feed_has_skipped_makes_all_prices_stale_until_they_come_again() {
+    let feed = Feed::listen();
+    let mut house = House::start(&[&feed], StaleQuotes::Refuse);
+    let mut peer = feed.accept();
+    Feed::answer(&mut peer, RequestStatus::ACCEPTED);
+    let of = |reason| GapNotice { channel_no: 9.into(), reason, ..GapNotice::default() };
+    let counted = |house: &House, reason: &str| {
+        let gaps = house.gateway.metrics.quotes_gaps.with_label_values(&[reason]);
+        eventually(reason, || gaps.get() == 1);
+    };
+    house.tell(&mut peer, &[snapshot("000001", ["0", "10.50", "0"])]);
+    peer.send(&of(GapReason::LOST_UPSTREAM));
+    counted(&house, "lost upstream");
+    house.goes("10.71");
+    peer.send(&of(GapReason::SLOW_READER));
+    counted(&house, "slow reader");
+    assert_eq!(house.refused("10.71"), 703, "any price may have changed");
+    assert_eq!(Feed::asked(&mut peer), 2, "for all snapshots again");
+    Feed::answer_to(&mut peer, 2, RequestStatus::ACCEPTED);
+    house.tell(&mut peer, &[snapshot("000001", ["0", "10.00", "0"])]);
+    house.goes("10.20");
+    assert_eq!(house.refused("10.71"), 701);
     house.gateway.stop();
 }
 

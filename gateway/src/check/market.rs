@@ -56,6 +56,12 @@ impl Quotes {
         self.heard_ns[usize::from(slot.exchange)].fetch_max(at_ns, Ordering::Release);
     }
 
+    /// No price is known any more, until its next snapshot. The thread of [`Self::set`] calls this.
+    #[cold]
+    pub fn forget(&self) {
+        self.slots.iter().for_each(|slot| slot.at_ns.store(0, Ordering::Release));
+    }
+
     /// What is known, if the security's exchange was heard of at `since_ns` or later.
     #[inline]
     pub fn quote(&self, security: u32, since_ns: u64) -> Option<Quote> {
@@ -100,6 +106,10 @@ mod tests {
         quotes.set(1, BID, 5);
         assert_eq!(quotes.quote(0, 0), None);
         quotes.set(7, BID, 5);
+        assert_eq!(quotes.quote(1, 5), Some(BID));
+        quotes.forget();
+        assert_eq!(quotes.quote(1, 0), None, "what is no longer known is not, either");
+        quotes.set(1, BID, 6);
         assert_eq!(quotes.quote(1, 5), Some(BID));
     }
 }

@@ -35,6 +35,10 @@ pub struct Quotes {
     pub channels: Vec<u16>,
     /// How long a connect may take, milliseconds.
     pub connect_timeout_ms: u64,
+    /// How long the answer to the subscription may take, milliseconds.
+    pub answer_timeout_ms: u64,
+    /// A feed that has said nothing of the market for so long is left, milliseconds.
+    pub silence_ms_max: u64,
     /// Pause before it is dialled again, milliseconds; doubled each time.
     pub backoff_min_ms: u32,
     /// The longest pause, milliseconds.
@@ -53,6 +57,8 @@ impl Default for Quotes {
             heartbeat_s: 3,
             channels: Vec::new(),
             connect_timeout_ms: 2_000,
+            answer_timeout_ms: 5_000,
+            silence_ms_max: 15_000,
             backoff_min_ms: 100,
             backoff_max_ms: 5_000,
         }
@@ -104,6 +110,15 @@ impl Quotes {
         }
         if self.heartbeat_s == 0 {
             return invalid("heartbeat_s", "expected at least 1");
+        }
+        if self.answer_timeout_ms == 0 {
+            return invalid("answer_timeout_ms", "expected more than 0");
+        }
+        if self.silence_ms_max == 0 {
+            return invalid(
+                "silence_ms_max",
+                "expected more than 0, and more than the feed's channel_heartbeat_ms",
+            );
         }
         if self.channels.len() > CHANNELS_MAX {
             return invalid("channels", "expected at most 256");
