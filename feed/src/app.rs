@@ -80,7 +80,7 @@ impl App for Feed {
             ingest.on_tick(cx, &mut self.view);
             self.exporter.ingest(ingest);
         }
-        self.fanout.on_tick(cx);
+        self.fanout.on_tick(cx, &self.view);
         self.exporter.shard(cx.stats(), &self.view);
         match self.shutdown.phase() {
             Phase::Running => {}

@@ -207,6 +207,8 @@ pub struct Subscribers {
     pub resend_count_max: u64,
     /// Bytes that may wait for one connection besides the log, at most.
     pub out_bytes_max: usize,
+    /// Entries of the log that a subscriber may be behind who wants to be conflated.
+    pub conflate_behind_count: u64,
     /// How long the snapshots for one who comes late may take, milliseconds.
     pub snapshots_timeout_ms: u64,
     /// How long a subscription waits for numbers that are not here yet, milliseconds.
@@ -422,6 +424,7 @@ impl Default for Subscribers {
             resends_max: 32,
             resend_count_max: 100_000,
             out_bytes_max: 1 << 20,
+            conflate_behind_count: 16_384,
             snapshots_timeout_ms: 60_000,
             ahead_timeout_ms: 10_000,
             logon_timeout_ms: session.logon_timeout_ms,
@@ -558,6 +561,7 @@ impl Subscribers {
             ("requests_per_minute_max", u64::from(self.requests_per_minute_max)),
             ("resends_max", self.resends_max as u64),
             ("resend_count_max", self.resend_count_max),
+            ("conflate_behind_count", self.conflate_behind_count),
             ("logon_timeout_ms", u64::from(self.logon_timeout_ms)),
             ("heartbeat_s_min", u64::from(self.heartbeat_s_min)),
         ];

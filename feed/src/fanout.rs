@@ -2,6 +2,7 @@
 //!
 //! What flows is not here: a subscriber that follows the log is served by its shard from the log's own bytes.
 
+mod conflate;
 mod rights;
 
 use crate::config;
@@ -15,6 +16,7 @@ use crate::snapshots::Progress;
 use crate::subscriber::{Allowance, Stage, Subscriber};
 use crate::subscription::{SlowReader, Subscription};
 use crate::view::View;
+pub(crate) use conflate::Conflated;
 use flow::{Cursor, FindError, Selection, Seq, Tag};
 use shard::{ConnId, Cx, Overrun, Reason};
 use std::collections::VecDeque;
@@ -270,9 +272,13 @@ impl Fanout {
         }
         let ends = subscription.filter.is_none();
         let snapshots = subscription.want_snapshots && !ends;
+        let conflates = subscription.slow_reader == SlowReader::Conflate;
         subscriber.subscription = Some(subscription);
         subscriber.stage = Stage::Idle;
-        if snapshots {
+        if snapshots && conflates {
+            subscriber.stage = Stage::Conflated(Conflated::late(view));
+            cx.tell_when_drained(id);
+        } else if snapshots {
             let deadline_ns = cx.now_ns() + self.config.snapshots_timeout_ms * 1_000_000;
             subscriber.stage = Stage::Snapshots { progress: Progress::start(view.end()), deadline_ns };
         } else if !ends {
@@ -337,6 +343,7 @@ impl Fanout {
             Stage::Snapshots { progress, deadline_ns } if room => {
                 more |= self.snapshots(cx, view, subscriber, progress, deadline_ns);
             }
+            Stage::Conflated(conflated) => self.give_newest(cx, view, subscriber, conflated),
             Stage::Ahead { mut place, deadline_ns } if now_ns >= deadline_ns || place.is_here(view) => {
                 place.give_up(view);
                 attach(cx, subscriber, &place);
@@ -402,7 +409,7 @@ impl Fanout {
 /// The life of the subscribers' connections.
 impl Fanout {
     /// Time has passed: heartbeats and deadlines, of a part of the subscribers, so that no turn is long.
-    pub(crate) fn on_tick(&mut self, cx: &mut Cx) {
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx, view: &View) {
         let now_ns = cx.now_ns();
         let part = (self.subscribers.len() / SWEEP_TICKS).max(SWEEP_MIN).min(self.subscribers.len());
         for _ in 0..part {
@@ -420,17 +427,24 @@ impl Fanout {
             }
             let alive = subscriber.session.on_timeout(now_ns, &mut self.out);
             self.flush(cx, id);
-            if let Err(error) = alive {
-                cx.close(id, Reason::App(error.text()));
+            match alive {
+                Ok(()) => self.conflate_who_is_behind(cx, view, id),
+                Err(error) => cx.close(id, Reason::App(error.text())),
             }
         }
     }
 
     /// Who was told to wait has taken all.
     pub(crate) fn on_drained(&mut self, id: ConnId) -> bool {
-        self.subscribers
-            .get(id.index())
-            .is_some_and(|slot| slot.as_ref().is_some_and(|s| s.id == id && s.busy))
+        let Some(Some(subscriber)) = self.subscribers.get_mut(id.index()) else { return false };
+        if subscriber.id != id {
+            return false;
+        }
+        if matches!(subscriber.stage, Stage::Conflated(_)) && !subscriber.busy {
+            subscriber.busy = true;
+            self.busy.push_back(id);
+        }
+        subscriber.busy
     }
 
     /// A reader's place was let go.
@@ -445,9 +459,15 @@ impl Fanout {
         let Some(subscriber) = self.subscribers.get(id.index()).and_then(Option::as_ref) else {
             return Overrun::Disconnect;
         };
-        let skip = subscriber.subscription.as_ref().is_some_and(|s| s.slow_reader == SlowReader::Skip);
-        if !skip {
-            return Overrun::Disconnect;
+        match subscriber.subscription.as_ref().map(|subscription| subscription.slow_reader) {
+            // One notice at a time: who stands still would else be told at each tick, until it is closed for what waits.
+            Some(SlowReader::Skip) if cx.waiting_bytes(id) > 0 => return Overrun::Wait,
+            Some(SlowReader::Skip) => {}
+            Some(SlowReader::Conflate) => {
+                self.conflate(cx, view, id, at, was);
+                return Overrun::Detach;
+            }
+            Some(SlowReader::Disconnect) | None => return Overrun::Disconnect,
         }
         self.metrics.skipped.inc();
         for lane in view.lanes() {
@@ -504,7 +524,7 @@ impl Fanout {
 
 /// Whether what a subscription begins with is held, or need not be.
 fn may_begin(cx: &Cx, view: &View, subscription: &Subscription) -> bool {
-    subscription.slow_reader == SlowReader::Skip
+    subscription.slow_reader != SlowReader::Disconnect
         || Place::of(cx, view, &subscription.starts).missed.is_empty()
 }
 

@@ -86,6 +86,10 @@ service::metrics! {
         rights_changed: IntCounterVec = "feed_rights_changed_total" ["outcome"],
         /// Times that the file of rights was loaded again, by outcome.
         rights_loaded: IntCounterVec = "feed_rights_loaded_total" ["outcome"],
+        /// Slow readers that left the log for the newest snapshots.
+        conflated: IntCounter = "feed_subscriber_conflations_total",
+        /// Snapshots given to slow readers in place of what they left out.
+        conflated_snapshots: IntCounter = "feed_subscriber_conflated_snapshots_total",
         /// Bytes read from sources and subscribers.
         bytes_in: IntCounter = "feed_bytes_in_total",
         /// Bytes written to sources and subscribers.

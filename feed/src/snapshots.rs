@@ -85,6 +85,11 @@ impl Progress {
     pub fn start(end: Seq) -> Self {
         Self { place: 0, since: 0, began: end }
     }
+
+    /// What came before `since` was sent, and the log stands at `end`.
+    pub fn since(since: Seq, end: Seq) -> Self {
+        Self { place: 0, since, began: end }
+    }
 }
 
 /// The last snapshots.

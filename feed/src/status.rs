@@ -61,7 +61,7 @@ pub(crate) struct SubscriberStatus {
     pub(crate) peer: SocketAddr,
     /// SenderCompID of its logon.
     pub(crate) name: String,
-    /// `idle`, `snapshots`, `ahead` or `following`.
+    /// `idle`, `snapshots`, `ahead`, `following` or `conflated`.
     pub(crate) stage: &'static str,
     /// How long it is connected, seconds.
     pub(crate) age_s: u64,

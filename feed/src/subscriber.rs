@@ -1,6 +1,7 @@
 //! One subscriber: its session, what it asked for, and how far it was served.
 
 use crate::entitlement::Held;
+use crate::fanout::Conflated;
 use crate::place::Place;
 use crate::replay::Replay;
 use crate::snapshots::Progress;
@@ -22,6 +23,8 @@ pub(crate) enum Stage {
     Ahead { place: Box<Place>, deadline_ns: u64 },
     /// It follows the log.
     Following,
+    /// It follows the log no more, and is given the newest snapshots as it takes them.
+    Conflated(Conflated),
 }
 
 impl Stage {
@@ -32,6 +35,7 @@ impl Stage {
             Self::Snapshots { .. } => "snapshots",
             Self::Ahead { .. } => "ahead",
             Self::Following => "following",
+            Self::Conflated(_) => "conflated",
         }
     }
 }

@@ -13,13 +13,15 @@ pub struct Limits {
     pub channels_max: usize,
 }
 
-/// What happens when the window no longer holds what a subscriber should be sent next.
+/// What happens when the window no longer holds what a subscriber should be sent next, or before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlowReader {
     /// It is logged out.
     Disconnect,
     /// It goes on from what is held, after a notice of what it missed.
     Skip,
+    /// It gets the newest snapshot of each security and goes on from the present, after a notice of what it missed.
+    Conflate,
 }
 
 /// A subscription that has a meaning.
@@ -44,9 +46,6 @@ pub enum RequestError {
     /// The policy has no meaning.
     #[error("unknown policy")]
     Policy,
-    /// The policy is not offered.
-    #[error("conflation is not offered")]
-    Conflation,
     /// A list that the mode needs is empty, or one that it does not take is not.
     #[error("lists do not fit the mode")]
     Lists,
@@ -74,7 +73,6 @@ impl RequestError {
             Self::Mode | Self::Policy | Self::Lists | Self::ChannelTwice | Self::Number => {
                 RequestStatus::INVALID
             }
-            Self::Conflation => RequestStatus::POLICY_UNSUPPORTED,
             Self::TooMany => RequestStatus::TOO_MANY,
             Self::UnknownSecurity => RequestStatus::UNKNOWN_SECURITY,
             Self::NotEntitled(_) => RequestStatus::NOT_ENTITLED,
@@ -125,7 +123,7 @@ impl Subscription {
         let slow_reader = match request.head.policy {
             SlowReaderPolicy::DISCONNECT => SlowReader::Disconnect,
             SlowReaderPolicy::SKIP_WITH_NOTICE => SlowReader::Skip,
-            SlowReaderPolicy::CONFLATE => return Err(RequestError::Conflation),
+            SlowReaderPolicy::CONFLATE => SlowReader::Conflate,
             _ => return Err(RequestError::Policy),
         };
         Ok(Self { filter, starts, slow_reader, want_snapshots: request.head.want_snapshots != 0 })
@@ -244,17 +242,17 @@ mod tests {
     }
 
     #[test]
-    fn policies_that_are_not_offered_are_refused() {
+    fn each_policy_is_known_and_what_is_none_is_refused() {
         let head = |policy| RequestHead { mode: SubscriptionMode::ALL, policy, ..Default::default() };
         let parse = |policy| {
             let request = MarketDataRequest { head: head(policy), channels: &[], securities: &[] };
             Subscription::parse(&request, &LIMITS, &mut Securities::new(Directory::new(8)))
         };
-        assert_eq!(
-            parse(SlowReaderPolicy::CONFLATE).unwrap_err().status(),
-            RequestStatus::POLICY_UNSUPPORTED
-        );
         assert_eq!(parse(SlowReaderPolicy::from_raw(0)).unwrap_err(), RequestError::Policy);
-        assert_eq!(parse(SlowReaderPolicy::SKIP_WITH_NOTICE).unwrap().slow_reader, SlowReader::Skip);
+        assert_eq!(parse(SlowReaderPolicy::from_raw(4)).unwrap_err(), RequestError::Policy);
+        let policy = |policy| parse(policy).unwrap().slow_reader;
+        assert_eq!(policy(SlowReaderPolicy::DISCONNECT), SlowReader::Disconnect);
+        assert_eq!(policy(SlowReaderPolicy::SKIP_WITH_NOTICE), SlowReader::Skip);
+        assert_eq!(policy(SlowReaderPolicy::CONFLATE), SlowReader::Conflate);
     }
 }

@@ -9,6 +9,7 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use support::*;
+use wire::szse::ext::SlowReaderPolicy;
 use wire::szse::frame;
 
 /// Calls of the allocator, and bytes that are allocated, now and at most, in the whole process.
@@ -85,4 +86,26 @@ fn quotes_cost_no_allocation_and_stalled_readers_a_bounded_one() {
     assert!(grown < bound, "{grown} bytes for {STALLED} readers that stand still, while 19 MB went by");
     wait_for("the stalled readers' end", || feed.ended("slow reader") == STALLED as u64);
     drop(stalled);
+
+    // Those that are to be conflated stay, and cost what docs/operations.md says: one part of snapshots and their own state.
+    const SECURITIES: u32 = 1_000;
+    let conflate = Wanted { policy: SlowReaderPolicy::CONFLATE, ..Wanted::all() };
+    let conflated: Vec<Peer> = (0..STALLED).map(|_| subscribe(feed.address, &conflate)).collect();
+    let mut more = blocks(600_001, 300_000, 1_000);
+    for (time, block) in (1..).zip(&mut more) {
+        (1..=SECURITIES).for_each(|security| block.extend(snapshot(security, 9, time)));
+    }
+    pump(&more[..1]);
+    let before = HEAP.bytes.load(Ordering::Relaxed);
+    HEAP.peak.store(before, Ordering::Relaxed);
+    pump(&more[1..]);
+    let grown = HEAP.peak.load(Ordering::Relaxed) - before;
+    let bound = STALLED * (64 << 10);
+    assert!(
+        grown < bound,
+        "{grown} bytes for {STALLED} conflated readers that stand still, while 43 MB went by"
+    );
+    wait_for("conflation", || feed.metrics.conflated.get() >= STALLED as u64);
+    assert_eq!(feed.ended("slow reader"), STALLED as u64, "those before, and none more");
+    drop(conflated);
 }

@@ -11,6 +11,7 @@ use service::Host;
 use service::tls::Tls;
 use transport::Clock;
 use wire::szse::Text;
+use wire::szse::ext::SlowReaderPolicy;
 
 use crate::audience::{Audience, Receipts};
 use crate::due::Due;
@@ -55,6 +56,8 @@ pub struct Cast {
     pub subscribers: usize,
     /// Threads that they are spread over.
     pub threads: usize,
+    /// What is to happen to a subscriber that reads too slowly.
+    pub policy: SlowReaderPolicy,
     /// How many more subscribe and read nothing.
     pub stalled: usize,
     /// A flood of handshakes meanwhile, over this.
@@ -119,7 +122,7 @@ impl Stage {
         let at = format!("waiting for the feed to log on at {:?}", sources.addresses);
         wait(&clock, progress, &at, || sources.counters.sessions.load(Ordering::Relaxed), wanted, || 0)?;
         let target_comp_id = Text::literal("feed");
-        let stalled = stalled::start(address, &wires.connector(), cast.stalled, target_comp_id)
+        let stalled = stalled::start(address, &wires.connector(), cast.stalled, cast.policy, target_comp_id)
             .context("the subscribers that stop reading")?;
         let setup = subscriber::Setup {
             address,
@@ -129,6 +132,7 @@ impl Stage {
             target_comp_id,
             channels: cast.channels.clone(),
             contents: None,
+            policy: cast.policy,
             subscribe: true,
             clock,
         };

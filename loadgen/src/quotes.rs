@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use wire::szse::Text;
+use wire::szse::ext::SlowReaderPolicy;
 
 use crate::broadcast::{Cast, Play, Stage};
 use crate::due::Due;
@@ -66,6 +67,9 @@ pub struct CastArgs {
     /// Threads that the subscribers are spread over
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
+    /// What is to happen to a subscriber that reads too slowly
+    #[arg(long, default_value = "disconnect", value_name = "POLICY")]
+    pub policy: PolicyArg,
     /// Subscribers besides these that stop reading: what they cost the others shows in the others' figures
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub stalled: usize,
@@ -87,6 +91,27 @@ pub struct CastArgs {
     pub json: Option<PathBuf>,
 }
 
+/// What is to happen to a subscriber that reads too slowly
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyArg {
+    /// Its connection is closed.
+    Disconnect,
+    /// It goes on from the oldest that is held, after a notice of what it missed.
+    Skip,
+    /// It is given the newest of each security, and a notice of what it missed.
+    Conflate,
+}
+
+impl PolicyArg {
+    fn on_the_wire(self) -> SlowReaderPolicy {
+        match self {
+            Self::Disconnect => SlowReaderPolicy::DISCONNECT,
+            Self::Skip => SlowReaderPolicy::SKIP_WITH_NOTICE,
+            Self::Conflate => SlowReaderPolicy::CONFLATE,
+        }
+    }
+}
+
 /// `50` or `50%`.
 fn percent(text: &str) -> Result<u64, String> {
     let number =
@@ -105,6 +130,7 @@ impl CastArgs {
             sources: self.sources,
             subscribers: self.subscribers,
             threads: self.threads.clamp(1, self.subscribers.max(1)),
+            policy: self.policy.on_the_wire(),
             stalled: self.stalled,
             flood: self.flood.then_some(self.wires.transport),
             channels,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Runtime;
 use transport::{Connector, Stream};
+use wire::szse::ext::SlowReaderPolicy;
 use wire::szse::{Text, frame};
 
 use crate::logon::market_data;
@@ -33,6 +34,7 @@ pub fn start(
     address: SocketAddr,
     connector: &Connector,
     count: usize,
+    policy: SlowReaderPolicy,
     target_comp_id: Text<20>,
 ) -> io::Result<Stalled> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -42,7 +44,7 @@ pub fn start(
         logon.heart_bt_int_s = HEART_BT_S.into();
         let mut bytes = Vec::new();
         frame::encode(&logon, &mut bytes);
-        subscribe(&[], &mut bytes);
+        subscribe(&[], policy, &mut bytes);
         stream.write_all(&bytes).await?;
         stream.flush().await?;
         io::Result::Ok(stream)

@@ -50,6 +50,8 @@ pub struct Setup {
     /// What the numbers of every channel look like, where that is to be compared; each is then made once more for each
     /// subscriber.
     pub contents: Option<Padded>,
+    /// What is to happen to one that reads too slowly.
+    pub policy: SlowReaderPolicy,
     /// Whether they ask for anything: an exchange, unlike a feed, sends everything to who logs on.
     pub subscribe: bool,
     /// The run's clock.
@@ -356,17 +358,13 @@ fn ledger_of(ledgers: &mut Vec<(u16, Ledger)>, channel: u16, number: u64) -> &mu
 }
 
 /// Asks for everything: of these channels from number 1 on, of the others from now on.
-pub(crate) fn subscribe(channels: &[u16], out: &mut Vec<u8>) {
+pub(crate) fn subscribe(channels: &[u16], policy: SlowReaderPolicy, out: &mut Vec<u8>) {
     let starts: Vec<ChannelStart> = channels
         .iter()
         .map(|channel| ChannelStart { channel_no: U16::new(*channel), next_appl_seq_num: I64::new(1) })
         .collect();
-    let head = RequestHead {
-        request_id: U32::new(1),
-        mode: SubscriptionMode::ALL,
-        policy: SlowReaderPolicy::DISCONNECT,
-        want_snapshots: 0,
-    };
+    let head =
+        RequestHead { request_id: U32::new(1), mode: SubscriptionMode::ALL, policy, want_snapshots: 0 };
     let request = MarketDataRequest { head, channels: &starts, securities: &[] };
     request.encode(out).expect("invariant: a run has few channels");
 }
@@ -390,12 +388,12 @@ impl App for Desk {
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
         let Self { account, recorder, due, due_channel, setup, .. } = self;
         let now_ns = setup.clock.now_ns();
-        let Setup { channels, contents, .. } = setup;
+        let Setup { channels, contents, policy, .. } = setup;
         let contents = contents.as_mut();
         let mut intake = Intake { now_ns, due, due_channel: *due_channel, contents, account, recorder };
         self.sessions.receive(cx, id, data, |subscriber, heard, out| match heard {
             Heard::LoggedOn if setup.subscribe => {
-                subscribe(channels, out);
+                subscribe(channels, *policy, out);
                 Ok(())
             }
             Heard::LoggedOn => {

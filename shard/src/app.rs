@@ -67,6 +67,10 @@ pub enum Overrun {
     Disconnect,
     /// Go on from another place. Tell the peer what it misses with [`Cx::send`] before.
     Continue(Cursor, Selection),
+    /// It follows the log no more: its application gives it something else.
+    Detach,
+    /// Not yet: it has not taken its private bytes. It is asked for again when it has, or when the log has let go of more.
+    Wait,
 }
 
 /// The application of a shard: a protocol and what it is for. All calls come from the shard's thread, one at a time.
@@ -102,7 +106,8 @@ pub trait App: Sized {
     /// Another thread asks.
     fn on_command(&mut self, cx: &mut Cx, command: Self::Command);
 
-    /// Private bytes that had passed half of their limit are all written: who was told to wait may go on.
+    /// Private bytes that had passed half of their limit, or of which [`Cx::tell_when_drained`] asked, are all written:
+    /// who was told to wait may go on.
     fn on_drained(&mut self, _cx: &mut Cx, _id: ConnId) {}
 
     /// A reader's place in a log (the entry that it wanted next) was let go; its selection comes along.

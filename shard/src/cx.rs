@@ -191,6 +191,15 @@ impl Cx {
         Some((attached.log, attached.cursor, &attached.selection))
     }
 
+    /// Asks for one [`crate::App::on_drained`] as soon as no private byte of a connection waits and its socket takes more.
+    pub fn tell_when_drained(&mut self, id: ConnId) {
+        let Some(conn) = self.open_conn(id) else { return };
+        conn.high = true;
+        if !conn.blocked {
+            self.make_due(id.index);
+        }
+    }
+
     /// How many entries a connection is behind the log that it follows.
     pub fn behind(&self, id: ConnId) -> u64 {
         let attached = self.conn(id).and_then(|conn| conn.attached.as_ref());

@@ -260,6 +260,8 @@ fn overrun<A: App>(cx: &mut Cx, app: &mut A, id: ConnId) {
     match app.on_overrun(cx, id, log, cursor.seq(), selection) {
         Overrun::Disconnect => cx.close(id, Reason::Overrun),
         Overrun::Continue(cursor, selection) => cx.move_to(id, cursor, selection),
+        Overrun::Detach => cx.detach(id),
+        Overrun::Wait => {}
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test fails where it unwraps.
 
 mod bad_peers;
+mod conflation;
 mod entitlement;
 mod program;
 mod slow_readers;

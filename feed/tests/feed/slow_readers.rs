@@ -40,6 +40,8 @@ fn a_stalled_reader_that_wants_to_skip_is_told_what_it_missed() {
     let mut stalled = subscribe(feed.address, &skip);
     let mut reader = subscribe(feed.address, &Wanted::all());
     primary.publish_and_read(&mut reader, COUNT);
+    let told = feed.metrics.skipped.get();
+    assert!(told <= 1, "{told} notices for a reader that has taken none");
     let (mut next, mut skips) = (1, 0);
     while next <= COUNT {
         match stalled.see() {

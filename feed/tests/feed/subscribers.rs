@@ -212,8 +212,8 @@ fn requests_that_cannot_be_taken_are_answered_and_the_session_goes_on() {
     };
     assert_eq!(status(list(&[])), RequestStatus::INVALID);
     assert_eq!(status(list(&[1, 2, 3])), RequestStatus::TOO_MANY);
-    let conflate = Wanted { policy: SlowReaderPolicy::CONFLATE, ..Wanted::all() };
-    assert_eq!(status(conflate), RequestStatus::POLICY_UNSUPPORTED);
+    let unknown = Wanted { policy: SlowReaderPolicy::from_raw(9), ..Wanted::all() };
+    assert_eq!(status(unknown), RequestStatus::INVALID);
     let mut other = log_on(feed.address);
     other.request(&list(&[1, 2]));
     assert_eq!(other.see(), Seen::Ack(RequestStatus::ACCEPTED));

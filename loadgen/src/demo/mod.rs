@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use transport::Clock;
+use wire::szse::ext::SlowReaderPolicy;
 use wire::szse::{Password, Price, Text};
 
 use self::screen::{Line, Screen, Style};
@@ -151,6 +152,7 @@ impl Demo {
                 target_comp_id,
                 channels,
                 contents: None,
+                policy: SlowReaderPolicy::DISCONNECT,
                 subscribe,
                 clock,
             };

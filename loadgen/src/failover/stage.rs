@@ -11,6 +11,7 @@ use service::Host;
 use service::tls::Tls;
 use transport::Clock;
 use wire::szse::Text;
+use wire::szse::ext::SlowReaderPolicy;
 
 use super::outcome::Story;
 use super::wire::{Condition, Wires};
@@ -94,6 +95,7 @@ impl Stage {
             target_comp_id: Text::literal("feed"),
             channels: vec![CHANNEL],
             contents: Some(contents.clone()),
+            policy: SlowReaderPolicy::DISCONNECT,
             subscribe: true,
             clock,
         };

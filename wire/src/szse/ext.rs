@@ -37,13 +37,13 @@ code! {
 
 code! {
     /// What happens to a session that reads more slowly than data comes, when the window no longer holds what it
-    /// should be sent next.
+    /// should be sent next, or, with [`SlowReaderPolicy::CONFLATE`], when it is further behind than is configured.
     SlowReaderPolicy(u8) {
         /// It is logged out.
         DISCONNECT = 1,
         /// It goes on from the oldest number still held, after a [`GapNotice`].
         SKIP_WITH_NOTICE = 2,
-        /// It is sent only the newest of each security.
+        /// It is sent the newest snapshot of each security after a [`GapNotice`], and goes on from the present after another.
         CONFLATE = 3,
     }
 }
