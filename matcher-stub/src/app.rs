@@ -4,14 +4,14 @@
 //! then `Core::new_order` -> the logs of reports and market data, which the shard writes to whoever follows them at the
 //! end of the same turn.
 
-use crate::core::{Core, DeskNo, Input, Now};
+use crate::core::{Core, DeskNo, Input, Now, STEPS_PER_TURN};
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::logs::{Logs, ToLogs};
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
 use core_port::session::PortState;
-use core_port::{Ports, Unavailable};
+use core_port::{Ports, Request, Unavailable};
 use service::{Phase, Shutdown};
 use shard::{App, ConnId, Cx, Handle, Opened, Origin, Reason};
 use std::io;
@@ -70,6 +70,7 @@ impl App for Matcher {
 
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
         if self.trading.owns(id) {
+            self.meet_edge(cx);
             let (desks, intake) = (&self.desks, &mut self.intake);
             let now = self.core.not_before(Now::at(cx.wall_ns().unsigned_abs()));
             let outcome = self.trading.on_data(cx, id, data, |_, port, request, sender| {
@@ -105,6 +106,13 @@ impl App for Matcher {
     }
 
     fn on_turn_end(&mut self, cx: &mut Cx) {
+        // Who comes behind an auction that has ended waits in the intake until all of it has traded.
+        if self.core.is_passing() {
+            let (mut steps, mut out) = (STEPS_PER_TURN, ToLogs { cx, logs: self.logs });
+            if !self.core.go_on(&mut steps, &mut out) {
+                return cx.wake_at(cx.now_ns());
+            }
+        }
         if !self.intake.bytes().is_empty() {
             self.take_in(cx);
         }
@@ -128,6 +136,18 @@ impl App for Matcher {
 }
 
 impl Matcher {
+    /// Where an edge of the schedule has been come to, what came before it goes to the core, and then the edge is begun to be passed.
+    #[inline]
+    fn meet_edge(&mut self, cx: &mut Cx) {
+        let now = Now::at(cx.wall_ns().unsigned_abs());
+        if !self.core.is_passing() && self.core.is_due(now) {
+            if !self.intake.bytes().is_empty() {
+                self.take_in(cx);
+            }
+            self.core.pass_some(now, 0, &mut ToLogs { cx, logs: self.logs });
+        }
+    }
+
     /// What came in goes to the journal, and then to the core.
     fn take_in(&mut self, cx: &mut Cx) {
         if self.journal.as_mut().is_some_and(|journal| journal.append(self.intake.bytes()).is_err()) {
@@ -144,6 +164,13 @@ impl Matcher {
     #[cold]
     fn refuse_all(&mut self, cx: &mut Cx) {
         for (_, input, sender) in self.intake.iter() {
+            // To refuse what a gateway sends again would deny the first, which is in the core: its reports are the answer to both.
+            if let Request::Order(order) = input.request()
+                && self.core.knows(order)
+            {
+                self.metrics.repeats.inc();
+                continue;
+            }
             self.trading.refuse(cx, input.request(), sender, NOT_JOURNALLED);
         }
         self.intake.clear();

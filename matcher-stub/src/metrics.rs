@@ -27,6 +27,8 @@ service::metrics! {
         journal_bytes: IntCounter = "matcher_journal_bytes_total",
         /// Writes that the journal's disk did not take: their orders and cancels were refused.
         journal_errors: IntCounter = "matcher_journal_errors_total",
+        /// Orders that came again while the journal could not be written, and were passed over: the first one's reports answer both.
+        repeats: IntCounter = "matcher_orders_repeated_total",
         /// Sessions logged on now, by kind of port.
         sessions: IntGaugeVec = "matcher_sessions" ["kind"],
         /// Logons taken, by kind of port.

@@ -8,6 +8,8 @@
 //! the one nearest to a reference ([`reference`]). It may be a price that no order has.
 //!
 //! When an auction ends ([`Core::pass`]) what trades is taken from both sides, price before time; who trades with whom is nobody's business but the ticks'.
+//! Those of a whole market take too long for one turn: [`Core::pass_some`] makes a part of them, and no input comes between two parts,
+//! so that a replay, which makes all at once, has the same numbers.
 
 use super::board::Day;
 use super::listing::{Listing, SecurityNo};
@@ -35,6 +37,16 @@ pub(super) fn reference(call: Call, listing: &Listing, day: &Day) -> i64 {
         Call::Opening => prev_close,
         Call::Closing => day.last().unwrap_or(prev_close),
     }
+}
+
+/// An edge that is being passed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passing {
+    edge: Edge,
+    /// Those before this one are on the other side of it.
+    security: SecurityNo,
+    /// The price of its auction, and the quantity that is still to trade, once that is known.
+    open: Option<(i64, i64)>,
 }
 
 /// A price that orders have, and what they want there.
@@ -146,27 +158,85 @@ impl Core {
     /// Comes to the phase of a time: auctions that have ended trade, dated with their end. All other steps do it first.
     #[inline]
     pub fn pass(&mut self, now: Now, out: &mut impl Outlet) {
-        while let Some(edge) = self.course.pass(now) {
-            self.pass_edge(edge, out);
-        }
+        while !self.pass_some(now, u32::MAX, out) {}
+    }
+
+    /// Comes to the phase of a time as far as `steps` reach, each a trade or a security; whether it is there. Until it is, no input
+    /// is to be given to it.
+    #[inline]
+    pub fn pass_some(&mut self, now: Now, mut steps: u32, out: &mut impl Outlet) -> bool {
+        self.go_on(&mut steps, out)
+            && loop {
+                let Some(edge) = self.course.pass(now) else { break true };
+                self.passing = Some(Passing { edge, security: 0, open: None });
+                if !self.go_on(&mut steps, out) {
+                    break false;
+                }
+            }
+    }
+
+    /// Goes on with the edge that is being passed as far as `steps` reach; whether none is any more.
+    #[inline]
+    pub fn go_on(&mut self, steps: &mut u32, out: &mut impl Outlet) -> bool {
+        self.passing.take().is_none_or(|passing| self.pass_edge(passing, steps, out))
+    }
+
+    /// Whether an edge is being passed.
+    #[inline]
+    pub fn is_passing(&self) -> bool {
+        self.passing.is_some()
+    }
+
+    /// Whether an edge lies before a time.
+    #[inline]
+    pub fn is_due(&self, now: Now) -> bool {
+        self.course.is_due(now)
     }
 
     #[cold]
-    fn pass_edge(&mut self, edge: Edge, out: &mut impl Outlet) {
-        for security in 0..self.instruments.len() as SecurityNo {
-            if let Some(call) = edge.ended {
-                self.uncross(edge.at, call, security, out);
+    fn pass_edge(&mut self, mut passing: Passing, steps: &mut u32, out: &mut impl Outlet) -> bool {
+        let edge = passing.edge;
+        while (passing.security as usize) < self.instruments.len() {
+            if *steps == 0 {
+                self.passing = Some(passing);
+                return false;
+            }
+            let security = passing.security;
+            if passing.open.is_none() {
+                *steps -= 1;
+                passing.open = edge.ended.and_then(|call| {
+                    let outcome = self.outcome(call, security)?;
+                    Some((outcome.price, outcome.volume))
+                });
+            }
+            if let Some(open) = passing.open {
+                passing.open = self.uncross(edge.at, security, open, steps, out);
+                if passing.open.is_some() {
+                    continue;
+                }
             }
             self.board.touch(security, &mut self.instruments[security as usize]);
+            passing.security += 1;
         }
+        true
     }
 
-    /// Ends the auction of a security: what can trade does, at one price; the rest goes on resting.
-    fn uncross(&mut self, at: Now, call: Call, security: SecurityNo, out: &mut impl Outlet) {
+    /// Ends the auction of a security: what can trade does, at one price, as far as `steps` reach; the rest goes on resting. Returns
+    /// what is still to be traded.
+    fn uncross(
+        &mut self,
+        at: Now,
+        security: SecurityNo,
+        (price, mut left): (i64, i64),
+        steps: &mut u32,
+        out: &mut impl Outlet,
+    ) -> Option<(i64, i64)> {
         let subject = Subject { number: security, id: self.listings[security].id };
-        let Some(outcome) = self.outcome(call, security) else { return };
-        let mut left = outcome.volume;
         while left > 0 {
+            if *steps == 0 {
+                return Some((price, left));
+            }
+            *steps -= 1;
             let book = &mut self.instruments[security as usize].book;
             let first =
                 |side| book.best_queue(side).next().expect("invariant: the volume is there on both sides");
@@ -176,11 +246,12 @@ impl Core {
                 book.take(taker, Reach::ANY, quantity, &mut self.fills);
             }
             let &[buy, sell] = &self.fills[..] else { unreachable!("each takes from the first order alone") };
-            self.trade(at, subject, (Side::Buy, buy.maker, sell.maker), (outcome.price, quantity), out);
+            self.trade(at, subject, (Side::Buy, buy.maker, sell.maker), (price, quantity), out);
             self.agree(buy);
             self.agree(sell);
             left -= quantity;
         }
+        None
     }
 
     /// What the auction of a security would come to now.

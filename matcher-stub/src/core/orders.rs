@@ -77,6 +77,11 @@ impl Orders {
         self.list.len()
     }
 
+    /// Whether an order of this identity is remembered.
+    pub(super) fn knows(&self, request: &NewOrder) -> bool {
+        self.by_identity.contains_key(&(request.account_id, request.cl_ord_id))
+    }
+
     /// Remembers an order, before it is looked at in any other way: its identity is used up even if it is rejected.
     pub(super) fn admit(&mut self, desk: DeskNo, request: &NewOrder) -> Result<OrderNo, NotAdmitted> {
         let identity = (request.account_id, request.cl_ord_id);

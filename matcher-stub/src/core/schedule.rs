@@ -154,10 +154,16 @@ impl Course {
         if now.unix_ns < self.since_ns { Now::at(self.since_ns) } else { now }
     }
 
+    /// Whether the next edge lies before a time.
+    #[inline]
+    pub(super) fn is_due(&self, now: Now) -> bool {
+        now.unix_ns >= self.until_ns
+    }
+
     /// Passes the next edge, if it is time.
     #[inline]
     pub(super) fn pass(&mut self, now: Now) -> Option<Edge> {
-        (now.unix_ns >= self.until_ns).then(|| self.pass_edge(now))
+        self.is_due(now).then(|| self.pass_edge(now))
     }
 
     #[cold]

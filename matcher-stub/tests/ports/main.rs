@@ -4,6 +4,7 @@
 
 mod accounts;
 mod auction;
+mod full_disk;
 mod peer;
 mod publisher;
 mod server;

@@ -1,7 +1,7 @@
 //! Call auctions: each rule by itself, and any auction against a naive one.
 
-use super::{Bench, CASH, OPEN_NS, Tapped, cancel_of, settings};
-use crate::core::{Account, Accounts, CancelRefusal, Core, Now, Refusal, Schedule, Shares};
+use super::{Bench, CASH, OPEN_NS, Tapped, cancel_of, settings, view};
+use crate::core::{Account, Accounts, CancelRefusal, Core, Now, Refusal, STEPS_PER_TURN, Schedule, Shares};
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use std::collections::BTreeMap;
 use wire::szse::code::{ExecType, MdEntryType, OrdStatus, OrdType, Side, TimeInForce};
@@ -57,6 +57,61 @@ impl Bench {
 
 fn px(text: &str) -> Price {
     text.parse().unwrap()
+}
+
+/// In parts or at once, the frames are the same, and nothing else of the core's is among them.
+#[test]
+fn an_auction_that_trades_over_many_turns_says_what_one_at_once_says() {
+    let run = |steps: Option<u32>| {
+        let mut bench = Bench::at("09:16:00.000");
+        for number in 0..40 {
+            let (buy, sell) =
+                (bench.request(Side::BUY, "10.10", 300), bench.request(Side::SELL, "9.90", 200));
+            for mut order in [buy, sell] {
+                order.base.security_id = format!("{:06}", 1 + number % 3).parse().unwrap();
+                bench.send_at(CASH, &order);
+            }
+        }
+        bench.comes_to("09:25:00.000");
+        let mut turns = 0;
+        if let Some(steps) = steps {
+            while !bench.core.pass_some(bench.now(), steps, &mut bench.said) {
+                assert!(bench.core.is_passing());
+                turns += 1;
+            }
+        }
+        assert!(steps.is_none() || !bench.core.is_passing());
+        // An order comes behind it, whose numbers tell whether all is the same.
+        bench.comes_to("09:30:00.000");
+        bench.limit(Side::BUY, "9.50", 100);
+        (turns, bench.said)
+    };
+    let (_, at_once) = run(None);
+    let trades = at_once.frames.iter().filter(|(_, _, bytes)| view::<TickTrade>(bytes).is_some()).count();
+    assert!(trades > 40, "{trades}");
+    for steps in [1, 7, 1_000] {
+        let (turns, in_parts) = run(Some(steps));
+        assert_eq!(in_parts, at_once, "{steps}");
+        assert_eq!(turns > 0, steps < 1_000, "{turns}");
+    }
+}
+
+#[test]
+fn while_an_auction_trades_no_snapshot_shows_what_is_half_done() {
+    let mut bench = Bench::at("09:16:00.000");
+    for _ in 0..2 * STEPS_PER_TURN {
+        bench.limit(Side::BUY, "10.00", 100);
+        bench.limit(Side::SELL, "10.00", 100);
+    }
+    bench.passes("09:25:00.000");
+    assert!(bench.core.is_passing());
+    let half = std::mem::take(&mut bench.said.frames);
+    assert!(half.iter().all(|(_, tag, _)| tag.number > 0), "reports and ticks alone");
+    while bench.core.is_passing() {
+        bench.tick(5);
+    }
+    bench.tick(5_000);
+    assert!(!bench.said.take::<TradeReport>().is_empty());
 }
 
 /// An order as an auction sees it: raw price and quantity.
