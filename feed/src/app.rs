@@ -1,6 +1,7 @@
 //! What runs on a shard of the feed: on the first one the sources and the subscribers, on the others subscribers alone.
 
 use crate::arbiter::ChannelState;
+use crate::delay::Line;
 use crate::fanout::Fanout;
 use crate::ingest::{Ingest, LOG};
 use crate::metrics::{Exporter, Metrics};
@@ -27,6 +28,8 @@ pub(crate) enum Command {
 pub(crate) struct Feed {
     /// On the shard that writes the log.
     pub(crate) ingest: Option<Ingest>,
+    /// Snapshots that wait for who sees them late; on the shard that writes the log, where a delay is offered.
+    pub(crate) line: Option<Line>,
     pub(crate) fanout: Fanout,
     pub(crate) view: View,
     pub(crate) exporter: Exporter,
@@ -80,6 +83,10 @@ impl App for Feed {
             ingest.on_tick(cx, &mut self.view);
             self.exporter.ingest(ingest);
         }
+        if let Some(line) = &mut self.line {
+            line.release(cx);
+            self.exporter.delayed(line.counters());
+        }
         self.fanout.on_tick(cx, &self.view);
         self.exporter.shard(cx.stats(), &self.view);
         match self.shutdown.phase() {
@@ -101,6 +108,9 @@ impl App for Feed {
                 None
             }
         };
+        if let Some(line) = &mut self.line {
+            line.follow(cx);
+        }
         let again_at_ns = self.fanout.on_turn_end(cx, &self.view);
         if let Some(at_ns) = poll_at_ns.into_iter().chain(again_at_ns).min() {
             cx.wake_at(at_ns);
@@ -113,8 +123,8 @@ impl App for Feed {
         }
     }
 
-    fn on_overrun(&mut self, cx: &mut Cx, id: ConnId, _log: LogId, at: Seq, was: Selection) -> Overrun {
-        self.fanout.on_overrun(cx, &self.view, id, at, &was)
+    fn on_overrun(&mut self, cx: &mut Cx, id: ConnId, log: LogId, at: Seq, was: Selection) -> Overrun {
+        self.fanout.on_overrun(cx, &self.view, id, (log, at), &was)
     }
 
     fn on_drain(&mut self, cx: &mut Cx) {

@@ -2,7 +2,7 @@
 
 use crate::arbiter::{self, From, Mode, SOURCES_MAX, Standby};
 use crate::entitlement::RightsFile;
-use crate::{snapshots, subscription};
+use crate::{delay, snapshots, subscription};
 use serde::{Deserialize, Deserializer, de};
 use service::config::{Invalid, addresses_differ};
 use service::tls;
@@ -226,11 +226,17 @@ pub struct Subscribers {
 }
 
 /// Who may see what, see [`crate::entitlement`].
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Entitled {
     /// The file with accounts and rights; none: whoever may log on sees everything.
     pub file: Option<PathBuf>,
+    /// Delays offered, minutes.
+    pub delays_min: Vec<u16>,
+    /// Of a security's snapshots in so long a time one is shown late, milliseconds.
+    pub delayed_sample_ms: u64,
+    /// Bytes of snapshots that may wait for their time.
+    pub delayed_bytes_max: usize,
 }
 
 /// Who may log on.
@@ -338,6 +344,12 @@ impl Source {
     }
 }
 
+impl Default for Entitled {
+    fn default() -> Self {
+        Self { file: None, delays_min: Vec::new(), delayed_sample_ms: 15_000, delayed_bytes_max: 256 << 20 }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -441,7 +453,7 @@ impl service::config::Config for Config {
 
     fn check_files(&self) -> anyhow::Result<()> {
         if let Some(file) = &self.entitlement.file {
-            RightsFile::open(file)?;
+            RightsFile::open(file, &self.entitlement.delays_min)?;
         }
         Ok(tls::check_files(self.tls.as_ref(), self.dials_tls())?)
     }
@@ -467,6 +479,7 @@ impl service::config::Config for Config {
         if window_bytes < window_bytes_min {
             return Err(Invalid::new("log.window_bytes", format!("expected at least {window_bytes_min}")));
         }
+        self.entitlement.validate()?;
         if self.entitlement.file.is_some() && !self.subscribers.accounts.is_empty() {
             let problem = "expected none beside `entitlement.file`, which says who may log on";
             return Err(Invalid::new("subscribers.accounts", problem));
@@ -551,6 +564,30 @@ impl Arbitration {
 impl Log {
     pub(crate) fn snapshots(&self) -> snapshots::Limits {
         snapshots::Limits { count_max: self.snapshots_max, bytes_max: self.snapshot_bytes_max }
+    }
+}
+
+impl Entitled {
+    fn validate(&self) -> Result<(), Invalid> {
+        let invalid = |key: &str, problem| Err(Invalid::new(format!("entitlement.{key}"), problem));
+        let delays = &self.delays_min;
+        let alike = |(index, minutes)| delays[..index].contains(minutes);
+        let possible = delays.iter().all(|minutes| (1..=1_440).contains(minutes));
+        if delays.len() > 4 || !possible || delays.iter().enumerate().any(alike) {
+            return invalid("delays_min", "expected at most 4, all different, of 1 to 1440");
+        }
+        if self.delayed_sample_ms == 0 {
+            return invalid("delayed_sample_ms", "expected more than 0");
+        }
+        if self.delayed_bytes_max < 1 << 20 {
+            return invalid("delayed_bytes_max", "expected at least 1048576");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delayed(&self) -> delay::Settings {
+        let sample_ns = self.delayed_sample_ms * 1_000_000;
+        delay::Settings { sample_ns, bytes_max: self.delayed_bytes_max }
     }
 }
 

@@ -6,6 +6,7 @@ mod conflate;
 mod rights;
 
 use crate::config;
+use crate::delay::Taps;
 use crate::entitlement::{Doorkeeper, Held};
 use crate::ingest::{LOG, gap_notice};
 use crate::metrics::Metrics;
@@ -18,7 +19,7 @@ use crate::subscription::{SlowReader, Subscription};
 use crate::view::View;
 pub(crate) use conflate::Conflated;
 use flow::{Cursor, FindError, Selection, Seq, Tag};
-use shard::{ConnId, Cx, Overrun, Reason};
+use shard::{ConnId, Cx, LogId, Overrun, Reason};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use wire::szse::code::{BusinessRejectReason, ResendStatus, SessionStatus, VERSION_MARKET_DATA};
@@ -53,6 +54,7 @@ pub(crate) struct Fanout {
     metrics: Metrics,
     draining: bool,
     doorkeeper: Option<Doorkeeper>,
+    taps: Taps,
 }
 
 impl Fanout {
@@ -60,11 +62,12 @@ impl Fanout {
         config: config::Subscribers,
         securities: Securities,
         metrics: Metrics,
-        doorkeeper: Option<Doorkeeper>,
+        (doorkeeper, taps): (Option<Doorkeeper>, Taps),
     ) -> Self {
         Self {
             config,
             doorkeeper,
+            taps,
             subscribers: Vec::new(),
             busy: VecDeque::new(),
             swept: 0,
@@ -280,6 +283,7 @@ impl Fanout {
             cx.tell_when_drained(id);
         } else if snapshots {
             let deadline_ns = cx.now_ns() + self.config.snapshots_timeout_ms * 1_000_000;
+            let (_, view) = self.taps.of(subscriber.delay_min(), view);
             subscriber.stage = Stage::Snapshots { progress: Progress::start(view.end()), deadline_ns };
         } else if !ends {
             self.follow(cx, view, subscriber);
@@ -289,6 +293,7 @@ impl Fanout {
     /// Lets a subscriber follow the log from where it wants to, as soon as that is here.
     fn follow(&mut self, cx: &mut Cx, view: &View, subscriber: &mut Subscriber) {
         let Some(subscription) = &subscriber.subscription else { return };
+        let (log, view) = self.taps.of(subscriber.delay_min(), view);
         let place = Place::of(cx, view, &subscription.starts);
         if !place.missed.is_empty() && subscription.slow_reader == SlowReader::Disconnect {
             cx.close(subscriber.id, Reason::Overrun);
@@ -296,13 +301,14 @@ impl Fanout {
             let deadline_ns = cx.now_ns() + self.config.ahead_timeout_ms * 1_000_000;
             subscriber.stage = Stage::Ahead { place: Box::new(place), deadline_ns };
         } else {
-            attach(cx, subscriber, &place);
+            attach(cx, subscriber, log, &place);
         }
     }
 
     /// What is to be done for the subscribers each turn, by turns: many who come late at once must not hold up what
     /// flows to the others. Returns when to be called again at the latest.
     pub(crate) fn on_turn_end(&mut self, cx: &mut Cx, view: &View) -> Option<u64> {
+        self.taps.follow(cx);
         if self.busy.is_empty() {
             return None;
         }
@@ -346,7 +352,7 @@ impl Fanout {
             Stage::Conflated(conflated) => self.give_newest(cx, view, subscriber, conflated),
             Stage::Ahead { mut place, deadline_ns } if now_ns >= deadline_ns || place.is_here(view) => {
                 place.give_up(view);
-                attach(cx, subscriber, &place);
+                attach(cx, subscriber, LOG, &place);
             }
             stage => subscriber.stage = stage,
         }
@@ -366,9 +372,10 @@ impl Fanout {
         let Some(filter) = subscription.and_then(|subscription| subscription.filter.as_ref()) else {
             return false;
         };
+        let (_, from) = self.taps.of(subscriber.delay_min(), view);
         let out = &mut self.out;
         let send = |frame: &[u8]| out.extend_from_slice(frame);
-        match view.snapshots.after(progress, filter, view.end(), SNAPSHOT_BYTES_PER_PART, send) {
+        match from.snapshots.after(progress, filter, from.end(), SNAPSHOT_BYTES_PER_PART, send) {
             Some(progress) => {
                 subscriber.stage = Stage::Snapshots { progress, deadline_ns };
                 true
@@ -419,7 +426,7 @@ impl Fanout {
             if let Some(doorkeeper) = &self.doorkeeper
                 && doorkeeper.has_news_for(subscriber.account.as_ref())
             {
-                self.renew(cx, id);
+                self.renew(cx, view, id);
                 continue;
             }
             if let Some((_, sent_ns)) = cx.last_active_ns(id) {
@@ -453,7 +460,7 @@ impl Fanout {
         cx: &mut Cx,
         view: &View,
         id: ConnId,
-        at: Seq,
+        (log, at): (LogId, Seq),
         was: &Selection,
     ) -> Overrun {
         let Some(subscriber) = self.subscribers.get(id.index()).and_then(Option::as_ref) else {
@@ -470,6 +477,10 @@ impl Fanout {
             Some(SlowReader::Disconnect) | None => return Overrun::Disconnect,
         }
         self.metrics.skipped.inc();
+        if log != LOG {
+            // Snapshots alone: the next one says all that those before it said.
+            return Overrun::Continue(Cursor::at(cx.log(log).start()), was.clone());
+        }
         for lane in view.lanes() {
             // What it resumes may begin above its place.
             let begin = view.next_at(lane.number, at).max(was.floor(lane.number).unwrap_or(1));
@@ -529,7 +540,7 @@ fn may_begin(cx: &Cx, view: &View, subscription: &Subscription) -> bool {
 }
 
 /// Lets a subscriber follow the log from a place on, and tells it what it misses before.
-fn attach(cx: &mut Cx, subscriber: &mut Subscriber, place: &Place) {
+fn attach(cx: &mut Cx, subscriber: &mut Subscriber, log: LogId, place: &Place) {
     let filter = subscriber.subscription.as_ref().and_then(|subscription| subscription.filter.clone());
     let Some(filter) = filter else { return };
     for &(channel, begin, end) in &place.missed {
@@ -537,6 +548,6 @@ fn attach(cx: &mut Cx, subscriber: &mut Subscriber, place: &Place) {
         cx.send(subscriber.id, |out| frame::encode(&notice, out));
     }
     let selection = Selection::new(filter).from_numbers(place.floors.iter().copied());
-    cx.attach(subscriber.id, LOG, Cursor::at(place.seq), selection);
+    cx.attach(subscriber.id, log, Cursor::at(place.seq), selection);
     subscriber.stage = Stage::Following;
 }

@@ -20,6 +20,7 @@ pub mod snapshots;
 pub mod subscription;
 
 mod app;
+mod delay;
 mod fanout;
 mod ingest;
 mod metrics;

@@ -2,6 +2,7 @@
 
 use crate::arbiter;
 use crate::config;
+use crate::delay;
 use crate::ingest;
 use crate::view::View;
 use service::prometheus::IntCounter;
@@ -90,6 +91,12 @@ service::metrics! {
         conflated: IntCounter = "feed_subscriber_conflations_total",
         /// Snapshots given to slow readers in place of what they left out.
         conflated_snapshots: IntCounter = "feed_subscriber_conflated_snapshots_total",
+        /// Bytes of snapshots that wait for who sees them late.
+        delayed_bytes: IntGauge = "feed_delayed_bytes",
+        /// Snapshots that found no room to wait for who sees them late.
+        delayed_dropped: IntCounter = "feed_delayed_dropped_total",
+        /// Entries of the log that were let go before they were looked at for who sees them late.
+        delayed_missed: IntCounter = "feed_delayed_missed_total",
         /// Bytes read from sources and subscribers.
         bytes_in: IntCounter = "feed_bytes_in_total",
         /// Bytes written to sources and subscribers.
@@ -108,6 +115,7 @@ pub(crate) struct Exporter {
     appended: u64,
     arbiter: arbiter::Counters,
     snapshot_bytes: i64,
+    delayed: delay::Counters,
     /// Of each source: won, duplicates, regressed, asked, cannot.
     sources: Vec<[IntCounter; 5]>,
 }
@@ -127,6 +135,7 @@ impl Exporter {
             appended: 0,
             arbiter: arbiter::Counters::default(),
             snapshot_bytes: 0,
+            delayed: delay::Counters::default(),
             sources,
         }
     }
@@ -142,6 +151,14 @@ impl Exporter {
         metrics.writes_blocked.inc_by(stats.writes_blocked - before.writes_blocked);
         let bytes = view.snapshots.bytes() as i64;
         metrics.snapshot_bytes.add(bytes - std::mem::replace(&mut self.snapshot_bytes, bytes));
+    }
+
+    /// What waits for who sees it late.
+    pub(crate) fn delayed(&mut self, now: delay::Counters) {
+        let before = std::mem::replace(&mut self.delayed, now);
+        self.metrics.delayed_bytes.set(now.bytes as i64);
+        self.metrics.delayed_dropped.inc_by(now.dropped - before.dropped);
+        self.metrics.delayed_missed.inc_by(now.missed - before.missed);
     }
 
     /// What the shard with the sources counts.

@@ -2,6 +2,7 @@
 
 use crate::app::{Command, Feed};
 use crate::config::Config;
+use crate::delay::{Line, Taps};
 use crate::entitlement::{Doorkeeper, Entitlement, RightsFile, Seats};
 use crate::fanout::Fanout;
 use crate::ingest::Ingest;
@@ -19,6 +20,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use transport::Listener;
 use wire::szse::frame;
+
+/// Segments that the log of a delay holds: its readers are few seconds behind it.
+const DELAYED_SEGMENTS: usize = 16;
 
 /// Why a feed cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +69,11 @@ impl Server {
         let metrics = Metrics::register(&host.registry)?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
         let file = config.entitlement.file.as_deref();
-        let rights_file = file.map(RightsFile::open).transpose().map_err(BindError::Rights)?.map(Arc::new);
+        let rights_file = file
+            .map(|file| RightsFile::open(file, &config.entitlement.delays_min))
+            .transpose()
+            .map_err(BindError::Rights)?
+            .map(Arc::new);
         let entitlement = rights_file.clone().map(|file| file as Arc<dyn Entitlement>);
         let listen = &config.listen;
         Listener::ensure_unused(listen.address)?;
@@ -202,30 +210,43 @@ impl Server {
             flow::Limits { segment_bytes: config.log.segment_bytes, window_bytes: config.log.window_bytes };
         let writer = Writer::new(window);
         let directory = Directory::new(config.log.securities_max);
-        let readers: Vec<_> = (1..listeners.len()).map(|_| writer.reader()).collect();
-        let logs = std::iter::once(Log::Own(writer)).chain(readers.into_iter().map(Log::Follow));
+        let delays_min = &config.entitlement.delays_min;
+        let of_delays = flow::Limits { window_bytes: DELAYED_SEGMENTS * window.segment_bytes, ..window };
+        let delayed = delays_min.iter().map(|_| Writer::new(of_delays));
+        let writers: Vec<Writer> = std::iter::once(writer).chain(delayed).collect();
+        let follow = |_| writers.iter().map(|writer| Log::Follow(writer.reader())).collect();
+        let readers: Vec<Vec<Log>> = (1..listeners.len()).map(follow).collect();
+        let logs = std::iter::once(writers.into_iter().map(Log::Own).collect()).chain(readers);
         let seats = Arc::new(Seats::default());
         let doorkeeper = || {
             let entitlement = entitlement.clone()?;
-            Some(Doorkeeper::new(entitlement, seats.clone(), directory.markets().clone(), metrics.clone()))
+            Some(Doorkeeper::new(
+                entitlement,
+                seats.clone(),
+                directory.markets().clone(),
+                delays_min,
+                metrics.clone(),
+            ))
         };
         let shards = logs.zip(listeners).zip(handles.iter()).enumerate();
         shards
-            .map(|(index, ((log, listeners), handle))| {
+            .map(|(index, ((logs, listeners), handle))| {
                 let setup = Setup {
                     ports: listeners.into_iter().map(|listener| Port { listener, tag: 0 }).collect(),
-                    logs: vec![log],
+                    logs,
                     limits: limits(&config),
                     core: config.listen.cores.get(index).copied(),
                 };
                 let securities = || Securities::new(directory.clone());
                 let feed = Feed {
                     ingest: (index == 0).then(|| Ingest::new(&config, &tls, securities(), metrics.clone())),
+                    line: (index == 0 && !delays_min.is_empty())
+                        .then(|| Line::new(delays_min, config.entitlement.delayed())),
                     fanout: Fanout::new(
                         config.subscribers.clone(),
                         securities(),
                         metrics.clone(),
-                        doorkeeper(),
+                        (doorkeeper(), Taps::new(delays_min, config.log.snapshots())),
                     ),
                     view: View::new(Snapshots::new(config.log.snapshots())),
                     exporter: Exporter::new(metrics.clone(), &config.sources),

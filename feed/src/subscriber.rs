@@ -85,6 +85,11 @@ impl Subscriber {
         }
     }
 
+    /// How far behind the market it is kept, minutes.
+    pub(crate) fn delay_min(&self) -> u16 {
+        self.account.as_ref().map_or(0, |account| account.right().delay_min)
+    }
+
     /// Whether something is to be done for it each turn.
     pub(crate) fn has_work(&self) -> bool {
         let waits = matches!(self.stage, Stage::Snapshots { .. } | Stage::Ahead { .. });

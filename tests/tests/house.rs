@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("matcher-stub", &["wire", "flow", "transport", "shard", "service", "core-port"]),
     // Payload-blind: it must not know what it carries.
     ("slb", &["transport", "service"]),
-    ("broker-example", &["wire", "journal", "service", "core-port", "gateway"]),
+    ("broker-example", &["wire", "journal", "service", "core-port", "feed", "gateway"]),
     (
         "loadgen",
         &[

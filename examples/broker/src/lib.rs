@@ -2,6 +2,7 @@
 //! be while it is true. docs/integration.md walks through it.
 //!
 //! - [`check`]: two pre-trade rules of a broker's own, [`gateway::check::Check`];
+//! - [`rights`]: who may see what of a feed's quotes, [`feed::entitlement::Entitlement`];
 //! - [`store`]: an audit in JSON lines, [`gateway::audit::Store`];
 //! - [`lines`]: the protocol of a counter, [`core_port::adapter::Counter`];
 //! - [`counter`]: that counter itself, a toy: in place of the broker's.
@@ -9,4 +10,5 @@
 pub mod check;
 pub mod counter;
 pub mod lines;
+pub mod rights;
 pub mod store;

@@ -1,10 +1,11 @@
-//! The example as three processes: the toy counter, the adapter that makes a core of it, and a gateway with the broker's own
-//! rules and audit.
+//! The example as processes: the toy counter, the adapter that makes a core of it, a gateway with the broker's own rules and
+//! audit, and a feed with the broker's own list of who may see what.
 
 use anyhow::Context;
 use broker_example::check::{BranchList, DailyLimit, Forbidden, forbidden};
 use broker_example::counter::ToyCounter;
 use broker_example::lines::Lines;
+use broker_example::rights::Subscriptions;
 use broker_example::store::JsonLines;
 use clap::{Parser, Subcommand};
 use core_port::adapter::Adapter;
@@ -53,6 +54,14 @@ enum Part {
         #[arg(long, default_value = "audit.jsonl")]
         audit: PathBuf,
     },
+    /// A feed whose subscribers' rights come from the broker's own list
+    Feed {
+        #[command(flatten)]
+        service: ServiceArgs,
+        /// Who may see what: a line COMPID,PASSWORD,MARKETS,LEVEL,CONNECTIONS each. A change is seen within a second
+        #[arg(long)]
+        rights: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -69,6 +78,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Part::Gateway { service, forbidden, daily_limit, audit } => {
             gateway(&service, forbidden, daily_limit, &audit)?;
         }
+        Part::Feed { service, rights } => feed(&service, &rights)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -123,6 +133,25 @@ fn gateway(
     Ok(running.wait(drain_timeout)?)
 }
 // [gateway]
+
+// [feed]
+fn feed(args: &ServiceArgs, rights: &Path) -> anyhow::Result<()> {
+    let Some(config) = args.config::<feed::Config>()? else { return Ok(()) };
+    service::telemetry::init(args.log_format)?;
+    service::process::raise_file_limit();
+    let host = service::Host::for_process()?;
+    let admin = Admin::bind(&config.admin, &host)?;
+    let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
+    let subscriptions = Subscriptions::open(rights).with_context(|| rights.display().to_string())?;
+    subscriptions.watch(rights.to_owned(), Duration::from_secs(1))?;
+    let server = feed::Server::bind(config, &host)?.with_entitlement(subscriptions);
+    let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
+    let reload = server.reload();
+    let running = server.start()?;
+    service::signals::install(&host.shutdown, reload)?;
+    Ok(running.wait(drain_timeout)?)
+}
+// [feed]
 
 fn read(path: Option<&Path>) -> anyhow::Result<Forbidden> {
     let Some(path) = path else { return Ok(Forbidden::new()) };

@@ -35,6 +35,8 @@ pub(crate) enum Renewed {
     Same,
     /// It is another one.
     Other,
+    /// It is another one, with another delay.
+    Moved,
     /// The account has no right any more.
     Gone,
     /// The account has more connections than it may have now.
@@ -46,6 +48,7 @@ pub(crate) struct Doorkeeper {
     entitlement: Arc<dyn Entitlement>,
     seats: Arc<Seats>,
     markets: Arc<Classes>,
+    delays_min: Arc<[u16]>,
     metrics: Metrics,
 }
 
@@ -54,9 +57,15 @@ impl Doorkeeper {
         entitlement: Arc<dyn Entitlement>,
         seats: Arc<Seats>,
         markets: Arc<Classes>,
+        delays_min: &[u16],
         metrics: Metrics,
     ) -> Self {
-        Self { entitlement, seats, markets, metrics }
+        Self { entitlement, seats, markets, delays_min: delays_min.into(), metrics }
+    }
+
+    /// A feed keeps nobody a time behind for which it has no log.
+    fn offers(&self, right: &Right) -> bool {
+        right.delay_min == 0 || self.delays_min.contains(&right.delay_min)
     }
 
     /// The account of a logon, with one of its connections taken.
@@ -73,6 +82,10 @@ impl Doorkeeper {
         };
         let grant = self.entitlement.admit(&who);
         let grant = grant.ok_or_else(|| refused("unknown", LogonRefusal::Credentials))?;
+        if !self.offers(&grant.right) {
+            tracing::error!(account = %grant.account, right = ?grant.right, "a delay that is not offered");
+            return Err(refused("delay", LogonRefusal::NotNow));
+        }
         let seat = self.seats.take(&grant.account, grant.right.connections_max);
         let seat = seat.ok_or_else(|| refused("connections", LogonRefusal::TooManySessions))?;
         Ok(Held { grant, epoch, seat })
@@ -86,13 +99,18 @@ impl Doorkeeper {
     /// Looks at a right again.
     pub(crate) fn renew(&self, held: &mut Held) -> Renewed {
         held.epoch = self.entitlement.epoch();
-        let Some(right) = self.entitlement.right(&held.grant.account) else { return Renewed::Gone };
+        let right = self.entitlement.right(&held.grant.account).filter(|right| self.offers(right));
+        let Some(right) = right else { return Renewed::Gone };
         if held.seat.give_back_beyond(right.connections_max) {
             return Renewed::Beyond;
         }
         let was = std::mem::replace(&mut held.grant.right, right);
         let seen = |right: Right| Right { connections_max: 0, ..right };
-        if seen(was) == seen(right) { Renewed::Same } else { Renewed::Other }
+        match was.delay_min == right.delay_min {
+            true if seen(was) == seen(right) => Renewed::Same,
+            true => Renewed::Other,
+            false => Renewed::Moved,
+        }
     }
 
     /// What a right lets through; `None` for one that lets everything through.

@@ -2,6 +2,7 @@
 
 use super::{Credentials, Entitlement, Grant, Level, Market, Markets, Right};
 use crate::config::{Secret, text};
+use anyhow::bail;
 use serde::Deserialize;
 use service::config::{Config, Invalid};
 use std::collections::HashMap;
@@ -41,6 +42,9 @@ pub struct AccountRight {
     pub markets: Option<Vec<Market>>,
     /// How much of them.
     pub level: Level,
+    /// How far behind the market, minutes; 0 is live.
+    #[serde(default)]
+    pub delay_min: u16,
     /// Connections at a time.
     pub connections_max: u32,
 }
@@ -55,6 +59,7 @@ impl AccountRight {
         Right {
             markets: markets.map_or(Markets::ALL, |markets| markets.iter().copied().collect()),
             level: self.level,
+            delay_min: self.delay_min,
             connections_max: self.connections_max,
         }
     }
@@ -85,6 +90,9 @@ impl AccountRight {
         }
         if self.markets.as_ref().is_some_and(Vec::is_empty) {
             return Err(("markets", "expected at least one; left out, it is all"));
+        }
+        if self.delay_min > 0 && self.level != Level::One {
+            return Err(("level", "expected 1 with a delay: ticks are not held so long"));
         }
         if self.connections_max == 0 {
             return Err(("connections_max", "expected more than 0; an account without rights is left out"));
@@ -160,18 +168,20 @@ impl Table {
 #[derive(Debug)]
 pub struct RightsFile {
     path: PathBuf,
+    delays_min: Vec<u16>,
     table: RwLock<Arc<Table>>,
     epoch: AtomicU64,
 }
 
 impl RightsFile {
-    /// Reads a file.
+    /// Reads a file, for a feed that offers these delays, minutes.
     ///
     /// # Errors
     /// It cannot be read, or not be used: with the line, the key and what was expected.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let table = RwLock::new(Arc::new(Table::new(service::config::load(path)?)));
-        Ok(Self { path: path.to_owned(), table, epoch: AtomicU64::new(0) })
+    pub fn open(path: &Path, delays_min: &[u16]) -> anyhow::Result<Self> {
+        let table = RwLock::new(Arc::new(load(path, delays_min)?));
+        let delays_min = delays_min.to_vec();
+        Ok(Self { path: path.to_owned(), delays_min, table, epoch: AtomicU64::new(0) })
     }
 
     /// Reads the file again and puts it in force; returns the accounts in it.
@@ -179,7 +189,7 @@ impl RightsFile {
     /// # Errors
     /// As [`Self::open`]; what was in force stays.
     pub fn reload(&self) -> anyhow::Result<usize> {
-        let table = Arc::new(Table::new(service::config::load(&self.path)?));
+        let table = Arc::new(load(&self.path, &self.delays_min)?);
         let accounts = table.accounts.len();
         *self.table.write().expect("no holder of this lock panics") = table;
         self.epoch.fetch_add(1, Ordering::Release);
@@ -189,6 +199,19 @@ impl RightsFile {
     fn table(&self) -> Arc<Table> {
         self.table.read().expect("no holder of this lock panics").clone()
     }
+}
+
+fn load(path: &Path, delays_min: &[u16]) -> anyhow::Result<Table> {
+    let rights: Rights = service::config::load(path)?;
+    let offered =
+        |account: &&AccountRight| account.delay_min != 0 && !delays_min.contains(&account.delay_min);
+    if let Some(AccountRight { name, delay_min, .. }) = rights.accounts.iter().find(offered) {
+        let path = path.display();
+        bail!(
+            "{path}: account \"{name}\": delay_min = {delay_min} is not among entitlement.delays_min of the feed"
+        );
+    }
+    Ok(Table::new(rights))
 }
 
 impl Entitlement for RightsFile {
@@ -274,6 +297,8 @@ mod tests {
         assert!(error(&good.repeat(2)).contains("`accounts[1].name`: expected a name that no other"));
         let alike = good.clone() + &good.replace("\"a\"", "\"b\"");
         assert!(error(&alike).contains("a logon must fit one account"));
+        let late = good.replace("level = 2", "level = 2\ndelay_min = 15");
+        assert!(error(&late).contains("`accounts[0].level`: expected 1 with a delay"));
         assert!(error(&good.replace("max = 1", "max = 0")).contains("`accounts[0].connections_max`"));
     }
 
@@ -282,10 +307,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rights.toml");
         std::fs::write(&path, ACCOUNTS).unwrap();
-        let file = RightsFile::open(&path).unwrap();
+        let file = RightsFile::open(&path, &[]).unwrap();
         std::fs::write(&path, "accounts = [").unwrap();
         assert!(file.reload().is_err());
         assert_eq!((file.epoch(), file.right("a").is_some()), (0, true));
+        let late = ACCOUNTS
+            .replace("level = 1, connections_max = 3", "level = 1, delay_min = 9, connections_max = 3");
+        std::fs::write(&path, late).unwrap();
+        assert!(file.reload().unwrap_err().to_string().contains("\"c\": delay_min = 9 is not among"));
         std::fs::write(&path, ACCOUNTS.replace("\"a\"", "\"z\"")).unwrap();
         assert_eq!(file.reload().unwrap(), 4);
         assert_eq!((file.epoch(), file.right("a").is_some()), (1, false));

@@ -1,4 +1,4 @@
-//! Who may see what: an account's markets, its level, and how many connections it may have at a time.
+//! Who may see what: an account's markets, its level, how far behind, and how many connections it may have at a time.
 //!
 //! The door is [`Entitlement`]: it finds the account of a logon and says its [`Right`]. By default that is
 //! [`RightsFile`]; a broker's own stands behind [`crate::Server::with_entitlement`]. The rest is the feed's: what lies
@@ -58,6 +58,8 @@ pub struct Right {
     pub markets: Markets,
     /// How much of them.
     pub level: Level,
+    /// How far behind the market, minutes: 0, or one of the delays that the feed offers (and then level 1).
+    pub delay_min: u16,
     /// Connections at a time, over all threads of the feed.
     pub connections_max: u32,
 }
@@ -65,7 +67,7 @@ pub struct Right {
 impl Right {
     /// Whether it may see ticks.
     pub(crate) fn sees_ticks(&self) -> bool {
-        self.level == Level::Two
+        self.level == Level::Two && self.delay_min == 0
     }
 }
 

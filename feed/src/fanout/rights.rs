@@ -3,11 +3,12 @@
 use super::Fanout;
 use crate::entitlement::{Held, Market, Renewed, Right};
 use crate::subscriber::Subscriber;
-use crate::subscription::RequestError;
+use crate::subscription::{RequestError, SlowReader};
+use crate::view::View;
 use flow::Bounds;
 use shard::{ConnId, Cx, Reason};
 use wire::szse::code::SessionStatus;
-use wire::szse::ext::{EntitlementNotice, MarketDataRequest};
+use wire::szse::ext::{EntitlementNotice, MarketDataRequest, SlowReaderPolicy};
 use wire::szse::{Text, U16, frame};
 
 /// Whether an account may ask for this. What it asks for without a name ("all", channels) is narrowed to its right;
@@ -25,6 +26,9 @@ pub(super) fn allowed(account: Option<&Held>, request: &MarketDataRequest<'_>) -
     if numbered && !right.sees_ticks() {
         return Err(RequestError::NotEntitled("level 1 has no numbers to begin at"));
     }
+    if right.delay_min > 0 && request.head.policy == SlowReaderPolicy::CONFLATE {
+        return Err(RequestError::NotEntitled("no conflation of what is delayed"));
+    }
     Ok(())
 }
 
@@ -35,7 +39,7 @@ impl Fanout {
     }
 
     /// Rights have changed: the session goes on within its account's new one, or ends with it.
-    pub(super) fn renew(&mut self, cx: &mut Cx, id: ConnId) {
+    pub(super) fn renew(&mut self, cx: &mut Cx, view: &View, id: ConnId) {
         let Some(mut subscriber) = self.take(id) else { return };
         let renewed = match (&self.doorkeeper, &mut subscriber.account) {
             (Some(doorkeeper), Some(account)) => doorkeeper.renew(account),
@@ -45,6 +49,11 @@ impl Fanout {
             Renewed::Same => None,
             Renewed::Other => {
                 self.apply(cx, &mut subscriber);
+                Some("changed")
+            }
+            Renewed::Moved => {
+                self.apply(cx, &mut subscriber);
+                self.begin_again(cx, view, &mut subscriber);
                 Some("changed")
             }
             Renewed::Gone => Some(self.lose(cx, &mut subscriber, "right withdrawn")),
@@ -81,13 +90,24 @@ impl Fanout {
             cx.attach(subscriber.id, log, cursor, selection.with_filter(filter));
         }
     }
+
+    /// What stands begins anew with the last snapshots, in the log of another delay.
+    fn begin_again(&mut self, cx: &mut Cx, view: &View, subscriber: &mut Subscriber) {
+        let Some(mut subscription) = subscriber.subscription.take() else { return };
+        subscription.starts.clear();
+        subscription.want_snapshots = true;
+        if subscriber.delay_min() > 0 && subscription.slow_reader == SlowReader::Conflate {
+            subscription.slow_reader = SlowReader::Skip;
+        }
+        self.subscribe(cx, view, subscriber, subscription);
+    }
 }
 
 fn notice(right: &Right) -> EntitlementNotice {
     EntitlementNotice {
         markets: U16::new(u16::from(right.markets.bits())),
         level: if right.sees_ticks() { 2 } else { 1 },
-        delay_min: U16::new(0),
+        delay_min: U16::new(right.delay_min),
         text: Text::literal("right changed"),
     }
 }
