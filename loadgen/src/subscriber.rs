@@ -358,7 +358,7 @@ fn ledger_of(ledgers: &mut Vec<(u16, Ledger)>, channel: u16, number: u64) -> &mu
 }
 
 /// Asks for everything: of these channels from number 1 on, of the others from now on.
-pub(crate) fn subscribe(channels: &[u16], policy: SlowReaderPolicy, out: &mut Vec<u8>) {
+pub fn subscribe(channels: &[u16], policy: SlowReaderPolicy, out: &mut Vec<u8>) {
     let starts: Vec<ChannelStart> = channels
         .iter()
         .map(|channel| ChannelStart { channel_no: U16::new(*channel), next_appl_seq_num: I64::new(1) })

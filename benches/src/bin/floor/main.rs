@@ -1,9 +1,12 @@
 //! The floor: programs that do the system calls of a server and nothing else, so that a figure has something to stand
 //! beside. `floor echo` is a server that sends back what it reads, `floor relay` a proxy, `floor ping` their client,
-//! with the schedule and the recorder of the load generator.
+//! with the schedule and the recorder of the load generator. `floor broadcast` is a fan-out server, `floor fanout` the
+//! publisher and the subscribers of it and of others.
 //!
 //! An order through balancer, gateway and core is `ping` → `relay` → `relay` → `echo`.
 
+mod broadcast;
+mod fanout;
 mod ping;
 mod relay;
 
@@ -34,6 +37,14 @@ enum Command {
         to: SocketAddr,
     },
     Ping(ping::Args),
+    /// Sends what its publisher says to all subscribers
+    Broadcast {
+        /// Where subscribers connect
+        listen: SocketAddr,
+        /// Where the publisher connects
+        publish: SocketAddr,
+    },
+    Fanout(fanout::Args),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +52,8 @@ fn main() -> ExitCode {
         Command::Echo { listen } => relay::run(listen, None).map(|()| true),
         Command::Relay { listen, to } => relay::run(listen, Some(to)).map(|()| true),
         Command::Ping(args) => ping::run(&args),
+        Command::Broadcast { listen, publish } => broadcast::run(listen, publish).map(|()| true),
+        Command::Fanout(args) => fanout::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
