@@ -244,13 +244,13 @@ pub struct Audit {
     pub jetstream: Option<JetStream>,
 }
 
-/// Where the audit's stream is.
+/// Where a stream is: the audit's, or that of the FIX sessions.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JetStream {
     /// Addresses of the NATS servers.
     pub servers: Vec<String>,
-    /// The stream's name: one for each gateway.
+    /// The stream's name: of the audit one for each gateway, of the FIX sessions one for all.
     pub stream: String,
     /// Nodes that keep a copy.
     pub replicas: usize,
@@ -274,21 +274,22 @@ impl JetStream {
         }
     }
 
-    fn validate(&self) -> Result<(), Invalid> {
+    pub(crate) fn validate(&self, section: &str) -> Result<(), Invalid> {
+        let invalid = |key: &str, problem: &str| Err(Invalid::new(format!("{section}.{key}"), problem));
         let named = |name: &str| {
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         };
         if self.servers.is_empty() {
-            return Err(Invalid::new("audit.jetstream.servers", "expected at least one"));
+            return invalid("servers", "expected at least one");
         }
         if !named(&self.stream) {
-            return Err(Invalid::new("audit.jetstream.stream", "expected letters, digits, - and _"));
+            return invalid("stream", "expected letters, digits, - and _");
         }
         if ![1, 3, 5].contains(&self.replicas) {
-            return Err(Invalid::new("audit.jetstream.replicas", "expected 1, 3 or 5"));
+            return invalid("replicas", "expected 1, 3 or 5");
         }
         if self.timeout_ms == 0 {
-            return Err(Invalid::new("audit.jetstream.timeout_ms", "expected more than 0"));
+            return invalid("timeout_ms", "expected more than 0");
         }
         Ok(())
     }
@@ -322,7 +323,7 @@ impl Audit {
         if self.directory.is_some() && self.jetstream.is_some() {
             return Err(Invalid::new("audit.directory", "expected this or `jetstream`, not both"));
         }
-        self.jetstream.as_ref().map_or(Ok(()), JetStream::validate)?;
+        self.jetstream.as_ref().map_or(Ok(()), |jetstream| jetstream.validate("audit.jetstream"))?;
         if !(1..=1_000).contains(&self.commit_interval_ms) {
             return Err(Invalid::new("audit.commit_interval_ms", "expected 1 to 1000"));
         }

@@ -112,6 +112,12 @@ service::metrics! {
         fix_lost: IntCounter = "gateway_fix_reports_lost_total",
         /// Orders of FIX accounts that had to make room: reports of their trades have no average price.
         fix_orders_forgotten: IntCounter = "gateway_fix_orders_forgotten_total",
+        /// Batches of FIX sessions' memories given to JetStream.
+        fix_store_batches: IntCounter = "gateway_fix_store_batches_total",
+        /// Claims and batches that JetStream did not take, by reason; each ended a session.
+        fix_store_failures: IntCounterVec = "gateway_fix_store_failures_total" ["reason"],
+        /// Logons whose session's memory was read from JetStream: another gateway had it, or this one before it was started.
+        fix_takeovers: IntCounter = "gateway_fix_takeovers_total",
 
         /// Records given to the audit's store, by kind.
         audit_records: IntCounterVec = "gateway_audit_records_total" ["kind"],

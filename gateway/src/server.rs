@@ -237,7 +237,7 @@ impl Server {
     }
 
     /// The shard and its application; starts the threads beside it.
-    fn assemble(self, running: &mut Running) -> io::Result<Assembled> {
+    fn assemble(mut self, running: &mut Running) -> io::Result<Assembled> {
         let follower = self.start_follower(running)?;
         let writer = Writer::new(flow::Limits {
             segment_bytes: self.config.log.segment_bytes,
@@ -255,6 +255,11 @@ impl Server {
             limits: self.config.shard_limits(),
             core: self.config.listen.cpu,
         };
+        if let Some(jobs) = self.fix.take_jobs() {
+            let name = self.fix_address.map(|address| address.to_string()).unwrap_or_default();
+            let (gateway, shutdown) = (self.handle.clone(), self.shutdown.clone());
+            running.spawn("fix-store", move || jobs.run(name, &gateway, &shutdown))?;
+        }
         let accounts = self.config.accounts();
         let loader = load::Loader {
             checks: self.config.checks.clone(),

@@ -1,61 +1,17 @@
 //! The audit in a stream of three NATS servers, of which one dies. Skipped where nats-server is not installed
 //! (`.ci/peers` installs it); with CI=true that is a failure.
 
+#[path = "peers/nats.rs"]
+mod nats;
 mod peers;
 
 use gateway::audit::{JetStreamSettings, JetStreamStore, Kind, Record, Store};
 use gateway::config::{CoreName, JetStream};
+use nats::{NODES, cluster};
 use peers::{Client, Core, Gateway, config, eventually};
 use std::collections::HashSet;
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use wire::szse::code::CashMargin;
-
-const NODES: usize = 3;
-
-struct Node(Child);
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // It may be dead already.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// Ports that were free a moment ago.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] =
-        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("bound").port())
-}
-
-/// Three servers that are one cluster, and their addresses; `None` where there are none to be had.
-fn cluster(folder: &Path) -> Option<(Vec<Node>, Vec<String>)> {
-    let there = Command::new("nats-server").arg("--version").output().is_ok();
-    assert!(there || std::env::var("CI").as_deref() != Ok("true"), "nats-server is missing");
-    if !there {
-        eprintln!("skipped: no nats-server here (.ci/peers installs it)");
-        return None;
-    }
-    let (ports, routes) = (free_ports::<NODES>(), free_ports::<NODES>());
-    let all: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-    let start = |at: usize| {
-        let child = Command::new("nats-server")
-            .args(["-a", "127.0.0.1", "-p", &ports[at].to_string(), "-js", "--cluster_name", "test"])
-            .args(["--server_name", &format!("n{at}"), "--routes", &all.join(","), "--cluster", &all[at]])
-            .arg("-sd")
-            .arg(folder.join(format!("n{at}")))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Node(child.expect("it starts"))
-    };
-    let nodes = (0..NODES).map(start).collect();
-    Some((nodes, ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect()))
-}
 
 fn settings(servers: &[String]) -> JetStreamSettings {
     JetStreamSettings {
@@ -108,7 +64,7 @@ fn a_node_dies_while_it_is_written_and_nothing_is_missing_or_there_twice() {
                 .expect("room");
         }
         if batch == 20 {
-            nodes[0].0.kill().expect("killed");
+            nodes[0].kill();
         }
         eventually("committed, by whichever node leads", || {
             let committed = store.commit();

@@ -42,6 +42,8 @@ pub(crate) struct Conn {
     pub(crate) peer: SocketAddr,
     /// The head of a frame whose rest has not come.
     pub(crate) kept: Vec<u8>,
+    /// They are to be offered without new ones.
+    pub(crate) offer_kept: bool,
     out: Out,
     pub(crate) attached: Option<Attached>,
     /// The last write was not taken whole: wait for the socket.
@@ -95,6 +97,7 @@ impl Conn {
             generation,
             peer,
             kept: Vec::new(),
+            offer_kept: false,
             out: Out::default(),
             attached: None,
             blocked: false,

@@ -245,6 +245,14 @@ impl Cx {
         }
     }
 
+    /// Has what an application did not consume of a connection's bytes offered to it once more, without new ones.
+    pub fn offer_again(&mut self, id: ConnId) {
+        if let Some(conn) = self.open_conn(id) {
+            conn.offer_kept = !conn.kept.is_empty();
+            conn.signal.raise();
+        }
+    }
+
     /// Holds back, or lets go, all that is written to a connection: a peer that has gone silent, for tests of what
     /// is connected to this shard.
     pub fn hold_writing(&mut self, id: ConnId, held: bool) {

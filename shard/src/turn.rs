@@ -88,6 +88,14 @@ fn read<A: App>(cx: &mut Cx, app: &mut A, index: u32, buffer: &mut Vec<u8>) {
         }
         let kept = conn.kept.len();
         buffer.resize(kept_max + read_bytes, 0);
+        if std::mem::take(&mut conn.offer_kept) {
+            buffer[..kept].copy_from_slice(&conn.kept);
+            let id = ConnId { index, generation: conn.generation };
+            match hand_over(cx, app, id, &buffer[..kept]) {
+                Ok(()) => continue,
+                Err(reason) => return end(cx, index, id, false, reason),
+            }
+        }
         let read = match conn.read(&mut buffer[kept..kept + read_bytes]) {
             None => return,
             Some(read) => read,

@@ -279,6 +279,12 @@ impl<S: Store> Session<S> {
         &self.store
     }
 
+    /// The store itself, for who keeps what comes out of it: [`crate::store::BatchStore`]. While there is a connection it must
+    /// not be made another one, but for a logon that is undecided: before that nothing of the store was looked at.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &Config {

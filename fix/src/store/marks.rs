@@ -28,6 +28,11 @@ impl Marks {
         self.next = Some((lane, number));
     }
 
+    /// What goes with the next message.
+    pub fn next(&self) -> Option<(u16, u64)> {
+        self.next
+    }
+
     /// The mark that goes with the message that is appended now.
     pub fn take_next(&mut self) -> Option<(u16, u64)> {
         self.next.take()

@@ -34,6 +34,29 @@ impl MemoryStore {
         }
     }
 
+    /// Bytes of the messages that are held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The mark that goes with the next message.
+    pub(super) fn next_mark(&self) -> Option<(u16, u64)> {
+        self.marks.next()
+    }
+
+    pub(super) fn forget_next_mark(&mut self) {
+        self.marks.take_next();
+    }
+
+    /// All marks, ascending by lane.
+    pub(super) fn marks(&self) -> Vec<(u16, u64)> {
+        self.marks.all().to_vec()
+    }
+
+    pub(super) fn keep_mark(&mut self, lane: u16, number: u64) {
+        self.marks.keep(lane, number);
+    }
+
     /// The oldest message that is held.
     fn first(&self) -> u64 {
         self.next_sender - self.ends.len() as u64

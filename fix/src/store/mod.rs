@@ -1,13 +1,15 @@
 //! What a session must remember across connections and restarts: the next number of either side, and the messages sent,
-//! to send again. A door: [`MemoryStore`] forgets with the process, [`FileStore`] does not; an integrator may put a
-//! replicated one behind it.
+//! to send again. A door: [`MemoryStore`] forgets with the process, [`FileStore`] does not, [`BatchStore`] leaves
+//! the keeping to somebody else, who may do it on several machines.
 
+mod batch;
 mod file;
 mod marks;
 mod memory;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{Batch, BatchStore};
 pub use file::{Durability, FileLimits, FileStore};
 pub use marks::Marks;
 pub use memory::MemoryStore;
@@ -26,6 +28,12 @@ pub enum StoreError {
     /// Another process has it.
     #[error("the store is in use")]
     InUse,
+    /// Another party has the session now.
+    #[error("another gateway has taken the session over")]
+    Taken,
+    /// Who keeps it does not answer: whether it was kept is not known.
+    #[error("the store does not answer")]
+    Unreachable,
     /// The file is not one of this store's.
     #[error("not a session store of this version")]
     Format,
@@ -48,7 +56,7 @@ pub enum OnReset {
 }
 
 /// The memory of one session. What was changed is safe, to the degree that the store promises, once
-/// [`Store::commit`] has returned; call it before bytes leave for the peer.
+/// [`Store::commit`] has returned and [`Store::is_safe`] says so; call it before bytes leave for the peer.
 pub trait Store {
     /// The number of the next message that is sent, from 1.
     fn next_sender(&self) -> u64;
@@ -88,9 +96,14 @@ pub trait Store {
     /// The store is as it was.
     fn reset(&mut self, marks: OnReset) -> Result<(), StoreError>;
 
-    /// Makes what was changed safe.
+    /// Makes what was changed safe, or begins to: see [`Store::is_safe`].
     ///
     /// # Errors
     /// It is not; a later commit tries again.
     fn commit(&mut self) -> Result<(), StoreError>;
+
+    /// Whether all that was changed is safe; where that takes longer than a commit, nothing of the session may leave until then.
+    fn is_safe(&self) -> bool {
+        true
+    }
 }

@@ -1,4 +1,4 @@
-//! Both stores keep the same promises; the file keeps them across restarts and torn ends.
+//! All stores keep the same promises; the file keeps them across restarts and torn ends, the batches wherever they are kept.
 
 use std::fs;
 
@@ -179,4 +179,76 @@ fn a_file_has_a_limit_and_a_format() {
     assert_eq!(FileStore::open(&path, limits).map(|_| ()), Err(StoreError::Format));
     fs::write(&path, b"TDF").expect("written");
     assert_eq!(FileStore::open(&path, limits).map(|store| store.cut_bytes()), Ok(3));
+}
+
+/// What was committed is kept batch by batch, as if the whole of them were somewhere else, and made again from there.
+fn kept(store: &mut BatchStore, elsewhere: &mut Vec<Batch>, bytes_max: usize) {
+    store.commit().expect("committed");
+    while let Some(batch) = store.take_batch(bytes_max) {
+        assert!(!store.is_safe(), "a batch is under way");
+        assert_eq!(store.take_batch(bytes_max), None, "one at a time");
+        elsewhere.push(batch);
+        store.acknowledged();
+    }
+    assert!(store.is_safe());
+}
+
+fn restored(batches: &[Batch], bytes_max: usize) -> BatchStore {
+    let mut store = BatchStore::new(bytes_max);
+    batches.iter().for_each(|batch| store.restore(&batch.records).expect("a batch"));
+    assert!(store.is_safe());
+    store
+}
+
+#[test]
+fn batches_keep_the_promises_and_make_the_store_again() {
+    keeps_its_promises(&mut BatchStore::new(1_000));
+    for bytes_max in [1, 20, 10_000] {
+        let (mut store, mut elsewhere) = (BatchStore::new(1_000), Vec::new());
+        store.append(b"one").expect("kept");
+        assert!(!store.is_safe());
+        store.set_mark(7, 30);
+        store.append(b"two").expect("kept");
+        store.set_next_target(9).expect("kept");
+        kept(&mut store, &mut elsewhere, bytes_max);
+        assert!(elsewhere.iter().all(|batch| !batch.reset));
+        let mut again = restored(&elsewhere, 1_000);
+        let mut out = Vec::new();
+        assert!(again.read(1, &mut out).expect("readable") && again.read(2, &mut out).expect("readable"));
+        assert_eq!(out, b"onetwo");
+        assert_eq!((again.next_sender(), again.next_target(), again.mark(7)), (3, 9, 30));
+
+        again.reset(OnReset::Continue).expect("empty");
+        again.append(b"anew").expect("kept");
+        let before = elsewhere.len();
+        kept(&mut again, &mut elsewhere, bytes_max);
+        let at = elsewhere.iter().position(|batch| batch.reset).expect("there is a reset");
+        assert_eq!(at, before);
+        // What was before the reset is not needed.
+        let anew = restored(&elsewhere[at..], 1_000);
+        assert_eq!((anew.next_sender(), anew.next_target(), anew.mark(7)), (2, 1, 30));
+    }
+}
+
+#[test]
+fn a_batch_store_has_a_limit_and_a_format() {
+    let (mut store, mut elsewhere) = (BatchStore::new(10), Vec::new());
+    store.append(b"12345678").expect("kept");
+    store.set_mark(1, 1);
+    assert_eq!(store.append(b"123"), Err(StoreError::Full));
+    assert_eq!(store.next_sender(), 2);
+    store.append(b"12").expect("kept");
+    assert_eq!(store.mark(1), 0, "a mark does not wait for another message");
+    kept(&mut store, &mut elsewhere, 1_000);
+    let mut smaller = restored(&elsewhere, 5);
+    let mut out = Vec::new();
+    assert_eq!((smaller.read(1, &mut out), smaller.read(2, &mut out)), (Ok(false), Ok(true)));
+    store.reset(OnReset::Replay).expect("empty");
+    store.append(b"1234567890").expect("kept");
+
+    let whole = &elsewhere[0].records;
+    for len in (1..whole.len()).filter(|len| *len != 13) {
+        assert_eq!(BatchStore::new(10).restore(&whole[..len]), Err(StoreError::Format), "cut at {len}");
+    }
+    assert_eq!(BatchStore::new(10).restore(&[9, 0, 0, 0, 0]), Err(StoreError::Format));
 }

@@ -1,6 +1,6 @@
 //! `[fix]` of the configuration. `default.toml` has every key with its meaning.
 
-use crate::config::{Client, text};
+use crate::config::{Client, JetStream, text};
 use serde::Deserialize;
 use service::config::Invalid;
 use service::tls;
@@ -73,6 +73,8 @@ pub enum Kind {
     File,
     /// In memory: gone with the process.
     Memory,
+    /// In a stream of NATS, which gateways share: a session goes on through another one.
+    JetStream,
 }
 
 /// What a committed message survives.
@@ -95,8 +97,12 @@ pub struct Store {
     pub directory: PathBuf,
     /// What a committed message survives.
     pub durability: Durability,
-    /// Bytes of one session's messages.
+    /// Bytes of one session's file.
     pub session_bytes_max: u64,
+    /// Bytes of one session's messages that are held in memory beside the stream.
+    pub memory_bytes_max: usize,
+    /// The stream.
+    pub jetstream: Option<JetStream>,
 }
 
 /// How a client shows who it is.
@@ -160,11 +166,18 @@ impl Default for Store {
             directory: PathBuf::from("fix-store"),
             durability: Durability::Process,
             session_bytes_max: 4 << 30,
+            memory_bytes_max: 64 << 20,
+            jetstream: None,
         }
     }
 }
 
 impl Config {
+    /// The stream of the sessions, if that is where their memories are.
+    pub(crate) fn jetstream(&self) -> Option<&JetStream> {
+        self.store.jetstream.as_ref().filter(|_| self.is_on() && self.store.kind == Kind::JetStream)
+    }
+
     /// Whether there is a FIX port.
     pub(crate) fn is_on(&self) -> bool {
         self.address.is_some()
@@ -200,6 +213,22 @@ impl Config {
         }
         if self.store.session_bytes_max < 1 << 20 {
             return invalid("store.session_bytes_max", "expected at least 1048576");
+        }
+        if self.store.memory_bytes_max < 1 << 20 {
+            return invalid("store.memory_bytes_max", "expected at least 1048576");
+        }
+        match &self.store.jetstream {
+            Some(jetstream) if self.store.kind == Kind::JetStream => {
+                jetstream.validate("fix.store.jetstream")?;
+            }
+            None if self.store.kind == Kind::JetStream => {
+                return invalid(
+                    "store.kind",
+                    "needs a [fix.store.jetstream] with servers, stream and replicas",
+                );
+            }
+            Some(_) => return invalid("store.jetstream", "needs kind = \"jetstream\""),
+            None => {}
         }
         self.validate_sessions(clients, tls)
     }

@@ -5,9 +5,10 @@
 
 use super::port::Port;
 use super::report::Entry;
-use super::session::{Ended, Place, now};
+use super::session::{Ended, Place, label, now};
 use crate::accounts::Accounts;
 use crate::app::Gateway;
+use fix::session::SessionError;
 use fix::store::{Store, StoreError};
 use flow::{FindError, Seq, Tag};
 use shard::{Cx, Reason};
@@ -39,7 +40,7 @@ impl Port {
         if !session.engine.is_active() {
             return Err(Halt::Gone);
         }
-        if session.engine.has_backlog() || cx.waiting_bytes(conn) > half {
+        if session.waits() || session.engine.has_backlog() || cx.waiting_bytes(conn) > half {
             return Err(Halt::Busy);
         }
         let now = now(cx);
@@ -154,6 +155,9 @@ impl Gateway {
         let quarter = port.out_bytes_max / 4;
         let session = &mut port.sessions[number];
         let Some(conn) = session.conn else { return Err(Ended::Gone) };
+        if session.waits() {
+            return Ok(false);
+        }
         if session.engine.has_backlog() {
             if cx.waiting_bytes(conn) > quarter {
                 return Ok(false);
@@ -207,6 +211,8 @@ impl Gateway {
             session.touched = false;
             if let Err(error) = session.engine.commit() {
                 self.fix_store_failed(cx, number, error);
+            } else if session.remote.is_some() {
+                self.fix_keep(cx, number);
             }
         }
     }
@@ -218,7 +224,7 @@ impl Gateway {
         tracing::error!(comp_id = %session.comp_id, %error, "the store of a FIX session failed");
         if let Some(conn) = session.conn {
             cx.hold_writing(conn, true);
-            cx.close(conn, Reason::App(super::session::STORE_FAILED));
+            cx.close(conn, Reason::App(label(SessionError::Store(error))));
         }
     }
 }

@@ -4,6 +4,8 @@
 
 use super::book::Book;
 use super::config::{Config, MESSAGE_BYTES_MAX};
+use super::jetstream::{self, Jobs, Keeper};
+use super::kept::Remote;
 use super::report::{self, Id, Made};
 use super::session::{Place, Session};
 use super::store::{OpenError, SessionStore};
@@ -48,6 +50,9 @@ pub(crate) struct Counts {
 /// The FIX port of a gateway.
 pub(crate) struct Port {
     pub(super) sessions: Vec<Session>,
+    /// Where memories are kept, if not here.
+    pub(super) keeper: Option<Keeper>,
+    jobs: Option<Jobs>,
     /// The sessions that get an account's reports, by its key.
     pub(super) by_account: Vec<Box<[usize]>>,
     /// Connections of the port, by their place in the shard.
@@ -93,6 +98,10 @@ impl Port {
         for settings in config.sessions.iter().filter(|_| config.is_on()) {
             let comp_no = accounts.find(settings.comp_id).expect("invariant: the configuration was checked");
             let store = SessionStore::open(config, settings.comp_id)?;
+            let remote = config.jetstream().map(|jetstream| {
+                let (client, ours) = (settings.comp_id.trimmed(), config.comp_id.trimmed());
+                Remote::new(jetstream::subject(&jetstream.stream, client, ours))
+            });
             for account in &accounts[comp_no].accounts {
                 by_account[*account as usize].push(sessions.len());
             }
@@ -100,15 +109,23 @@ impl Port {
                 [account] => accounts.name(account),
                 _ => None,
             };
-            sessions.push(Session::new(config, settings, (comp_no, only), store, out_bytes_max));
+            sessions.push(Session::new(config, settings, (comp_no, only), (store, remote), out_bytes_max));
         }
         let on = !sessions.is_empty();
+        let (keeper, jobs) = config
+            .jetstream()
+            .map(|jetstream| {
+                jetstream::keeper(jetstream.settings(), config.store.memory_bytes_max, sessions.len())
+            })
+            .unzip();
         let window_bytes = if on { config.window_bytes } else { 2 * SEGMENT_BYTES };
         let segment_bytes = if on { SEGMENT_BYTES } else { MESSAGE_BYTES_MAX };
         let writer = Writer::new(Limits { segment_bytes, window_bytes });
         Ok(Self {
             book: Book::new(if on { config.orders_max } else { 1 }, accounts.len()),
             sessions,
+            keeper,
+            jobs,
             by_account: by_account.into_iter().map(Vec::into_boxed_slice).collect(),
             conns: Vec::new(),
             reader: writer.reader(),
@@ -128,6 +145,11 @@ impl Port {
             out_bytes_max,
             counts: Counts::default(),
         })
+    }
+
+    /// What the thread that keeps memories elsewhere works on, once.
+    pub(crate) fn take_jobs(&mut self) -> Option<Jobs> {
+        self.jobs.take()
     }
 
     /// Whether anybody may log on.

@@ -1,6 +1,8 @@
 //! A FIX client's session: whose a connection is, its logon, its messages, its end.
 
 use super::config::{self, Authentication, Config, MESSAGE_BYTES_MAX, Reset};
+use super::kept::Remote;
+use super::port::Conn;
 use super::store::SessionStore;
 use crate::accounts::CompNo;
 use crate::app::Gateway;
@@ -8,7 +10,7 @@ use crate::check::Refusal;
 use fix::Now;
 use fix::codec::Limits;
 use fix::session::{Event, Handled, LogonRequest, SessionError, Takes, identify};
-use fix::store::OnReset;
+use fix::store::{BatchStore, OnReset, StoreError};
 use flow::{FindError, Seq};
 use shard::{ConnId, Cx, Opened, Reason};
 use wire::szse::{Password, Text};
@@ -46,6 +48,8 @@ pub(super) struct Session {
     /// The account of a message without one; blank where each must have it.
     pub(super) default_account: Text<12>,
     pub(super) engine: fix::session::Session<SessionStore>,
+    /// Of a memory that is kept elsewhere.
+    pub(super) remote: Option<Remote>,
     pub(super) conn: Option<ConnId>,
     pub(super) place: Place,
     /// Of an earlier session of which nothing is known here: what stands before this place in the port's log, and what
@@ -56,6 +60,8 @@ pub(super) struct Session {
     second: u64,
     in_second: u32,
     garbled: u32,
+    /// Of a memory that is kept elsewhere, how much of it is held.
+    memory_bytes_max: usize,
     /// Requests forwarded, and refused.
     pub(super) requests: u64,
     pub(super) refused: u64,
@@ -66,7 +72,7 @@ impl Session {
         config: &Config,
         settings: &config::Session,
         (comp_no, only_account): (CompNo, Option<Text<12>>),
-        store: SessionStore,
+        (store, remote): (SessionStore, Option<Remote>),
         out_bytes_max: usize,
     ) -> Self {
         let name = |text: Text<20>| text.to_string();
@@ -89,6 +95,8 @@ impl Session {
             authentication: settings.authentication,
             default_account: stated.or(only_account).unwrap_or(Text::BLANK),
             engine: fix::session::Session::new(of_engine, store),
+            remote,
+            memory_bytes_max: config.store.memory_bytes_max,
             conn: None,
             place: Place::Away,
             earlier: None,
@@ -98,6 +106,21 @@ impl Session {
             garbled: 0,
             requests: 0,
             refused: 0,
+        }
+    }
+
+    /// Nothing may come of it, and nothing go to it: its memory is on its way.
+    #[inline]
+    pub(super) fn waits(&self) -> bool {
+        self.remote.as_ref().is_some_and(Remote::waits)
+    }
+
+    /// Its memory, which is kept elsewhere, is not known here: the next logon reads it.
+    pub(super) fn forget(&mut self) {
+        if let Some(remote) = &mut self.remote {
+            remote.forget();
+            *self.engine.store_mut() =
+                SessionStore::Elsewhere(Box::new(BatchStore::new(self.memory_bytes_max)));
         }
     }
 
@@ -120,7 +143,7 @@ pub(super) fn now(cx: &Cx) -> Now {
 }
 
 /// Why a session is over, in a few words that stay the same.
-const fn label(error: SessionError) -> &'static str {
+pub(super) const fn label(error: SessionError) -> &'static str {
     match error {
         SessionError::Closed => "logged out",
         SessionError::NotLogon => "first message is not a logon",
@@ -137,6 +160,7 @@ const fn label(error: SessionError) -> &'static str {
         SessionError::LogonTimeout => "logon timeout",
         SessionError::LogoutTimeout => "logout timeout",
         SessionError::PeerSilent => "heartbeat timeout",
+        SessionError::Store(StoreError::Taken) => "taken over by another gateway",
         SessionError::Store(_) => STORE_FAILED,
     }
 }
@@ -154,6 +178,9 @@ impl Gateway {
             Some(conn) => conn.session,
             None => return Ok(data.len()),
         };
+        if known.is_some_and(|number| self.fix_waits(number)) {
+            return Ok(0);
+        }
         let number = match known {
             Some(number) => number,
             None => match self.fix_identify(cx, id, data)? {
@@ -161,7 +188,10 @@ impl Gateway {
                 None => return Ok(0),
             },
         };
-        let taken = self.fix_messages(cx, id, number, data);
+        let taken = self.fix_messages(cx, id, number, data).or_else(|reason| {
+            // What it is told must be safe before it is.
+            self.fix_close_later(number, reason).map_or(Ok(data.len()), Err)
+        });
         self.fix.touch(number);
         if self.fix.sessions[number].engine.has_backlog()
             && !matches!(self.fix.sessions[number].place, Place::Behind(_))
@@ -194,6 +224,9 @@ impl Gateway {
         }
         if session.conn.is_some() {
             return Err(self.fix_logon_failed("connected already"));
+        }
+        if session.waits() {
+            return Err(self.fix_logon_failed("its store is at work for the connection before"));
         }
         session.engine.accept(now(cx));
         session.conn = Some(id);
@@ -232,7 +265,12 @@ impl Gateway {
                 Event::Application { message, number: seq, may_repeat } => {
                     self.fix_application(cx, number, &message, (seq, may_repeat), now)?;
                 }
-                Event::LogonRequest(request) => self.fix_logon(cx, id, number, &request, now)?,
+                Event::LogonRequest(request) => {
+                    self.fix_logon(cx, id, number, &request, now)?;
+                    if self.fix_waits(number) {
+                        return Ok(consumed);
+                    }
+                }
                 Event::LoggedOut { .. } => return Err(Reason::App("logged out")),
                 Event::Handled(Handled::Garbled(_)) => {
                     self.fix.counts.garbled += 1;
@@ -261,26 +299,57 @@ impl Gateway {
         request: &LogonRequest<'_>,
         now: Now,
     ) -> Result<(), Reason> {
-        let refusal = match self.fix_admits(cx, id, number, request) {
-            Ok(()) if request.reset => None,
-            Ok(()) => self.fix.place_of(number, self.lines.lanes()).err().map(|error| match error {
-                FindError::NoLongerHeld { .. } => "reports no longer held: log on with ResetSeqNumFlag",
-                FindError::NotYet { .. } => unreachable!("a place that is still to come is the end"),
-            }),
-            Err(text) => Some(text),
-        };
-        let session = &mut self.fix.sessions[number];
-        if let Some(text) = refusal {
-            let (told, comp_id) = (session.engine.refuse_logon(text, now, &mut self.out), session.comp_id);
-            self.fix_logon_failed(text);
-            if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
-                self.audit_session(cx, Some(comp_id), peer, ("FIX logon refused", text));
-            }
-            return Err(match told {
-                Ok(()) => Reason::App("logon refused"),
-                Err(error) => self.fix_failed(cx, number, error.into()),
-            });
+        if let Err(text) = self.fix_admits(cx, id, number, request) {
+            let reason = self.fix_refuse(cx, id, number, text);
+            // Nobody who has not shown who it is changes what is kept.
+            self.fix.sessions[number].forget();
+            return Err(reason);
         }
+        if self.fix_claim(cx, id, number, request.reset) {
+            return Ok(());
+        }
+        self.fix_admitted(cx, id, number, request.reset, now)
+    }
+
+    /// Its logon is refused: the client is told why.
+    pub(super) fn fix_refuse(
+        &mut self,
+        cx: &mut Cx,
+        id: ConnId,
+        number: usize,
+        text: &'static str,
+    ) -> Reason {
+        let session = &mut self.fix.sessions[number];
+        let (told, comp_id) = (session.engine.refuse_logon(text, now(cx), &mut self.out), session.comp_id);
+        self.fix_logon_failed(text);
+        if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
+            self.audit_session(cx, Some(comp_id), peer, ("FIX logon refused", text));
+        }
+        match told {
+            Ok(()) => Reason::App("logon refused"),
+            Err(error) => self.fix_failed(cx, number, error.into()),
+        }
+    }
+
+    /// A logon by whom it says, of a session that is this gateway's.
+    pub(super) fn fix_admitted(
+        &mut self,
+        cx: &mut Cx,
+        id: ConnId,
+        number: usize,
+        reset: bool,
+        now: Now,
+    ) -> Result<(), Reason> {
+        if !reset && let Err(error) = self.fix.place_of(number, self.lines.lanes()) {
+            return match error {
+                FindError::NoLongerHeld { .. } => {
+                    let text = "reports no longer held: log on with ResetSeqNumFlag";
+                    Err(self.fix_refuse(cx, id, number, text))
+                }
+                FindError::NotYet { .. } => unreachable!("a place that is still to come is the end"),
+            };
+        }
+        let session = &mut self.fix.sessions[number];
         if let Err(error) = session.engine.accept_logon(now, &mut self.out) {
             return Err(self.fix_failed(cx, number, error));
         }
@@ -288,11 +357,11 @@ impl Gateway {
         self.metrics.logons.inc();
         self.metrics.fix_sessions.inc();
         let comp_id = self.fix.sessions[number].comp_id;
-        tracing::info!(%comp_id, reset = request.reset, "logged on by FIX");
+        tracing::info!(%comp_id, reset, "logged on by FIX");
         if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
             self.audit_session(cx, Some(comp_id), peer, ("logged on by FIX", ""));
         }
-        self.fix_begin(cx, number, request.reset, now).map_err(|_| Reason::App("reports no longer held"))
+        self.fix_begin(cx, number, reset, now).map_err(|_| Reason::App("reports no longer held"))
     }
 
     /// From where a session that has logged on, or begun its numbers anew, gets its reports.
@@ -365,19 +434,21 @@ impl Gateway {
         };
         self.fix.touch(number);
         self.flush(cx, conn);
-        cx.close(conn, reason);
+        self.fix_close(cx, number, conn, reason);
     }
 
     /// All that waited for a connection is written.
     pub(crate) fn fix_drained(&mut self, cx: &mut Cx, id: ConnId) {
-        if !self.lines.paused() {
+        let session = self.fix.conn(id).and_then(|conn| conn.session);
+        if !self.lines.paused() && !session.is_some_and(|number| self.fix_waits(number)) {
             cx.pause_reading(id, false);
         }
     }
 
     /// Clients of the FIX port are not read from, or are again.
     pub(crate) fn fix_pause(&mut self, cx: &mut Cx, paused: bool) {
-        for conn in self.fix.conns() {
+        let waits = |conn: &Conn| conn.session.is_some_and(|number| self.fix_waits(number));
+        for conn in self.fix.conns().filter(|conn| paused || !waits(conn)) {
             cx.pause_reading(conn.id, paused);
         }
     }
@@ -393,7 +464,7 @@ impl Gateway {
         }
         for number in 0..self.fix.sessions.len() {
             let session = &mut self.fix.sessions[number];
-            let Some(conn) = session.conn else { continue };
+            let Some(conn) = session.conn.filter(|_| !session.waits()) else { continue };
             if excused {
                 session.engine.excuse(now);
             }
@@ -407,7 +478,7 @@ impl Gateway {
                 Err(error) => {
                     let reason = self.fix_failed(cx, number, error);
                     self.flush(cx, conn);
-                    cx.close(conn, reason);
+                    self.fix_close(cx, number, conn, reason);
                 }
             }
         }
@@ -427,7 +498,7 @@ impl Gateway {
             self.fix.touch(number);
             self.flush(cx, conn);
             if over {
-                cx.close(conn, Reason::App(Refusal::Closing.text()));
+                self.fix_close(cx, number, conn, Reason::App(Refusal::Closing.text()));
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Where the sessions' memories are.
 
 use super::config::{Config, Durability, Kind};
-use fix::store::{Durability as Promise, FileLimits, FileStore, MemoryStore, OnReset, Store, StoreError};
+use fix::store::{
+    BatchStore, Durability as Promise, FileLimits, FileStore, MemoryStore, OnReset, Store, StoreError,
+};
 use std::path::PathBuf;
 use wire::szse::Text;
 
@@ -15,6 +17,8 @@ const MESSAGE_BYTES_MAX: u32 = 64 << 10;
 pub(super) enum SessionStore {
     File(Box<FileStore>),
     Memory(Box<MemoryStore>),
+    /// What it holds is kept by others.
+    Elsewhere(Box<BatchStore>),
 }
 
 /// Why a session's memory cannot be opened.
@@ -28,8 +32,12 @@ pub struct OpenError {
 impl SessionStore {
     /// Opens or makes the memory of a client's session.
     pub(super) fn open(config: &Config, comp_id: Text<20>) -> Result<Self, OpenError> {
-        if config.store.kind == Kind::Memory {
-            return Ok(Self::Memory(Box::new(MemoryStore::new(MEMORY_BYTES_MAX))));
+        match config.store.kind {
+            Kind::Memory => return Ok(Self::Memory(Box::new(MemoryStore::new(MEMORY_BYTES_MAX)))),
+            Kind::JetStream => {
+                return Ok(Self::Elsewhere(Box::new(BatchStore::new(config.store.memory_bytes_max))));
+            }
+            Kind::File => {}
         }
         let folder = &config.store.directory;
         let path = folder.join(file_name(comp_id, config.comp_id));
@@ -71,6 +79,7 @@ macro_rules! each {
         match $self {
             SessionStore::File($store) => $call,
             SessionStore::Memory($store) => $call,
+            SessionStore::Elsewhere($store) => $call,
         }
     };
 }
@@ -110,6 +119,10 @@ impl Store for SessionStore {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         each!(self, store => store.commit())
+    }
+
+    fn is_safe(&self) -> bool {
+        each!(self, store => store.is_safe())
     }
 }
 

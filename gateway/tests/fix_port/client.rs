@@ -106,6 +106,14 @@ impl FixClient {
         self.said.clear();
     }
 
+    /// It turns away from a connection that stays open.
+    pub(crate) fn turn_away(&mut self) -> TcpStream {
+        let stream = self.stream.take().expect("connected");
+        self.session.disconnected();
+        self.said.clear();
+        stream
+    }
+
     pub(crate) fn log_out(&mut self) {
         let (now, mut out) = (self.now(), Vec::new());
         self.session.log_out("", now, &mut out).expect("kept");

@@ -3,8 +3,11 @@
 mod certificate;
 mod client;
 mod disconnect;
+mod elsewhere;
 mod killed;
 mod misuse;
+#[path = "../peers/nats.rs"]
+mod nats;
 #[path = "../peers/mod.rs"]
 mod peers;
 mod resume;

@@ -1,0 +1,308 @@
+//! The memories of FIX sessions in one JetStream stream of NATS, which all gateways share: a session goes on through whichever
+//! gateway its client logs on to.
+//!
+//! Each session has a subject, `STREAM.CLIENT.OURS`. Its messages are an owner's mark (`O` and who that is) or a batch of records
+//! (`B` and [`fix::store::Batch`]). Who takes a session over publishes its mark, whatever was there, and reads all up to that: nothing of
+//! the owner before it comes behind, as a batch is taken only where it follows the one before it (the expected last sequence of the
+//! subject). The owner before it is told so by its next batch, which fails. A batch whose fate is not known counts as failed: the
+//! session ends, and the next logon reads what is there.
+//!
+//! This runs on a thread of its own, `fix-store`; the hot thread has one job a session under way at most (`kept.rs`).
+//!
+//! NATS is a network of the operator's own: what goes to it is not ShangMi. Its ports belong on a private network.
+
+use crate::app::{Command, Gateway};
+use crate::audit::JetStreamSettings;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::context::{Context, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Config, StorageType, Stream};
+use fix::store::{Batch, BatchStore, StoreError};
+use futures_util::StreamExt;
+use service::{Phase, Shutdown};
+use shard::Handle;
+use std::fmt::Display;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OnceCell, mpsc};
+use tokio::task::LocalSet;
+
+/// The longest batch: NATS takes 1 MiB in one message unless it is told otherwise.
+pub(super) const BATCH_BYTES_MAX: usize = 512 << 10;
+const OWNER: u8 = b'O';
+const BATCH: u8 = b'B';
+/// Between two tries to tell a gateway whose queue of commands is full.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What the hot thread wants done for a session, by its number.
+pub(super) enum Job {
+    /// It is this gateway's from now on; `known`: the sequence up to which its memory is known here.
+    Claim { number: usize, subject: Arc<str>, known: Option<u64> },
+    /// A batch that comes right behind this sequence.
+    Keep { number: usize, subject: Arc<str>, after: u64, batch: Batch },
+}
+
+/// A session that is this gateway's.
+pub(super) struct Claimed {
+    /// The sequence of its last message.
+    pub(super) sequence: u64,
+    /// Its memory, where it was not known.
+    pub(super) store: Option<BatchStore>,
+}
+
+/// What became of a job.
+pub(super) enum Told {
+    Claimed(Result<Claimed, StoreError>),
+    /// The sequence of the batch.
+    Kept(Result<u64, StoreError>),
+}
+
+/// The end at which jobs are given.
+pub(super) type Keeper = mpsc::Sender<Job>;
+
+/// The thread's end, until it is started.
+pub(crate) struct Jobs {
+    jobs: mpsc::Receiver<Job>,
+    settings: JetStreamSettings,
+    session_bytes_max: usize,
+}
+
+/// The two ends, for so many sessions.
+pub(super) fn keeper(
+    settings: JetStreamSettings,
+    session_bytes_max: usize,
+    sessions: usize,
+) -> (Keeper, Jobs) {
+    // A session has one claim and one batch under way at most.
+    let (to, jobs) = mpsc::channel(2 * sessions.max(1));
+    (to, Jobs { jobs, settings, session_bytes_max })
+}
+
+/// The subject of a session: names as they are, with what a subject may not have as its code.
+pub(super) fn subject(stream: &str, client: &[u8], ours: &[u8]) -> Arc<str> {
+    let mut subject = stream.to_owned();
+    for name in [client, ours] {
+        subject.push('.');
+        for byte in name {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => subject.push(char::from(*byte)),
+                other => subject.push_str(&format!("%{other:02x}")),
+            }
+        }
+    }
+    subject.into()
+}
+
+struct Connection {
+    context: Context,
+    stream: Stream,
+}
+
+/// All that the jobs need.
+struct Desk {
+    settings: JetStreamSettings,
+    session_bytes_max: usize,
+    /// Who marks what it owns.
+    name: String,
+    connection: OnceCell<Connection>,
+}
+
+impl Jobs {
+    /// Works until the gateway's thread has ended and all of its jobs are done.
+    ///
+    /// # Errors
+    /// The system gives no runtime.
+    pub(crate) fn run(
+        mut self,
+        name: String,
+        gateway: &Handle<Command>,
+        shutdown: &Shutdown,
+    ) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (settings, session_bytes_max) = (self.settings, self.session_bytes_max);
+        let desk = Rc::new(Desk { settings, session_bytes_max, name, connection: OnceCell::new() });
+        let local = LocalSet::new();
+        // Early, so that the log says at the start what is wrong.
+        let early = desk.clone();
+        local.spawn_local(async move { early.connection().await.map(drop) });
+        runtime.block_on(local.run_until(async {
+            while let Some(job) = self.jobs.recv().await {
+                let (desk, gateway, shutdown) = (desk.clone(), gateway.clone(), shutdown.clone());
+                tokio::task::spawn_local(async move {
+                    let (number, told) = desk.do_job(job).await;
+                    tell(&gateway, &shutdown, number, told).await;
+                });
+            }
+        }));
+        // What is under way when the gateway ends is still done: its own deadlines end it.
+        runtime.block_on(local);
+        Ok(())
+    }
+}
+
+/// Brings the answer to the hot thread.
+async fn tell(gateway: &Handle<Command>, shutdown: &Shutdown, number: usize, told: Told) {
+    let mut command = Command::Do(Box::new(move |gateway: &mut Gateway, cx: &mut shard::Cx| {
+        gateway.fix_told(cx, number, told);
+    }));
+    while let Err(back) = gateway.send(command) {
+        if shutdown.phase() == Phase::Stopping {
+            return;
+        }
+        command = back;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+impl Desk {
+    async fn do_job(&self, job: Job) -> (usize, Told) {
+        match job {
+            Job::Claim { number, subject, known } => {
+                (number, Told::Claimed(self.claim(&subject, known).await))
+            }
+            Job::Keep { number, subject, after, batch } => {
+                let kept = self.keep(&subject, after, &batch).await;
+                if let (Ok(sequence), true) = (&kept, batch.reset) {
+                    self.purge(&subject, *sequence).await;
+                }
+                (number, Told::Kept(kept))
+            }
+        }
+    }
+
+    async fn connection(&self) -> Result<&Connection, StoreError> {
+        let within = self.bounded(async {
+            self.connection.get_or_try_init(|| connect(&self.settings)).await.map_err(unreachable("connect"))
+        });
+        within.await
+    }
+
+    /// Takes a session: with what is known of it where nobody else had it since, and what the stream has else.
+    async fn claim(&self, subject: &str, known: Option<u64>) -> Result<Claimed, StoreError> {
+        let mark = [&[OWNER], self.name.as_bytes()].concat();
+        if let Some(last) = known {
+            match self.publish(subject, mark.clone(), Some(last)).await {
+                Ok(sequence) => return Ok(Claimed { sequence, store: None }),
+                Err(StoreError::Taken) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let sequence = self.publish(subject, mark, None).await?;
+        let store = self.read(subject, sequence).await?;
+        Ok(Claimed { sequence, store: Some(store) })
+    }
+
+    async fn keep(&self, subject: &str, after: u64, batch: &Batch) -> Result<u64, StoreError> {
+        self.publish(subject, [&[BATCH], &batch.records[..]].concat(), Some(after)).await
+    }
+
+    /// Publishes, behind this message of the subject and no other where it is named; returns the sequence.
+    async fn publish(&self, subject: &str, payload: Vec<u8>, after: Option<u64>) -> Result<u64, StoreError> {
+        let context = &self.connection().await?.context;
+        let mut message = PublishMessage::build().payload(payload.into());
+        if let Some(after) = after {
+            message = message.expected_last_subject_sequence(after);
+        }
+        let sent = async {
+            let ack = context.send_publish(subject.to_owned(), message).await?;
+            ack.await
+        };
+        let ack = self.bounded(async {
+            sent.await.map_err(|error| match error.kind() {
+                PublishErrorKind::WrongLastSequence => StoreError::Taken,
+                _ => unreachable("publish")(error),
+            })
+        });
+        Ok(ack.await?.sequence)
+    }
+
+    /// The session's memory as of a message of its own.
+    async fn read(&self, subject: &str, until: u64) -> Result<BatchStore, StoreError> {
+        let stream = &self.connection().await?.stream;
+        let config = OrderedConfig {
+            filter_subject: subject.to_owned(),
+            deliver_policy: DeliverPolicy::All,
+            ..OrderedConfig::default()
+        };
+        let mut messages = self
+            .bounded(async {
+                let consumer = stream.create_consumer(config).await.map_err(unreachable("read"))?;
+                consumer.messages().await.map_err(unreachable("read"))
+            })
+            .await?;
+        let mut store = BatchStore::new(self.session_bytes_max);
+        loop {
+            let next = async { messages.next().await.transpose().map_err(unreachable("read")) };
+            let message = self.bounded(next).await?.ok_or(StoreError::Unreachable)?;
+            let sequence = message.info().map_err(unreachable("read"))?.stream_sequence;
+            match message.payload.split_first() {
+                Some((&BATCH, records)) => store.restore(records)?,
+                Some((&OWNER, _)) => {}
+                _ => return Err(StoreError::Format),
+            }
+            if sequence >= until {
+                return Ok(store);
+            }
+        }
+    }
+
+    /// What is before a reset is read by nobody any more. Where this fails it takes room, and nothing else.
+    async fn purge(&self, subject: &str, sequence: u64) {
+        let purged = Box::pin(self.bounded(async {
+            let stream = &self.connection().await?.stream;
+            stream.purge().filter(subject).sequence(sequence).await.map_err(unreachable("purge"))
+        }));
+        if purged.await.is_err() {
+            tracing::warn!(subject, "what was before a reset is still in the stream");
+        }
+    }
+
+    /// Within the time of one exchange, twice that for an answer which the client waits for by itself.
+    async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let within = tokio::time::timeout(self.settings.timeout * 2, work);
+        within.await.unwrap_or_else(|_| Err(unreachable("wait")("no answer in time")))
+    }
+}
+
+/// Says what went wrong where, and makes it the one error that the session gets.
+fn unreachable<E: Display>(what: &'static str) -> impl Fn(E) -> StoreError {
+    move |error| {
+        tracing::warn!(what, %error, "the store of the FIX sessions does not answer");
+        StoreError::Unreachable
+    }
+}
+
+async fn connect(settings: &JetStreamSettings) -> Result<Connection, async_nats::Error> {
+    let options = async_nats::ConnectOptions::new()
+        .name("tongdao gateway, FIX sessions")
+        .connection_timeout(settings.timeout)
+        .request_timeout(Some(settings.timeout));
+    let client = options.connect(settings.servers.as_slice()).await?;
+    let mut context = async_nats::jetstream::new(client);
+    context.set_timeout(settings.timeout);
+    let stream = Config {
+        name: settings.stream.clone(),
+        subjects: vec![format!("{}.>", settings.stream)],
+        num_replicas: settings.replicas,
+        storage: StorageType::File,
+        ..Config::default()
+    };
+    let stream = context.get_or_create_stream(stream).await?;
+    Ok(Connection { context, stream })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_subjects_of_their_own() {
+        assert_eq!(&*subject("fix", b"client-1", b"US"), "fix.client-1.US");
+        assert_eq!(&*subject("fix", b"a.b>*", b"US"), "fix.a%2eb%3e%2a.US");
+        assert_ne!(subject("fix", b"a.b", b"US"), subject("fix", b"a%2eb", b"US"));
+    }
+}

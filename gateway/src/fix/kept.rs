@@ -1,0 +1,198 @@
+//! Sessions whose memory is kept elsewhere (`jetstream.rs`), as the hot thread has them.
+//!
+//! A session *waits* while a batch of its memory is under way: it is not read from, it gets no reports, and nothing of it is written. So
+//! all that a turn has done to it is one batch, and what waits does not grow. It waits from its logon, too, until it is this
+//! gateway's. Jobs end by their own deadlines, so no session waits for ever.
+
+use super::jetstream::{BATCH_BYTES_MAX, Claimed, Job, Keeper, Told};
+use super::session::{STORE_FAILED, label, now};
+use super::store::SessionStore;
+use crate::app::Gateway;
+use fix::session::SessionError;
+use fix::store::{Store, StoreError};
+use shard::{ConnId, Cx, Reason};
+use std::sync::Arc;
+
+/// What is known of a memory that is kept elsewhere.
+pub(super) struct Remote {
+    pub(super) subject: Arc<str>,
+    /// The sequence of the last message there; nothing where the memory is not known here.
+    sequence: Option<u64>,
+    /// A claim is under way, for the logon of this connection, and whether that begins the numbers anew.
+    claim: Option<(ConnId, bool)>,
+    /// A batch is.
+    batch: bool,
+    /// The connection is to be closed when what is to be told it is safe.
+    closing: Option<Reason>,
+}
+
+impl Remote {
+    pub(super) fn new(subject: Arc<str>) -> Self {
+        Self { subject, sequence: None, claim: None, batch: false, closing: None }
+    }
+
+    /// Its memory is not known here.
+    pub(super) fn forget(&mut self) {
+        self.sequence = None;
+    }
+
+    /// Nothing may come of the session, and nothing go to it.
+    #[inline]
+    pub(super) fn waits(&self) -> bool {
+        self.batch || self.claim.is_some()
+    }
+}
+
+impl Gateway {
+    /// Whether the session with this number waits.
+    #[inline]
+    pub(super) fn fix_waits(&self, number: usize) -> bool {
+        self.fix.sessions[number].waits()
+    }
+
+    /// Its logon was admitted: asks for the session, if it is one that others may have. Whether it now waits for that.
+    pub(super) fn fix_claim(&mut self, cx: &mut Cx, id: ConnId, number: usize, reset: bool) -> bool {
+        let Some(remote) = &mut self.fix.sessions[number].remote else { return false };
+        remote.claim = Some((id, reset));
+        cx.pause_reading(id, true);
+        let job = Job::Claim { number, subject: remote.subject.clone(), known: remote.sequence };
+        if !given(self.fix.keeper.as_ref(), job) {
+            self.fix_told(cx, number, Told::Claimed(Err(StoreError::Unreachable)));
+        }
+        true
+    }
+
+    /// Gives what was committed to be kept; the session waits until it is.
+    pub(super) fn fix_keep(&mut self, cx: &mut Cx, number: usize) {
+        let session = &mut self.fix.sessions[number];
+        let (Some(remote), SessionStore::Elsewhere(store)) =
+            (&mut session.remote, session.engine.store_mut())
+        else {
+            return;
+        };
+        if store.is_safe() {
+            return;
+        }
+        let Some(after) = remote.sequence else {
+            // The words of a refusal before the session was this gateway's.
+            session.forget();
+            return;
+        };
+        let batch = store.take_batch(BATCH_BYTES_MAX);
+        remote.batch = true;
+        if let Some(conn) = session.conn {
+            cx.hold_writing(conn, true);
+            cx.pause_reading(conn, true);
+        }
+        let Some(batch) = batch else { return };
+        self.metrics.fix_store_batches.inc();
+        let job = Job::Keep { number, subject: remote.subject.clone(), after, batch };
+        if !given(self.fix.keeper.as_ref(), job) {
+            self.fix_told(cx, number, Told::Kept(Err(StoreError::Unreachable)));
+        }
+    }
+
+    /// The answer to a job.
+    pub(super) fn fix_told(&mut self, cx: &mut Cx, number: usize, told: Told) {
+        match told {
+            Told::Claimed(Ok(claimed)) => self.fix_claimed(cx, number, claimed),
+            Told::Kept(Ok(sequence)) => self.fix_kept(cx, number, sequence),
+            Told::Claimed(Err(error)) => {
+                self.fix_store_counted(error);
+                let session = &mut self.fix.sessions[number];
+                session.forget();
+                let Some((id, _)) = session.remote.as_mut().and_then(|remote| remote.claim.take()) else {
+                    return;
+                };
+                if session.conn == Some(id) {
+                    let reason = self.fix_refuse(cx, id, number, "session store not reachable");
+                    self.flush(cx, id);
+                    cx.close(id, reason);
+                }
+            }
+            Told::Kept(Err(error)) => {
+                self.fix_store_counted(error);
+                let session = &mut self.fix.sessions[number];
+                session.forget();
+                if let Some(remote) = &mut session.remote {
+                    (remote.batch, remote.closing) = (false, None);
+                }
+                self.fix_store_failed(cx, number, error);
+            }
+        }
+    }
+
+    /// The session is this gateway's: its logon goes on.
+    fn fix_claimed(&mut self, cx: &mut Cx, number: usize, claimed: Claimed) {
+        let session = &mut self.fix.sessions[number];
+        let Some(remote) = &mut session.remote else { return };
+        remote.sequence = Some(claimed.sequence);
+        let claim = remote.claim.take();
+        if let Some(store) = claimed.store {
+            self.metrics.fix_takeovers.inc();
+            *session.engine.store_mut() = SessionStore::Elsewhere(Box::new(store));
+        }
+        let Some((id, reset)) = claim.filter(|(id, _)| session.conn == Some(*id)) else { return };
+        cx.pause_reading(id, self.lines.paused());
+        let admitted = self.fix_admitted(cx, id, number, reset, now(cx));
+        self.fix.touch(number);
+        self.flush(cx, id);
+        match admitted {
+            // What came right behind the logon.
+            Ok(()) => cx.offer_again(id),
+            Err(reason) => self.fix_close(cx, number, id, reason),
+        }
+    }
+
+    /// A batch is safe: what waited for it goes on, unless there is more.
+    fn fix_kept(&mut self, cx: &mut Cx, number: usize, sequence: u64) {
+        let session = &mut self.fix.sessions[number];
+        let (Some(remote), SessionStore::Elsewhere(store)) =
+            (&mut session.remote, session.engine.store_mut())
+        else {
+            return;
+        };
+        store.acknowledged();
+        (remote.sequence, remote.batch) = (Some(sequence), false);
+        if !store.is_safe() {
+            return self.fix_keep(cx, number);
+        }
+        let closing = remote.closing.take();
+        let Some(conn) = session.conn else { return };
+        session.engine.excuse(now(cx));
+        cx.hold_writing(conn, false);
+        match closing {
+            None => cx.pause_reading(conn, self.lines.paused()),
+            Some(reason) => cx.close(conn, reason),
+        }
+    }
+
+    /// Closes a session's connection once what it is told is safe: at once, where that needs no waiting.
+    pub(super) fn fix_close(&mut self, cx: &mut Cx, number: usize, conn: ConnId, reason: Reason) {
+        if let Some(reason) = self.fix_close_later(number, reason) {
+            cx.close(conn, reason);
+        }
+    }
+
+    /// Notes that the connection is to be closed when what it is told is safe; gives the reason back where that is so.
+    pub(super) fn fix_close_later(&mut self, number: usize, reason: Reason) -> Option<Reason> {
+        let session = &mut self.fix.sessions[number];
+        let safe = session.engine.store().is_safe() || reason == Reason::App(STORE_FAILED);
+        match &mut session.remote {
+            Some(remote) if !safe && remote.sequence.is_some() => {
+                remote.closing = Some(reason);
+                None
+            }
+            _ => Some(reason),
+        }
+    }
+
+    fn fix_store_counted(&self, error: StoreError) {
+        self.metrics.fix_store_failures.with_label_values(&[label(SessionError::Store(error))]).inc();
+    }
+}
+
+/// Whether the job was taken: it is, unless the thread has ended.
+fn given(keeper: Option<&Keeper>, job: Job) -> bool {
+    keeper.is_some_and(|keeper| keeper.try_send(job).is_ok())
+}

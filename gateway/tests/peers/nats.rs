@@ -1,0 +1,57 @@
+//! Three NATS servers that are one cluster.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+pub(crate) const NODES: usize = 3;
+
+/// One server.
+pub(crate) struct Node(Child);
+
+impl Node {
+    /// Without a warning.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().expect("killed");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may be dead already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Ports that were free a moment ago.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [TcpListener; N] =
+        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    listeners.map(|listener| listener.local_addr().expect("bound").port())
+}
+
+/// Three servers that are one cluster, and their addresses; `None` where there are none to be had.
+pub(crate) fn cluster(folder: &Path) -> Option<(Vec<Node>, Vec<String>)> {
+    let there = Command::new("nats-server").arg("--version").output().is_ok();
+    assert!(there || std::env::var("CI").as_deref() != Ok("true"), "nats-server is missing");
+    if !there {
+        eprintln!("skipped: no nats-server here (.ci/peers installs it)");
+        return None;
+    }
+    let (ports, routes) = (free_ports::<NODES>(), free_ports::<NODES>());
+    let all: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+    let start = |at: usize| {
+        let child = Command::new("nats-server")
+            .args(["-a", "127.0.0.1", "-p", &ports[at].to_string(), "-js", "--cluster_name", "test"])
+            .args(["--server_name", &format!("n{at}"), "--routes", &all.join(","), "--cluster", &all[at]])
+            .arg("-sd")
+            .arg(folder.join(format!("n{at}")))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Node(child.expect("it starts"))
+    };
+    let nodes = (0..NODES).map(start).collect();
+    Some((nodes, ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect()))
+}
