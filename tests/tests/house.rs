@@ -39,7 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "slb",
         ],
     ),
-    ("benches", &["transport", "loadgen"]),
+    ("benches", &["gm", "loadgen", "transport", "wire"]),
     ("tests", &[]),
 ];
 
