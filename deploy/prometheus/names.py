@@ -43,6 +43,10 @@ def main():
             where.setdefault(name, path.name)
     if len(where) < 20:
         sys.exit("found too few names to be right")
+    runbook = (TOP / "docs/runbook.md").read_text()
+    for alert in re.findall(r"alert: (\w+)", rules):
+        if f"\n### {alert}\n" not in runbook:
+            sys.exit(f"docs/runbook.md has no section {alert}")
     sys.exit("\n".join(f"{where[name]}: no server declares {name}" for name in sorted(set(where) - known)) or 0)
 
 
