@@ -137,6 +137,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Orders, cancels and events of a day; from then on requests are refused.
     pub inputs_max: u64,
+    /// Orders, and as many cancels, that have their memory reserved.
+    pub orders_reserved: usize,
     /// Requests that the counter has not answered.
     pub in_flight_max: usize,
     /// Reports held in memory, bytes.
@@ -146,7 +148,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let (inputs_max, in_flight_max) = (40_000_000, 65_536);
-        Self { connections_max: 64, inputs_max, in_flight_max, window_bytes: 1 << 30 }
+        Self {
+            connections_max: 64,
+            inputs_max,
+            orders_reserved: 200_000,
+            in_flight_max,
+            window_bytes: 1 << 30,
+        }
     }
 }
 

@@ -100,16 +100,17 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(core_no: u16, line: &Line) -> Self {
+    /// With room for so many orders, and as many cancels: a map that has to grow moves all that it has at once.
+    pub(super) fn new(core_no: u16, line: &Line, reserved: usize) -> Self {
         Self {
             core_no,
             partition_first: line.partition_first,
             last: vec![0; usize::from(line.partitions)],
             execs: 0,
-            orders: HashMap::new(),
-            cancels: HashMap::new(),
-            by_identity: HashMap::new(),
-            by_name: HashMap::new(),
+            orders: HashMap::with_capacity(reserved),
+            cancels: HashMap::with_capacity(reserved),
+            by_identity: HashMap::with_capacity(reserved),
+            by_name: HashMap::with_capacity(reserved),
             open: BTreeSet::new(),
             frame: Vec::new(),
         }

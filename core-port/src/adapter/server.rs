@@ -199,8 +199,10 @@ impl Day {
         }
         let line = &config.ports(REPORTS)[0];
         let window_bytes = config.limits.window_bytes;
+        let inputs_max = usize::try_from(config.limits.inputs_max).unwrap_or(usize::MAX);
+        let reserved = config.limits.orders_reserved.min(inputs_max);
         let mut day = Self {
-            desk: Desk::new(config.core_no, line),
+            desk: Desk::new(config.core_no, line, reserved),
             reports: Writer::new(flow::Limits { segment_bytes: SEGMENT_BYTES, window_bytes }),
             inputs: Inputs::new(writer, config.journal.durability),
             wanted: 1,

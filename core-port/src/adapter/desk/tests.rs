@@ -5,6 +5,8 @@ use shard::LogId;
 use wire::szse::Frame;
 use wire::szse::code::{OrdType, PlatformId, Side};
 
+const RESERVED: usize = 100;
+
 /// A desk, and what it says, in short.
 struct Told {
     desk: Desk,
@@ -22,7 +24,13 @@ impl Told {
             partitions: 2,
             reports: LogId(0),
         };
-        Self { desk: Desk::new(7, &line), frames: Vec::new() }
+        Self { desk: Desk::new(7, &line, RESERVED), frames: Vec::new() }
+    }
+
+    /// What its maps have room for.
+    fn room(&self) -> [usize; 4] {
+        let Desk { orders, cancels, by_identity, by_name, .. } = &self.desk;
+        [orders.capacity(), cancels.capacity(), by_identity.capacity(), by_name.capacity()]
     }
 
     fn order(&mut self, number: u64, request: &NewOrder) -> Taken {
@@ -244,4 +252,15 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn as_many_orders_as_are_reserved_move_none_of_the_others() {
+    let mut told = Told::new();
+    let room = told.room();
+    for number in 1..=RESERVED as u64 {
+        let name = number.to_string().parse().unwrap();
+        told.order(number, &NewOrder { cl_ord_id: name, ..NewOrder::default() });
+    }
+    assert_eq!(told.room(), room);
 }
