@@ -212,6 +212,7 @@ fn name_of(reason: Reason) -> &'static str {
     match reason {
         Reason::PeerClosed => "peer closed",
         Reason::Io(_) => "connection error",
+        Reason::Tls(text) => text,
         Reason::OutboundFull => "private bytes not taken",
         Reason::InboundFull => "frame too large",
         Reason::Overrun => "slow reader",

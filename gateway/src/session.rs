@@ -74,6 +74,7 @@ pub(crate) const fn end(reason: Reason) -> &'static str {
     match reason {
         Reason::PeerClosed => "peer closed",
         Reason::Io(_) => "connection failed",
+        Reason::Tls(text) => text,
         Reason::OutboundFull => "answers not read",
         Reason::InboundFull => "frame too large",
         Reason::Overrun => "reports not read",

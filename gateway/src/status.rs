@@ -133,6 +133,7 @@ pub(crate) fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::PeerClosed => "closed by the core",
         Reason::Io(_) => "connection failed",
+        Reason::Tls(text) => text,
         Reason::OutboundFull => "outbound full",
         Reason::InboundFull => "frame too large",
         Reason::Overrun => "overrun",

@@ -86,14 +86,32 @@ pub fn validate_limits(settings: Option<&Settings>) -> Result<(), Invalid> {
     }
 }
 
-/// Loads what `[tls]` names, to see whether it can be used, and drops it: for `--check-config`.
+/// Loads what `[tls]` names, to see whether it can be used, and drops it: for `--check-config`. Of a certificate that has ended it warns
+/// on standard error: a server starts with it, and peers refuse it.
 ///
 /// # Errors
 /// [`LoadError`].
+#[allow(clippy::print_stderr)] // Nothing is logged when a configuration is checked.
 pub fn check_files(settings: Option<&Settings>, dials: bool) -> Result<(), LoadError> {
     let Some(settings) = settings else { return Ok(()) };
     Server::load(settings)?;
+    let clock = transport::Clock::start();
+    let now_s = clock.wall_ns(clock.now_ns()).max(0).cast_unsigned() / NS_PER_S;
+    if let Some(warning) = ended(settings, now_s)? {
+        eprintln!("warning: {warning}");
+    }
     if dials { Client::load(settings).map(drop) } else { Ok(()) }
+}
+
+const NS_PER_S: u64 = 1_000_000_000;
+
+/// What is to be said of an own certificate that has ended at a time, in seconds since 1970.
+fn ended(settings: &Settings, now_s: u64) -> Result<Option<String>, LoadError> {
+    let ago_s = settings.certificate_ends_s()?.and_then(|ends_s| now_s.checked_sub(ends_s));
+    Ok(ago_s.filter(|ago_s| *ago_s > 0).map(|ago_s| {
+        let days = ago_s / 86_400;
+        format!("the certificate that `[tls]` names ended {days} days ago: peers refuse it; `gm inspect FILE` shows when")
+    }))
 }
 
 /// Checks that the `[tls]` which stands as a comment in [`Config::DEFAULT_TOML`] has every key, each with its default, and
@@ -281,5 +299,20 @@ impl Collector for Handshakes {
         self.under_way.set(counts.under_way() as i64);
         self.not_after.set(i64::try_from(self.server.certificate_ends_s()).unwrap_or(i64::MAX));
         [total.collect(), self.under_way.collect(), self.not_after.collect()].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_certificate_that_has_ended_a_check_warns() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = local_settings(folder.path(), false).unwrap();
+        let ends_s = settings.certificate_ends_s().unwrap().unwrap();
+        assert_eq!(ended(&settings, ends_s).unwrap(), None);
+        let warning = ended(&settings, ends_s + 3 * 86_400).unwrap().unwrap();
+        assert!(warning.contains("ended 3 days ago"), "{warning}");
     }
 }

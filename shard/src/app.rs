@@ -48,6 +48,8 @@ pub enum Reason {
     PeerClosed,
     /// The system said so.
     Io(io::ErrorKind),
+    /// The peer ended TLS, for instance since it refuses our certificate: what its alert says.
+    Tls(&'static str),
     /// The peer did not take its private bytes: more than the limit waited.
     OutboundFull,
     /// The peer began a frame longer than what is kept of an unfinished one.

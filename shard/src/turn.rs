@@ -118,7 +118,7 @@ fn read<A: App>(cx: &mut Cx, app: &mut A, index: u32, buffer: &mut Vec<u8>) {
                     Err(reason) => reason,
                 }
             }
-            Err(error) => Reason::Io(error.kind()),
+            Err(error) => failed(&error),
         };
         end(cx, index, id, lingering, reason);
         return;
@@ -211,6 +211,11 @@ fn backwards(cx: &mut Cx, log: usize, mut look: impl FnMut(&mut Cx, u32)) {
     }
 }
 
+#[cold]
+fn failed(error: &std::io::Error) -> Reason {
+    transport::tls::refused_by_peer(error).map_or(Reason::Io(error.kind()), Reason::Tls)
+}
+
 /// One connection's share of this turn's writing.
 #[inline]
 fn write<A: App>(cx: &mut Cx, app: &mut A, index: u32) {
@@ -281,7 +286,7 @@ fn close_doomed<A: App>(cx: &mut Cx, app: &mut A) {
         cx.unfollow(index);
         let conn = &mut cx.conns[index as usize];
         // A peer that will send no more may still read.
-        let alive = !matches!(reason, Reason::Io(_)) && !conn.held;
+        let alive = !matches!(reason, Reason::Io(_) | Reason::Tls(_)) && !conn.held;
         let flushed = alive && matches!(conn.pump(&mut []), Ok((Pumped::Idle, _)));
         conn.kept = Vec::new();
         conn.reading_paused = false; // Else the peer's end would not be seen.

@@ -152,7 +152,7 @@ impl<C: Counter> shard::App for App<C> {
 
     fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: Reason) {
         if self.link.link.id() == Some(id) {
-            self.lost(cx, if let Reason::App(why) = reason { why } else { "closed" });
+            self.lost(cx, if let Reason::App(why) | Reason::Tls(why) = reason { why } else { "closed" });
         }
         self.ports.on_close(id);
     }

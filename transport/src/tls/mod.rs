@@ -6,6 +6,7 @@
 //!
 //! Start at [`Settings`], [`Server::load`] and [`Client::load`].
 
+mod alert;
 mod handshake;
 mod handshakes;
 mod local;
@@ -16,6 +17,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use alert::refused_by_peer;
 pub use gm::tls::record::{KeyUsedUp, Sealer, seal_for_all};
 pub(crate) use handshakes::Handed;
 pub use handshakes::{Counts, Server};

@@ -131,6 +131,18 @@ pub enum LoadError {
         /// What is wanted of it.
         what: &'static str,
     },
+    /// A private key that only a passphrase opens.
+    #[error(
+        "tls.{key}: {0}: the private key in it is encrypted, and a server has nobody to ask for the passphrase; decrypt it \
+         (openssl pkey -in {0} -out FILE), name that file, and let nobody but the server read it",
+        path.display()
+    )]
+    Encrypted {
+        /// The key that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
     /// A key that is another certificate's.
     #[error("tls.{key}: {} is not the key of the certificate in {}", path.display(), certificate.display())]
     OtherKey {
@@ -279,6 +291,11 @@ impl Settings {
     }
 }
 
+/// Whether a file that has no private key as PEM has one that is encrypted.
+fn is_encrypted(path: &Path) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----"))
+}
+
 /// A certificate's file and its key's.
 #[derive(Clone, Copy)]
 struct Pair<'a> {
@@ -310,8 +327,11 @@ impl<'a> Pair<'a> {
     fn key(&self) -> Result<PrivateKeyDer<'static>, LoadError> {
         let (key, path) = (self.keys[1], self.key.to_owned());
         PrivateKeyDer::from_pem_file(self.key).map_err(|error| match error {
+            rustls::pki_types::pem::Error::NoItemsFound if is_encrypted(&path) => {
+                LoadError::Encrypted { key, path }
+            }
             rustls::pki_types::pem::Error::NoItemsFound => {
-                LoadError::Empty { key, path, what: "private key (PKCS#8 in PEM, not encrypted)" }
+                LoadError::Empty { key, path, what: "private key (PKCS#8 in PEM)" }
             }
             error => LoadError::File { key, path, error },
         })
