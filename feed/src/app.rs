@@ -202,6 +202,8 @@ impl Feed {
                 regressed: counters.regressed[index],
                 asked: counters.asked[index],
                 refused: counters.cannot[index],
+                relays: ingest.relay.path(index).feeds.iter().map(ToString::to_string).collect(),
+                hop_delay_us: ingest.relay.path(index).hop_delay_us,
             })
             .collect()
     }

@@ -32,6 +32,8 @@ pub struct Config {
     pub subscribers: Subscribers,
     /// Who may see what.
     pub entitlement: Entitled,
+    /// Feeds behind feeds.
+    pub relay: RelayConfig,
     /// Certificates; without it all connections are plain TCP.
     pub tls: Option<tls::Settings>,
     /// The operator's port.
@@ -239,6 +241,23 @@ pub struct Entitled {
     pub delayed_bytes_max: usize,
 }
 
+/// Feeds behind feeds: for sources with [`Source::subscribe`].
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelayConfig {
+    /// Our name among feeds, of which no two may be alike; blank: one at random.
+    #[serde(deserialize_with = "text")]
+    pub id: Text<20>,
+    /// Feeds between the exchange and us, at most.
+    pub hops_max: u16,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self { id: Text::BLANK, hops_max: 8 }
+    }
+}
+
 /// Who may log on.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -361,6 +380,7 @@ impl Default for Config {
             log: Log::default(),
             subscribers: Subscribers::default(),
             entitlement: Entitled::default(),
+            relay: RelayConfig::default(),
             admin: service::admin::Config { listen: local(7290), ..service::admin::Config::default() },
             drain_timeout_ms: 10_000,
         }

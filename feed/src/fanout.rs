@@ -11,6 +11,7 @@ use crate::entitlement::{Doorkeeper, Held};
 use crate::ingest::{LOG, gap_notice};
 use crate::metrics::Metrics;
 use crate::place::Place;
+use crate::relay::{Relay, TELL_NS};
 use crate::replay::{Part, Replay, answer};
 use crate::securities::Securities;
 use crate::snapshots::Progress;
@@ -22,8 +23,9 @@ use flow::{Cursor, FindError, Selection, Seq, Tag};
 use shard::{ConnId, Cx, LogId, Overrun, Reason};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use wire::szse::code::{BusinessRejectReason, ResendStatus, SessionStatus, VERSION_MARKET_DATA};
-use wire::szse::ext::{GapReason, MarketDataRequest, MarketDataRequestAck, RequestStatus};
+use wire::szse::ext::{GapReason, MarketDataRequest, MarketDataRequestAck, RelayHello, RequestStatus};
 use wire::szse::market::{BusinessReject, Resend};
 use wire::szse::session::{Event, LogonRefusal, Session, SessionError};
 use wire::szse::{Frame, GroupMessage, I64, Logon, Message, Text, U32, frame};
@@ -55,6 +57,7 @@ pub(crate) struct Fanout {
     draining: bool,
     doorkeeper: Option<Doorkeeper>,
     taps: Taps,
+    relay: Arc<Relay>,
 }
 
 impl Fanout {
@@ -63,9 +66,11 @@ impl Fanout {
         securities: Securities,
         metrics: Metrics,
         (doorkeeper, taps): (Option<Doorkeeper>, Taps),
+        relay: Arc<Relay>,
     ) -> Self {
         Self {
             config,
+            relay,
             doorkeeper,
             taps,
             subscribers: Vec::new(),
@@ -178,6 +183,15 @@ impl Fanout {
         match frame.msg_type {
             MarketDataRequest::MSG_TYPE => match frame.group() {
                 Ok(request) => self.request(cx, view, subscriber, &request),
+                Err(error) => Err(self.end(subscriber, SessionError::Frame(error))),
+            },
+            RelayHello::MSG_TYPE => match frame.view::<RelayHello>() {
+                Ok(hello) => {
+                    tracing::info!(peer = %subscriber.peer, feed = %hello.feed, "a feed is fed by this one");
+                    self.relay.tell(cx.wall_ns(), &mut self.out);
+                    subscriber.told_ns = Some(cx.now_ns());
+                    Ok(())
+                }
                 Err(error) => Err(self.end(subscriber, SessionError::Frame(error))),
             },
             Resend::MSG_TYPE => match frame.view() {
@@ -433,6 +447,10 @@ impl Fanout {
                 subscriber.session.sent(sent_ns);
             }
             let alive = subscriber.session.on_timeout(now_ns, &mut self.out);
+            if alive.is_ok() && subscriber.told_ns.is_some_and(|at_ns| now_ns >= at_ns + TELL_NS) {
+                subscriber.told_ns = Some(now_ns);
+                self.relay.tell(cx.wall_ns(), &mut self.out);
+            }
             self.flush(cx, id);
             match alive {
                 Ok(()) => self.conflate_who_is_behind(cx, view, id),

@@ -25,6 +25,7 @@ mod fanout;
 mod ingest;
 mod metrics;
 mod place;
+mod relay;
 mod replay;
 mod server;
 mod source;

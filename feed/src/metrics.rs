@@ -16,6 +16,12 @@ service::metrics! {
         source_sessions: IntCounterVec = "feed_source_sessions_total" ["source"],
         /// Connections to a source that ended, and dials that failed, by reason.
         source_ended: IntCounterVec = "feed_source_ended_total" ["source", "reason"],
+        /// Feeds between the exchange and this one over a source that is a feed; 0 when it is not there.
+        relay_hops: IntGaugeVec = "feed_relay_hops" ["source"],
+        /// From the sending of a source that is a feed to here, by the clocks of both, microseconds; looked at each second.
+        relay_hop_delay_us: IntGaugeVec = "feed_relay_hop_delay_us" ["source"],
+        /// The same over all feeds between the exchange and this one, microseconds.
+        relay_delay_us: IntGaugeVec = "feed_relay_delay_us" ["source"],
         /// Frames that this source brought first.
         won: IntCounterVec = "feed_frames_won_total" ["source"],
         /// Frames of this source whose number was there before.

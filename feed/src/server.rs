@@ -7,6 +7,7 @@ use crate::entitlement::{Doorkeeper, Entitlement, RightsFile, Seats};
 use crate::fanout::Fanout;
 use crate::ingest::Ingest;
 use crate::metrics::{Exporter, Metrics};
+use crate::relay::Relay;
 use crate::securities::{Directory, Securities};
 use crate::snapshots::Snapshots;
 use crate::status;
@@ -15,11 +16,12 @@ use flow::Writer;
 use service::tls::Tls;
 use service::{Host, Running, Shutdown};
 use shard::{Handle, Limits, Log, Port, Setup};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use transport::Listener;
-use wire::szse::frame;
+use wire::szse::{Text, frame};
 
 /// Segments that the log of a delay holds: its readers are few seconds behind it.
 const DELAYED_SEGMENTS: usize = 16;
@@ -228,6 +230,8 @@ impl Server {
                 metrics.clone(),
             ))
         };
+        let id = Some(config.relay.id).filter(|id| !id.is_blank()).unwrap_or_else(random_id);
+        let relay = Arc::new(Relay::new(id, config.relay.hops_max, config.sources.len()));
         let shards = logs.zip(listeners).zip(handles.iter()).enumerate();
         shards
             .map(|(index, ((logs, listeners), handle))| {
@@ -239,7 +243,8 @@ impl Server {
                 };
                 let securities = || Securities::new(directory.clone());
                 let feed = Feed {
-                    ingest: (index == 0).then(|| Ingest::new(&config, &tls, securities(), metrics.clone())),
+                    ingest: (index == 0)
+                        .then(|| Ingest::new(&config, &tls, (securities(), relay.clone()), metrics.clone())),
                     line: (index == 0 && !delays_min.is_empty())
                         .then(|| Line::new(delays_min, config.entitlement.delayed())),
                     fanout: Fanout::new(
@@ -247,6 +252,7 @@ impl Server {
                         securities(),
                         metrics.clone(),
                         (doorkeeper(), Taps::new(delays_min, config.log.snapshots())),
+                        relay.clone(),
                     ),
                     view: View::new(Snapshots::new(config.log.snapshots())),
                     exporter: Exporter::new(metrics.clone(), &config.sources),
@@ -270,4 +276,10 @@ fn limits(config: &Config) -> Limits {
         busy_poll: config.listen.busy_poll,
         ..Limits::default()
     }
+}
+
+/// A name among feeds that no other feed has, by all chance.
+fn random_id() -> Text<20> {
+    let random = RandomState::new().hash_one(0);
+    Text::truncated(&format!("feed-{random:015x}"))
 }

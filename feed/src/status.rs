@@ -39,6 +39,10 @@ pub(crate) struct SourceStatus {
     pub(crate) asked: u64,
     /// Resend requests it refused.
     pub(crate) refused: u64,
+    /// The feeds that its quotes come over, the nearest first; empty when it is no feed.
+    pub(crate) relays: Vec<String>,
+    /// From its sending to here, by the clocks of both, microseconds.
+    pub(crate) hop_delay_us: i64,
 }
 
 /// A channel as the operator sees it.

@@ -49,6 +49,8 @@ pub(crate) struct Subscriber {
     /// SenderCompID of its logon; blank before.
     pub(crate) name: Text<20>,
     pub(crate) logged_on: bool,
+    /// When it was told the way of the quotes last; `None` if it is no feed.
+    pub(crate) told_ns: Option<u64>,
     /// Its account, where rights are by account.
     pub(crate) account: Option<Held>,
     pub(crate) subscription: Option<Subscription>,
@@ -75,6 +77,7 @@ impl Subscriber {
             session,
             name: Text::BLANK,
             logged_on: false,
+            told_ns: None,
             account: None,
             subscription: None,
             stage: Stage::Idle,

@@ -3,11 +3,13 @@
 use super::tape::Tape;
 use super::{Counters, NO_KEY};
 use crate::arbiter::{Answer, Arbiter, Outcome, Source, Tick};
+use crate::metrics::Metrics;
+use crate::relay::{Refused, Relay};
 use crate::securities::{Origin, Securities};
 use crate::snapshots::Offer;
 use flow::Tag;
 use wire::szse::code::ResendStatus;
-use wire::szse::ext::{ExtendedTickOrder, GapNotice, MarketDataRequestAck, RequestStatus};
+use wire::szse::ext::{ExtendedTickOrder, GapNotice, MarketDataRequestAck, RelayPath, RequestStatus};
 use wire::szse::market::{ChannelHeartbeat, Resend, Snapshot, TickOrder, TickTrade};
 use wire::szse::{DecodeError, Frame, GroupMessage, I64, Message, SecurityId, SecurityIdSource, U16};
 
@@ -18,16 +20,33 @@ pub(super) struct Desk<'a> {
     pub(super) securities: &'a mut Securities,
     pub(super) counters: &'a mut Counters,
     pub(super) ended: &'a mut Vec<(u16, u64)>,
+    /// The feeds upstream, the time of day, and the source's name.
+    pub(super) relay: (&'a Relay, i64, &'a Metrics, &'a str),
     pub(super) tape: Tape<'a>,
+}
+
+/// Why a source is left for a message of its.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Its body is not what its type says: the source is not to be trusted with where the next frame begins.
+    Frame(DecodeError),
+    /// The way of its quotes is one that is not taken.
+    Relay(Refused),
+}
+
+impl From<DecodeError> for Fault {
+    fn from(error: DecodeError) -> Self {
+        Self::Frame(error)
+    }
 }
 
 impl Desk<'_> {
     /// Files one message.
     ///
     /// # Errors
-    /// Its body is not what its type says: the source is not to be trusted with where the next frame begins.
+    /// See [`Fault`].
     #[inline]
-    pub(super) fn file(&mut self, frame: &Frame<'_>) -> Result<(), DecodeError> {
+    pub(super) fn file(&mut self, frame: &Frame<'_>) -> Result<(), Fault> {
         match frame.msg_type {
             TickOrder::MSG_TYPE => self.order(frame.view()?, frame.bytes),
             ExtendedTickOrder::MSG_TYPE => {
@@ -40,6 +59,7 @@ impl Desk<'_> {
             // An upstream feed says itself what it lost; the arbiter asks before it believes it.
             GapNotice::MSG_TYPE => {}
             MarketDataRequestAck::MSG_TYPE => self.acknowledged(frame.view()?),
+            RelayPath::MSG_TYPE => self.path(&frame.group()?)?,
             _ => self.counters.unknown_type += 1,
         }
         Ok(())
@@ -114,6 +134,16 @@ impl Desk<'_> {
             _ => Answer::Cannot,
         };
         self.arbiter.answer(self.tape.now_ns, self.source, (answer.channel_no.get(), begin), means);
+    }
+
+    #[cold]
+    fn path(&self, told: &RelayPath<'_>) -> Result<(), Fault> {
+        let (relay, wall_ns, metrics, name) = self.relay;
+        let path = relay.heard(self.source.index(), told, wall_ns).map_err(Fault::Relay)?;
+        metrics.relay_hops.with_label_values(&[name]).set(i64::from(path.hops));
+        metrics.relay_hop_delay_us.with_label_values(&[name]).set(path.hop_delay_us);
+        metrics.relay_delay_us.with_label_values(&[name]).set(path.delay_us);
+        Ok(())
     }
 
     #[cold]

@@ -5,12 +5,15 @@ use super::{Ingest, LOG};
 use crate::arbiter::Source;
 use crate::config;
 use crate::metrics::Metrics;
+use crate::relay::Relay;
 use crate::source::Link;
 use crate::view::View;
 use flow::Tag;
 use shard::{ConnId, Cx, Reason};
 use std::time::Duration;
-use wire::szse::ext::{ChannelStart, MarketDataRequest, RequestHead, SlowReaderPolicy, SubscriptionMode};
+use wire::szse::ext::{
+    ChannelStart, MarketDataRequest, RelayHello, RequestHead, SlowReaderPolicy, SubscriptionMode,
+};
 use wire::szse::market::ChannelHeartbeat;
 use wire::szse::{I64, U16, frame};
 
@@ -65,6 +68,8 @@ impl Ingest {
         let name = upstream.config.name.as_str();
         self.metrics.source_ended.with_label_values(&[name, reason]).inc();
         self.metrics.source_up.with_label_values(&[name]).set(0);
+        self.relay.gone(source.index());
+        self.metrics.relay_hops.with_label_values(&[name]).set(0);
         if self.draining {
             tracing::info!(source = name, reason, "source left");
         } else {
@@ -121,12 +126,19 @@ impl Ingest {
 }
 
 /// What a session that is open begins with.
-pub(super) fn logged_on(config: &config::Source, view: &View, out: &mut Vec<u8>, metrics: &Metrics) {
+pub(super) fn logged_on(
+    config: &config::Source,
+    (view, relay): (&View, &Relay),
+    out: &mut Vec<u8>,
+    metrics: &Metrics,
+) {
     let config::Source { name, subscribe, address, .. } = config;
     tracing::info!(source = name, %address, "source is up");
     metrics.source_sessions.with_label_values(&[name]).inc();
     metrics.source_up.with_label_values(&[name]).set(1);
     if *subscribe {
+        // First: a loop is seen before the first quote of it.
+        frame::encode(&RelayHello { feed: relay.id() }, out);
         request_all(view, out);
     }
 }

@@ -10,17 +10,19 @@ mod tape;
 use crate::arbiter::{Arbiter, Source};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::relay::Relay;
 use crate::securities::Securities;
 use crate::source::{Link, Upstream};
 use crate::view::View;
-use desk::Desk;
+use desk::{Desk, Fault};
 use service::tls::Tls;
 use shard::{ConnId, Cx, LogId, Reason};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 pub(crate) use tape::gap_notice;
 use tape::{Ask, Tape};
 use transport::SocketOptions;
-use wire::szse::code::{ResendStatus, ResendType};
+use wire::szse::code::{ResendStatus, ResendType, SessionStatus};
 use wire::szse::market::Resend;
 use wire::szse::session::{self, SessionError};
 use wire::szse::{I64, Text, U16, frame};
@@ -62,12 +64,18 @@ pub(crate) struct Ingest {
     channel_heartbeat_ns: u64,
     /// Channels of which a source said that nothing follows, and their last number.
     ended: Vec<(u16, u64)>,
+    pub(crate) relay: Arc<Relay>,
     metrics: Metrics,
     draining: bool,
 }
 
 impl Ingest {
-    pub(crate) fn new(config: &Config, tls: &Tls, securities: Securities, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        tls: &Tls,
+        (securities, relay): (Securities, Arc<Relay>),
+        metrics: Metrics,
+    ) -> Self {
         let settings = config.arbitration.settings(&config.sources);
         let random = RandomState::new();
         let upstreams = config.sources.iter().enumerate();
@@ -87,6 +95,7 @@ impl Ingest {
             session_limits: config.upstream_session(),
             channel_heartbeat_ns: config.log.channel_heartbeat_ms * 1_000_000,
             ended: Vec::new(),
+            relay,
             metrics,
             draining: false,
         }
@@ -117,6 +126,7 @@ impl Ingest {
             securities: &mut self.securities,
             counters: &mut self.counters,
             ended: &mut self.ended,
+            relay: (&self.relay, cx.wall_ns(), &self.metrics, &upstream.config.name),
             tape: Tape { writer: cx.writer(LOG), view, asks, appended, now_ns },
         };
         let mut consumed = 0;
@@ -129,17 +139,24 @@ impl Ingest {
             consumed += received.consumed;
             match received.event {
                 session::Event::Message(frame) => {
-                    if let Err(error) = desk.file(&frame).map_err(SessionError::Frame) {
-                        session.end(error.session_status(), error.text(), &mut self.out);
-                        break Some(Reason::App(error.text()));
-                    }
+                    let (status, text) = match desk.file(&frame) {
+                        Ok(()) => continue,
+                        Err(Fault::Frame(error)) => {
+                            let error = SessionError::Frame(error);
+                            (error.session_status(), error.text())
+                        }
+                        Err(Fault::Relay(refused)) => (SessionStatus::OTHER, refused.text()),
+                    };
+                    session.end(status, text, &mut self.out);
+                    break Some(Reason::App(text));
                 }
                 session::Event::Heartbeat => {}
                 session::Event::LoggedOn(_) => {
                     desk.arbiter.up(now_ns, source);
                     upstream.sessions += 1;
                     upstream.last_error.clear();
-                    links::logged_on(&upstream.config, desk.tape.view, &mut self.out, &self.metrics);
+                    let (config, view) = (&upstream.config, &*desk.tape.view);
+                    links::logged_on(config, (view, &self.relay), &mut self.out, &self.metrics);
                 }
                 session::Event::LogonRefused(logout) => {
                     tracing::warn!(source = upstream.config.name, text = %logout.text, "logon refused");

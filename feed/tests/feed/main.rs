@@ -6,6 +6,7 @@ mod bad_peers;
 mod conflation;
 mod entitlement;
 mod program;
+mod relays;
 mod slow_readers;
 mod sources;
 mod subscribers;

@@ -266,6 +266,70 @@ pub struct EntitlementNotice {
 }
 message!(EntitlementNotice, 9_000_005, 55);
 
+/// Feeds that a [`RelayPath`] may name.
+pub const RELAYS_MAX: usize = 64;
+
+/// A feed that is fed by a feed says who it is, and is told the [`RelayPath`] from then on: at once, and each second.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct RelayHello {
+    /// The feed's name among feeds.
+    pub feed: Text<20>,
+}
+message!(RelayHello, 9_000_006, 20);
+
+/// The fields of a [`RelayPath`] before its group.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct RelayHead {
+    /// When it was sent, by the sender's clock, nanoseconds since 1970.
+    pub sent_ns: I64,
+    /// How long quotes take to the sender over all feeds before it, microseconds.
+    pub delay_us: I64,
+    /// Feeds on the longest way to the receiver, the sender among them.
+    pub hops: U16,
+}
+const _: () = assert!(size_of::<RelayHead>() == 18);
+
+/// The feeds that a feed's quotes come over.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayPath<'a> {
+    /// The fields before the group.
+    pub head: RelayHead,
+    /// The sender and all feeds upstream of it, in any number of ways.
+    pub feeds: &'a [Text<20>],
+}
+
+impl<'a> GroupMessage<'a> for RelayPath<'a> {
+    const MSG_TYPE: u32 = 9_000_007;
+    const NAME: &'static str = "RelayPath";
+
+    fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut body = BodyReader::new(Self::MSG_TYPE, body);
+        let head = *body.take()?;
+        let feeds = body.entries(RELAYS_MAX)?;
+        body.end()?;
+        Ok(Self { head, feeds })
+    }
+}
+
+impl RelayPath<'_> {
+    /// Appends the message as a whole frame.
+    ///
+    /// # Errors
+    /// More than [`RELAYS_MAX`] feeds.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        frame::encode_with(Self::MSG_TYPE, out, |body| {
+            body.extend_from_slice(self.head.as_bytes());
+            write_entries(self.feeds, RELAYS_MAX, body)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
