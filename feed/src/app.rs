@@ -111,8 +111,9 @@ impl App for Feed {
         if let Some(line) = &mut self.line {
             line.follow(cx);
         }
+        let datagrams_at_ns = self.fanout.send_datagrams(cx, &self.view);
         let again_at_ns = self.fanout.on_turn_end(cx, &self.view);
-        if let Some(at_ns) = poll_at_ns.into_iter().chain(again_at_ns).min() {
+        if let Some(at_ns) = [poll_at_ns, datagrams_at_ns, again_at_ns].into_iter().flatten().min() {
             cx.wake_at(at_ns);
         }
     }

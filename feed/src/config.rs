@@ -211,6 +211,8 @@ pub struct Subscribers {
     pub out_bytes_max: usize,
     /// Entries of the log that a subscriber may be behind who wants to be conflated.
     pub conflate_behind_count: u64,
+    /// When a snapshot that was sent as a datagram is sent once more if it is still the newest, milliseconds; up to twice as long.
+    pub datagram_refresh_ms: u64,
     /// How long the snapshots for one who comes late may take, milliseconds.
     pub snapshots_timeout_ms: u64,
     /// How long a subscription waits for numbers that are not here yet, milliseconds.
@@ -457,6 +459,7 @@ impl Default for Subscribers {
             resend_count_max: 100_000,
             out_bytes_max: 1 << 20,
             conflate_behind_count: 16_384,
+            datagram_refresh_ms: 1_000,
             snapshots_timeout_ms: 60_000,
             ahead_timeout_ms: 10_000,
             logon_timeout_ms: session.logon_timeout_ms,
@@ -619,6 +622,7 @@ impl Subscribers {
             ("resends_max", self.resends_max as u64),
             ("resend_count_max", self.resend_count_max),
             ("conflate_behind_count", self.conflate_behind_count),
+            ("datagram_refresh_ms", self.datagram_refresh_ms),
             ("logon_timeout_ms", u64::from(self.logon_timeout_ms)),
             ("heartbeat_s_min", u64::from(self.heartbeat_s_min)),
         ];

@@ -3,6 +3,7 @@
 //! What flows is not here: a subscriber that follows the log is served by its shard from the log's own bytes.
 
 mod conflate;
+mod datagrams;
 mod rights;
 
 use crate::config;
@@ -19,6 +20,7 @@ use crate::subscriber::{Allowance, Stage, Subscriber};
 use crate::subscription::{SlowReader, Subscription};
 use crate::view::View;
 pub(crate) use conflate::Conflated;
+pub(crate) use datagrams::Datagrams;
 use flow::{Cursor, FindError, Selection, Seq, Tag};
 use shard::{ConnId, Cx, LogId, Overrun, Reason};
 use std::collections::VecDeque;
@@ -48,6 +50,10 @@ pub(crate) struct Fanout {
     subscribers: Vec<Option<Box<Subscriber>>>,
     /// Those that have something to be done each turn.
     busy: VecDeque<ConnId>,
+    /// Those that get datagrams.
+    by_datagram: Vec<ConnId>,
+    /// The datagram that is being made.
+    datagram: Vec<u8>,
     /// The subscriber that was looked at last, see [`Fanout::on_tick`].
     swept: usize,
     securities: Securities,
@@ -75,6 +81,8 @@ impl Fanout {
             taps,
             subscribers: Vec::new(),
             busy: VecDeque::new(),
+            by_datagram: Vec::new(),
+            datagram: Vec::new(),
             swept: 0,
             securities,
             out: Vec::new(),
@@ -234,7 +242,8 @@ impl Fanout {
             return Err(Reason::App(why));
         }
         let parsed = rights::allowed(subscriber.account.as_ref(), request)
-            .and_then(|()| Subscription::parse(request, &self.config.subscription(), &mut self.securities));
+            .and_then(|()| Subscription::parse(request, &self.config.subscription(), &mut self.securities))
+            .and_then(|subscription| datagrams::possible(cx, subscriber.id, subscription));
         let (status, text) = match &parsed {
             Err(error) => (error.status(), error.to_string()),
             Ok(subscription) if !may_begin(cx, view, subscription) => {
@@ -289,10 +298,15 @@ impl Fanout {
         }
         let ends = subscription.filter.is_none();
         let snapshots = subscription.want_snapshots && !ends;
-        let conflates = subscription.slow_reader == SlowReader::Conflate;
+        let policy = subscription.slow_reader;
         subscriber.subscription = Some(subscription);
         subscriber.stage = Stage::Idle;
-        if snapshots && conflates {
+        if policy == SlowReader::Datagrams && !ends {
+            subscriber.stage = Stage::Datagrams(Datagrams::new(view, snapshots));
+            if !self.by_datagram.contains(&id) {
+                self.by_datagram.push(id);
+            }
+        } else if snapshots && policy == SlowReader::Conflate {
             subscriber.stage = Stage::Conflated(Conflated::late(view));
             cx.tell_when_drained(id);
         } else if snapshots {
@@ -492,7 +506,7 @@ impl Fanout {
                 self.conflate(cx, view, id, at, was);
                 return Overrun::Detach;
             }
-            Some(SlowReader::Disconnect) | None => return Overrun::Disconnect,
+            Some(SlowReader::Disconnect | SlowReader::Datagrams) | None => return Overrun::Disconnect,
         }
         self.metrics.skipped.inc();
         if log != LOG {

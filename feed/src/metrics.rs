@@ -95,6 +95,14 @@ service::metrics! {
         rights_loaded: IntCounterVec = "feed_rights_loaded_total" ["outcome"],
         /// Slow readers that left the log for the newest snapshots.
         conflated: IntCounter = "feed_subscriber_conflations_total",
+        /// Snapshots sent as datagrams.
+        datagrams: IntCounter = "feed_datagrams_total",
+        /// Of these, those that were sent once more, as the newest of a quiet security.
+        datagrams_refreshed: IntCounter = "feed_datagrams_refreshed_total",
+        /// Snapshots too long for a datagram, which went by the stream.
+        datagrams_too_long: IntCounter = "feed_datagrams_too_long_total",
+        /// Times that the way to a reader took no more datagrams: what was left out is overtaken by what is newer.
+        datagrams_full: IntCounter = "feed_datagrams_full_total",
         /// Snapshots given to slow readers in place of what they left out.
         conflated_snapshots: IntCounter = "feed_subscriber_conflated_snapshots_total",
         /// Bytes of snapshots that wait for who sees them late.

@@ -4,6 +4,7 @@ use crate::securities::Seeded;
 use flow::{Filter, Seq, Tag};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use wire::szse::Text;
 
 /// Snapshots of one time that are told apart. OrigTime may be of whole seconds (Shanghai's is), and then a security has
@@ -189,6 +190,27 @@ impl Snapshots {
             }
             progress = Progress { place: 0, since: progress.began, began: end };
         }
+    }
+
+    /// Gives each snapshot that passes the filter and has one of these places in the log to `take`, from `place` of the
+    /// store on, until one is not taken: `Some` is where to go on.
+    pub fn each(
+        &self,
+        place: usize,
+        seqs: &Range<Seq>,
+        filter: &Filter,
+        mut take: impl FnMut(Seq, &[u8]) -> bool,
+    ) -> Option<usize> {
+        for (index, tag) in self.tags.iter().enumerate().skip(place) {
+            if !filter.passes(*tag) {
+                continue;
+            }
+            let Latest { seq, frame, .. } = &self.latest[index];
+            if seqs.contains(seq) && !frame.is_empty() && !take(*seq, frame) {
+                return Some(index);
+            }
+        }
+        None
     }
 
     /// Snapshots held.

@@ -65,7 +65,7 @@ pub(crate) struct SubscriberStatus {
     pub(crate) peer: SocketAddr,
     /// SenderCompID of its logon.
     pub(crate) name: String,
-    /// `idle`, `snapshots`, `ahead`, `following` or `conflated`.
+    /// `idle`, `snapshots`, `ahead`, `following`, `conflated` or `datagrams`.
     pub(crate) stage: &'static str,
     /// How long it is connected, seconds.
     pub(crate) age_s: u64,

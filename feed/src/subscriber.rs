@@ -1,7 +1,7 @@
 //! One subscriber: its session, what it asked for, and how far it was served.
 
 use crate::entitlement::Held;
-use crate::fanout::Conflated;
+use crate::fanout::{Conflated, Datagrams};
 use crate::place::Place;
 use crate::replay::Replay;
 use crate::snapshots::Progress;
@@ -25,6 +25,8 @@ pub(crate) enum Stage {
     Following,
     /// It follows the log no more, and is given the newest snapshots as it takes them.
     Conflated(Conflated),
+    /// It is given the newest snapshots as datagrams, and follows no log.
+    Datagrams(Datagrams),
 }
 
 impl Stage {
@@ -36,6 +38,7 @@ impl Stage {
             Self::Ahead { .. } => "ahead",
             Self::Following => "following",
             Self::Conflated(_) => "conflated",
+            Self::Datagrams(_) => "datagrams",
         }
     }
 }

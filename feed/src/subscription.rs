@@ -22,6 +22,8 @@ pub enum SlowReader {
     Skip,
     /// It gets the newest snapshot of each security and goes on from the present, after a notice of what it missed.
     Conflate,
+    /// It gets the newest snapshot of each security and nothing else, as datagrams.
+    Datagrams,
 }
 
 /// A subscription that has a meaning.
@@ -55,6 +57,12 @@ pub enum RequestError {
     /// A number below 0.
     #[error("number below 0")]
     Number,
+    /// A channel is to begin at a number, where there are none.
+    #[error("datagrams have no numbers to begin at")]
+    NoNumbers,
+    /// The connection has no datagrams.
+    #[error("no datagrams over this connection")]
+    NoDatagrams,
     /// Too many securities or channels.
     #[error("too many securities or channels")]
     TooMany,
@@ -70,9 +78,10 @@ impl RequestError {
     /// The status on the wire.
     pub fn status(self) -> RequestStatus {
         match self {
-            Self::Mode | Self::Policy | Self::Lists | Self::ChannelTwice | Self::Number => {
+            Self::Mode | Self::Policy | Self::Lists | Self::ChannelTwice | Self::Number | Self::NoNumbers => {
                 RequestStatus::INVALID
             }
+            Self::NoDatagrams => RequestStatus::POLICY_UNSUPPORTED,
             Self::TooMany => RequestStatus::TOO_MANY,
             Self::UnknownSecurity => RequestStatus::UNKNOWN_SECURITY,
             Self::NotEntitled(_) => RequestStatus::NOT_ENTITLED,
@@ -124,6 +133,8 @@ impl Subscription {
             SlowReaderPolicy::DISCONNECT => SlowReader::Disconnect,
             SlowReaderPolicy::SKIP_WITH_NOTICE => SlowReader::Skip,
             SlowReaderPolicy::CONFLATE => SlowReader::Conflate,
+            SlowReaderPolicy::DATAGRAMS if !starts.is_empty() => return Err(RequestError::NoNumbers),
+            SlowReaderPolicy::DATAGRAMS => SlowReader::Datagrams,
             _ => return Err(RequestError::Policy),
         };
         Ok(Self { filter, starts, slow_reader, want_snapshots: request.head.want_snapshots != 0 })
@@ -249,10 +260,15 @@ mod tests {
             Subscription::parse(&request, &LIMITS, &mut Securities::new(Directory::new(8)))
         };
         assert_eq!(parse(SlowReaderPolicy::from_raw(0)).unwrap_err(), RequestError::Policy);
-        assert_eq!(parse(SlowReaderPolicy::from_raw(4)).unwrap_err(), RequestError::Policy);
+        assert_eq!(parse(SlowReaderPolicy::from_raw(5)).unwrap_err(), RequestError::Policy);
         let policy = |policy| parse(policy).unwrap().slow_reader;
         assert_eq!(policy(SlowReaderPolicy::DISCONNECT), SlowReader::Disconnect);
         assert_eq!(policy(SlowReaderPolicy::SKIP_WITH_NOTICE), SlowReader::Skip);
         assert_eq!(policy(SlowReaderPolicy::CONFLATE), SlowReader::Conflate);
+        assert_eq!(policy(SlowReaderPolicy::DATAGRAMS), SlowReader::Datagrams);
+        let (head, channels) = (head(SlowReaderPolicy::DATAGRAMS), [channel(1, 9)]);
+        let numbered = MarketDataRequest { head, channels: &channels, securities: &[] };
+        let refused = Subscription::parse(&numbered, &LIMITS, &mut Securities::new(Directory::new(8)));
+        assert_eq!(refused.unwrap_err(), RequestError::NoNumbers);
     }
 }

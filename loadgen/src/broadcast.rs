@@ -58,6 +58,8 @@ pub struct Cast {
     pub threads: usize,
     /// What is to happen to a subscriber that reads too slowly.
     pub policy: SlowReaderPolicy,
+    /// Whether what is sent is snapshots, dated by their numbers.
+    pub snapshots: bool,
     /// How many more subscribe and read nothing.
     pub stalled: usize,
     /// A flood of handshakes meanwhile, over this.
@@ -133,6 +135,7 @@ impl Stage {
             channels: cast.channels.clone(),
             contents: None,
             policy: cast.policy,
+            snapshots: cast.snapshots,
             subscribe: true,
             clock,
         };

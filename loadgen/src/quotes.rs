@@ -14,7 +14,7 @@ use crate::padded::Padded;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::schedule::{Pacer, Schedule, Share};
-use crate::wires::{WireArgs, Wires};
+use crate::wires::{Transport, WireArgs, Wires};
 
 /// ChannelNo of the quotes.
 const CHANNEL: u16 = 2011;
@@ -27,6 +27,12 @@ pub struct Args {
     /// Who takes part
     #[command(flatten)]
     pub cast: CastArgs,
+    /// Send snapshots in place of ticks: only the newest of each security matters, and none counts as lost
+    #[arg(long)]
+    pub snapshots: bool,
+    /// Subscribers get the newest snapshots as datagrams that may be lost; needs --transport quic
+    #[arg(long, requires = "snapshots")]
+    pub datagrams: bool,
     /// Quotes a second
     #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: u64,
@@ -131,6 +137,7 @@ impl CastArgs {
             subscribers: self.subscribers,
             threads: self.threads.clamp(1, self.subscribers.max(1)),
             policy: self.policy.on_the_wire(),
+            snapshots: false,
             stalled: self.stalled,
             flood: self.flood.then_some(self.wires.transport),
             channels,
@@ -168,10 +175,21 @@ impl CastArgs {
 /// # Errors
 /// What kept it from running; a run with losses is no error.
 pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Report> {
-    let quotes = Padded::new(CHANNEL, args.size, args.securities)?;
+    let over_quic = args.cast.wires.transport == Transport::Quic;
+    anyhow::ensure!(over_quic || !args.datagrams, "--datagrams needs --transport quic");
+    let quotes = match args.snapshots {
+        true => Padded::snapshots(CHANNEL, args.size, args.securities)?,
+        false => Padded::new(CHANNEL, args.size, args.securities)?,
+    };
     let planned = args.rate.saturating_mul(args.seconds);
     let kill_after = args.cast.kill_after(planned)?;
-    let stage = Stage::raise(&args.cast.cast(vec![CHANNEL]), &args.cast.wires()?, progress)?;
+    let mut cast = args.cast.cast(if args.snapshots { Vec::new() } else { vec![CHANNEL] });
+    cast.snapshots = args.snapshots;
+    if args.datagrams {
+        cast.policy = SlowReaderPolicy::DATAGRAMS;
+    }
+    let receivers = cast.subscribers as u64;
+    let stage = Stage::raise(&cast, &args.cast.wires()?, progress)?;
     let start_ns = stage.clock().now_ns() + LEAD_NS;
     let schedule = Schedule::new(start_ns, args.rate, planned);
     let pacer = Pacer::new(schedule, Share::ALL, args.cast.tolerance_ns());
@@ -181,10 +199,15 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
         due: (CHANNEL, Due::Rate(schedule)),
         kill_after,
         planned,
-        ends: vec![(CHANNEL, planned)],
+        ends: if args.snapshots { Vec::new() } else { vec![(CHANNEL, planned)] },
         offered_per_s: args.rate as f64,
     };
     let mut report = stage.play("quotes", play, progress)?;
     report.figures.insert("size_bytes", args.size as f64);
+    if args.snapshots {
+        let newest = report.latency_ns.count;
+        report.figures.insert("newest", newest as f64);
+        report.figures.insert("overtaken", (report.sent * receivers).saturating_sub(newest) as f64);
+    }
     Ok(report)
 }

@@ -141,6 +141,13 @@ impl<S> Sessions<S> {
         Some(&mut slot.state)
     }
 
+    /// What is kept for a connection, while it is open.
+    #[inline]
+    pub(crate) fn state(&mut self, id: ConnId) -> Option<&mut S> {
+        let slot = self.slots.get_mut(*self.places.get(id.index())?)?;
+        matches!(slot.link, Link::Open(own, _) if own == id).then_some(&mut slot.state)
+    }
+
     /// The connection of a slot, while it is open.
     #[inline]
     pub(crate) fn id(&self, place: usize) -> Option<ConnId> {

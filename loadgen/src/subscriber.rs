@@ -3,6 +3,7 @@
 //!
 //! Rules: one clock reading for each read, taken right after it; no allocation, no lock and no log line for a message.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +14,10 @@ use shard::{App, ConnId, Cx, Opened, Reason, Running};
 use transport::{Clock, Connector};
 use wire::szse::ext::{
     ChannelStart, ExtendedTickOrder, GapNotice, MarketDataRequest, MarketDataRequestAck, RequestHead,
-    RequestStatus, SlowReaderPolicy, SubscriptionMode,
+    RequestStatus, SlowReaderPolicy, SubscriptionMode, decode_datagram,
 };
 use wire::szse::market::{Snapshot, TickOrder, TickTrade};
-use wire::szse::{Frame, GroupMessage, I64, Message, Text, Timestamp, U16, U32};
+use wire::szse::{Frame, GroupMessage, I64, Message, SecurityId, Text, Timestamp, U16, U32};
 
 use crate::due::Due;
 use crate::gaps::Gaps;
@@ -52,6 +53,8 @@ pub struct Setup {
     pub contents: Option<Padded>,
     /// What is to happen to one that reads too slowly.
     pub policy: SlowReaderPolicy,
+    /// Whether the due times are those of snapshots, by NumTrades.
+    pub snapshots: bool,
     /// Whether they ask for anything: an exchange, unlike a feed, sends everything to who logs on.
     pub subscribe: bool,
     /// The run's clock.
@@ -148,6 +151,8 @@ struct Subscriber {
     received: u64,
     latency_sum_ns: u128,
     last_ns: u64,
+    /// The number of each security's newest snapshot, where snapshots are dated.
+    newest: HashMap<SecurityId, u64>,
 }
 
 /// All subscribers of a thread.
@@ -183,6 +188,7 @@ impl Desk {
             received: 0,
             latency_sum_ns: 0,
             last_ns: 0,
+            newest: HashMap::new(),
         };
         Self {
             sessions: Sessions::new(setup.address, setup.connector.clone(), range.map(subscriber)),
@@ -268,6 +274,7 @@ struct Intake<'a> {
     due: &'a Due,
     due_channel: Option<u16>,
     contents: Option<&'a mut Padded>,
+    snapshots: bool,
     account: &'a mut Account,
     recorder: &'a mut Recorder,
 }
@@ -280,6 +287,11 @@ impl Intake<'_> {
             TickOrder::MSG_TYPE | TickTrade::MSG_TYPE | ExtendedTickOrder::MSG_TYPE => {
                 let (channel, number) = numbered(frame).ok_or(Reason::App("short tick"))?;
                 self.tick(frame, channel, number, subscriber);
+            }
+            Snapshot::MSG_TYPE if self.snapshots => {
+                let snapshot = frame.group::<Snapshot<'_>>().map_err(|_| Reason::App("short snapshot"))?;
+                let head = snapshot.head;
+                self.dated_snapshot(head.security_id, head.num_trades.get().unsigned_abs(), subscriber);
             }
             Snapshot::MSG_TYPE => self.account.snapshots += 1,
             MarketDataRequestAck::MSG_TYPE => match frame.view::<MarketDataRequestAck>() {
@@ -317,6 +329,25 @@ impl Intake<'_> {
             }
             None => self.account.undated += 1,
         }
+    }
+
+    /// A snapshot whose number says when it was due. One that is not newer than the last of its security is left.
+    fn dated_snapshot(&mut self, security: SecurityId, number: u64, subscriber: &mut Subscriber) {
+        self.account.snapshots += 1;
+        let newest = subscriber.newest.entry(security).or_insert(0);
+        if number <= *newest {
+            return;
+        }
+        *newest = number;
+        subscriber.received += 1;
+        self.account.received += 1;
+        let Some(due_ns) = self.due.ns(number, || None) else { return };
+        if subscriber.last_ns != self.now_ns {
+            self.silence_ended(subscriber, due_ns);
+        }
+        let latency_ns = self.now_ns.saturating_sub(due_ns);
+        self.recorder.record(latency_ns);
+        subscriber.latency_sum_ns += u128::from(latency_ns);
     }
 
     /// The first message of a read: for how long nothing had come, though something was due.
@@ -388,9 +419,10 @@ impl App for Desk {
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
         let Self { account, recorder, due, due_channel, setup, .. } = self;
         let now_ns = setup.clock.now_ns();
-        let Setup { channels, contents, policy, .. } = setup;
-        let contents = contents.as_mut();
-        let mut intake = Intake { now_ns, due, due_channel: *due_channel, contents, account, recorder };
+        let Setup { channels, contents, policy, snapshots, .. } = setup;
+        let (contents, snapshots) = (contents.as_mut(), *snapshots);
+        let mut intake =
+            Intake { now_ns, due, due_channel: *due_channel, contents, snapshots, account, recorder };
         self.sessions.receive(cx, id, data, |subscriber, heard, out| match heard {
             Heard::LoggedOn if setup.subscribe => {
                 subscribe(channels, *policy, out);
@@ -402,6 +434,20 @@ impl App for Desk {
             }
             Heard::Message(frame) => intake.take(&frame, subscriber),
         })
+    }
+
+    fn on_datagram(&mut self, _cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<(), Reason> {
+        let Some((_, frame)) = decode_datagram(data) else { return Err(Reason::App("bad datagram")) };
+        let Self { account, recorder, due, due_channel, setup, .. } = self;
+        let now_ns = setup.clock.now_ns();
+        let Setup { contents, snapshots, .. } = setup;
+        let (contents, snapshots) = (contents.as_mut(), *snapshots);
+        let mut intake =
+            Intake { now_ns, due, due_channel: *due_channel, contents, snapshots, account, recorder };
+        match self.sessions.state(id) {
+            Some(subscriber) => intake.take(&frame, subscriber),
+            None => Ok(()),
+        }
     }
 
     fn on_close(&mut self, _cx: &mut Cx, id: ConnId, reason: Reason) {

@@ -96,6 +96,14 @@ pub trait App: Sized {
     /// The reason to close the connection; what was sent to it before is still written.
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason>;
 
+    /// A datagram of a connection that was dialled over QUIC.
+    ///
+    /// # Errors
+    /// The reason to close the connection.
+    fn on_datagram(&mut self, _cx: &mut Cx, _id: ConnId, _data: &[u8]) -> Result<(), Reason> {
+        Ok(())
+    }
+
     /// A connection has ended.
     fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: Reason);
 

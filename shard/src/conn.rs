@@ -129,6 +129,15 @@ impl Conn {
         }
     }
 
+    /// A datagram that has arrived; `None`: there is none now.
+    #[inline]
+    pub(crate) fn datagram(&mut self) -> Option<Vec<u8>> {
+        match self.stream.poll_datagram(&mut Context::from_waker(&self.waker)) {
+            Poll::Ready(datagram) => datagram,
+            Poll::Pending => None,
+        }
+    }
+
     /// Private bytes to be written, whole frames, behind those that wait.
     #[inline]
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use transport::{Clock, Connector, Stream};
+use transport::{Clock, Connector, Datagram, Stream};
 
 /// What a shard has counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -189,6 +189,21 @@ impl Cx {
     pub fn following(&self, id: ConnId) -> Option<(LogId, Cursor, &Selection)> {
         let attached = self.conn(id)?.attached.as_ref()?;
         Some((attached.log, attached.cursor, &attached.selection))
+    }
+
+    /// Bytes of the longest datagram that may be sent beside a connection's stream, see [`Stream::datagram_bytes_max`].
+    pub fn datagram_bytes_max(&self, id: ConnId) -> Option<usize> {
+        self.conn(id)?.stream.datagram_bytes_max()
+    }
+
+    /// Sends bytes beside a connection's stream, see [`Stream::send_datagram`].
+    pub fn send_datagram(&mut self, id: ConnId, bytes: &[u8]) -> Datagram {
+        let Some(conn) = self.open_conn(id) else { return Datagram::Unsupported };
+        let sent = conn.stream.send_datagram(bytes);
+        if sent == Datagram::Sent {
+            self.stats.bytes_out += bytes.len() as u64;
+        }
+        sent
     }
 
     /// Asks for one [`crate::App::on_drained`] as soon as no private byte of a connection waits and its socket takes more.

@@ -11,6 +11,8 @@ use crate::together;
 
 /// Bytes that one connection may bring in one turn before the others have theirs.
 const READ_BYTES_PER_TURN: usize = 1 << 20;
+/// Datagrams of one connection taken in one turn.
+const DATAGRAMS_PER_TURN: usize = 256;
 /// Commands taken in one turn.
 const COMMANDS_PER_TURN: usize = 256;
 /// How long a closed connection may take to read its last bytes and close its side.
@@ -71,6 +73,24 @@ fn woken<A: App>(cx: &mut Cx, app: &mut A, index: u32, buffer: &mut Vec<u8>) {
         cx.make_due(index);
     }
     read(cx, app, index, buffer);
+    datagrams(cx, app, index);
+}
+
+/// What came beside the stream of a connection.
+#[inline]
+fn datagrams<A: App>(cx: &mut Cx, app: &mut A, index: u32) {
+    for _ in 0..DATAGRAMS_PER_TURN {
+        let Some(conn) = cx.conns.get_mut(index as usize).filter(|conn| conn.open()) else { return };
+        let id = ConnId { index, generation: conn.generation };
+        let Some(datagram) = conn.datagram() else { return };
+        cx.stats.bytes_in += datagram.len() as u64;
+        if let Err(reason) = app.on_datagram(cx, id, &datagram) {
+            cx.close(id, reason);
+        }
+    }
+    if let Some(conn) = cx.conns.get(index as usize) {
+        conn.signal.raise();
+    }
 }
 
 fn read<A: App>(cx: &mut Cx, app: &mut A, index: u32, buffer: &mut Vec<u8>) {

@@ -2,9 +2,12 @@
 //!
 //! Endpoints live on threads of their own, a server's on one and those of dials on another: handshakes are done, packets
 //! sealed and opened there, and the thread that serves a connection sees a stream of bytes. A client has an endpoint for
-//! each connection.
+//! each connection. Besides the stream there are [`datagrams`].
+
+mod datagrams;
 
 use crate::tls;
+pub use datagrams::Datagram;
 use gm::tls::quic_initial_suite;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
@@ -28,6 +31,11 @@ const IDLE_MS: u32 = 60_000;
 const SEND_WINDOW_BYTES: u64 = 1 << 20;
 /// Bytes that a peer may send ahead of what is read.
 const RECEIVE_WINDOW_BYTES: u32 = 1 << 20;
+
+/// Bytes of datagrams that wait to be sent to one peer. What waits grows old: little, but a burst of updates.
+const DATAGRAMS_OUT_BYTES: usize = 32 << 10;
+/// Bytes of datagrams that wait for who dialled; beyond, the oldest are given up.
+const DATAGRAMS_IN_BYTES: usize = 256 << 10;
 
 /// Handshakes that may wait to begin; the endpoint refuses those beyond.
 const INCOMING_MAX: usize = 4096;
@@ -64,6 +72,7 @@ pub struct QuicStream {
     /// Where the endpoint lives.
     runtime: Handle,
     life: Option<Life>,
+    arrival: Option<datagrams::Arrival>,
 }
 
 /// What ends the connection, at once and without a word about what is under way, when it is dropped.
@@ -96,7 +105,7 @@ impl Life {
 
 impl QuicStream {
     fn new((send, receive): (SendStream, RecvStream), life: Life) -> Self {
-        Self { send, receive, runtime: Handle::current(), life: Some(life) }
+        Self { send, receive, runtime: Handle::current(), life: Some(life), arrival: None }
     }
 
     pub(crate) fn farewell(&self) -> Option<Farewell> {
@@ -129,12 +138,13 @@ impl std::fmt::Debug for QuicStream {
     }
 }
 
-fn transport_config() -> Arc<TransportConfig> {
+fn transport_config(datagrams_in_bytes: usize) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .datagram_receive_buffer_size(None)
+        .datagram_receive_buffer_size(Some(datagrams_in_bytes))
+        .datagram_send_buffer_size(DATAGRAMS_OUT_BYTES)
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MS))))
         .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
@@ -145,7 +155,7 @@ fn transport_config() -> Arc<TransportConfig> {
 fn server_config(config: Arc<ServerConfig>) -> io::Result<quinn::ServerConfig> {
     let crypto = QuicServerConfig::with_initial(config, quic_initial_suite()).map_err(io::Error::other)?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    server.transport_config(transport_config());
+    server.transport_config(transport_config(0));
     server.max_incoming(INCOMING_MAX);
     // Each thread has an endpoint of its own on the port: a client's new address could lead to another's.
     server.migration(false);
@@ -174,7 +184,7 @@ async fn dial(address: SocketAddr, client: Arc<tls::Client>) -> io::Result<QuicS
     let crypto =
         QuicClientConfig::with_initial(client.config(), quic_initial_suite()).map_err(io::Error::other)?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    config.transport_config(transport_config());
+    config.transport_config(transport_config(DATAGRAMS_IN_BYTES));
     let own = match address {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),

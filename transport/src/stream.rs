@@ -1,6 +1,6 @@
 //! One type for every kind of connection.
 
-use crate::quic::QuicStream;
+use crate::quic::{Datagram, QuicStream};
 use crate::tls::{Sealer, TlsStream};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -38,6 +38,32 @@ impl Stream {
         match self {
             Self::Quic(stream) => stream.farewell(),
             _ => None,
+        }
+    }
+
+    /// Bytes of the longest datagram that may be sent beside the stream now; `None` where there are none: over anything but
+    /// QUIC, and to a server.
+    pub fn datagram_bytes_max(&self) -> Option<usize> {
+        match self {
+            Self::Quic(stream) => stream.datagram_bytes_max(),
+            _ => None,
+        }
+    }
+
+    /// Sends bytes beside the stream that may be lost, or may arrive before others that were sent earlier.
+    pub fn send_datagram(&self, bytes: &[u8]) -> Datagram {
+        match self {
+            Self::Quic(stream) => stream.send_datagram(bytes),
+            _ => Datagram::Unsupported,
+        }
+    }
+
+    /// The next datagram that the peer has sent; `None` at the connection's end. Only who dialled gets any.
+    #[inline]
+    pub fn poll_datagram(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+        match self {
+            Self::Quic(stream) => stream.poll_datagram(context),
+            _ => Poll::Pending,
         }
     }
 

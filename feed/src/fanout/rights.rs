@@ -26,7 +26,8 @@ pub(super) fn allowed(account: Option<&Held>, request: &MarketDataRequest<'_>) -
     if numbered && !right.sees_ticks() {
         return Err(RequestError::NotEntitled("level 1 has no numbers to begin at"));
     }
-    if right.delay_min > 0 && request.head.policy == SlowReaderPolicy::CONFLATE {
+    let newest = [SlowReaderPolicy::CONFLATE, SlowReaderPolicy::DATAGRAMS].contains(&request.head.policy);
+    if right.delay_min > 0 && newest {
         return Err(RequestError::NotEntitled("no conflation of what is delayed"));
     }
     Ok(())
@@ -96,7 +97,8 @@ impl Fanout {
         let Some(mut subscription) = subscriber.subscription.take() else { return };
         subscription.starts.clear();
         subscription.want_snapshots = true;
-        if subscriber.delay_min() > 0 && subscription.slow_reader == SlowReader::Conflate {
+        let newest = matches!(subscription.slow_reader, SlowReader::Conflate | SlowReader::Datagrams);
+        if subscriber.delay_min() > 0 && newest {
             subscription.slow_reader = SlowReader::Skip;
         }
         self.subscribe(cx, view, subscriber, subscription);

@@ -4,6 +4,7 @@
 
 mod bad_peers;
 mod conflation;
+mod datagrams;
 mod entitlement;
 mod program;
 mod relays;

@@ -127,7 +127,7 @@ impl Peer {
     }
 }
 
-fn seen(frame: &Frame<'_>) -> Seen {
+pub(crate) fn seen(frame: &Frame<'_>) -> Seen {
     match frame.msg_type {
         TickOrder::MSG_TYPE => {
             let order: &TickOrder = frame.view().unwrap();
@@ -319,7 +319,7 @@ impl Wanted {
         Self { channels: vec![(channel, number)], ..Self::all() }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let start = |&(channel, next): &(u16, i64)| ChannelStart {
             channel_no: U16::new(channel),
             next_appl_seq_num: I64::new(next),
@@ -383,6 +383,8 @@ impl Peer {
 /// A feed that runs, with upstreams to be played by the test.
 pub(crate) struct Feed {
     pub(crate) address: SocketAddr,
+    #[allow(dead_code)] // By tests/feed/datagrams.rs alone.
+    pub(crate) quic: Option<SocketAddr>,
     pub(crate) metrics: Metrics,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) admin: SocketAddr,
@@ -419,12 +421,12 @@ impl Feed {
         let host = Host::default();
         let admin = service::admin::Admin::bind(&config.admin, &host).unwrap();
         let server = Server::bind(config, &host).unwrap();
-        let (address, metrics) = (server.address(), server.metrics());
+        let (address, quic, metrics) = (server.address(), server.quic_address(), server.metrics());
         let reload = Box::new(server.reload());
         let admin = admin.ready(server.readiness()).routes(server.routes()).start().unwrap();
         let running = Some(server.start().unwrap());
         let upstreams = Vec::new();
-        Self { address, metrics, upstreams, admin: admin.address(), reload, running, _admin: admin }
+        Self { address, quic, metrics, upstreams, admin: admin.address(), reload, running, _admin: admin }
     }
 
     /// Both sources' connections.

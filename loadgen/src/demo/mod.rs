@@ -153,6 +153,7 @@ impl Demo {
                 channels,
                 contents: None,
                 policy: SlowReaderPolicy::DISCONNECT,
+                snapshots: false,
                 subscribe,
                 clock,
             };

@@ -96,6 +96,7 @@ impl Stage {
             channels: vec![CHANNEL],
             contents: Some(contents.clone()),
             policy: SlowReaderPolicy::DISCONNECT,
+            snapshots: false,
             subscribe: true,
             clock,
         };

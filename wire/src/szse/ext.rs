@@ -45,6 +45,9 @@ code! {
         SKIP_WITH_NOTICE = 2,
         /// It is sent the newest snapshot of each security after a [`GapNotice`], and goes on from the present after another.
         CONFLATE = 3,
+        /// It is sent the newest snapshot of each security and nothing else, as datagrams ([`encode_datagram`]) that may be
+        /// lost: over QUIC alone.
+        DATAGRAMS = 4,
     }
 }
 
@@ -202,6 +205,24 @@ pub struct GapNotice {
 }
 message!(GapNotice, 9_000_003, 19);
 
+/// Bytes before the frame in a datagram: a u64 that ascends with what a connection is sent, so that of two snapshots of
+/// a security the newer one is known whichever comes first.
+pub const DATAGRAM_SEQ_LEN: usize = 8;
+
+/// Makes a datagram of a frame.
+pub fn encode_datagram(seq: u64, frame: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&seq.to_be_bytes());
+    out.extend_from_slice(frame);
+}
+
+/// A datagram's number and its frame; `None` when it is not one whole frame with a right checksum.
+#[must_use]
+pub fn decode_datagram(bytes: &[u8]) -> Option<(u64, frame::Frame<'_>)> {
+    let (seq, rest) = bytes.split_first_chunk::<DATAGRAM_SEQ_LEN>()?;
+    let frame = frame::decode(rest, frame::BODY_LEN_MAX).ok()??;
+    (frame.bytes.len() == rest.len()).then_some((u64::from_be_bytes(*seq), frame))
+}
+
 /// Bytes after the fields of an [`ExtendedTickOrder`], at most.
 pub const EXTENSION_LEN_MAX: usize = 4096;
 
@@ -334,6 +355,22 @@ impl RelayPath<'_> {
 mod tests {
     use super::*;
     use crate::szse::frame::BODY_LEN_MAX;
+
+    #[test]
+    fn a_datagram_is_a_number_and_one_whole_frame() {
+        let (mut frame, mut out) = (Vec::new(), Vec::new());
+        frame::encode(&TickOrder::default(), &mut frame);
+        encode_datagram(0x0102_0304_0506_0708, &frame, &mut out);
+        assert_eq!(out[..8], [1, 2, 3, 4, 5, 6, 7, 8]);
+        let (seq, seen) = decode_datagram(&out).unwrap();
+        assert_eq!((seq, seen.bytes), (0x0102_0304_0506_0708, &frame[..]));
+        assert!((0..out.len()).all(|len| decode_datagram(&out[..len]).is_none()), "cut anywhere");
+        out.push(0);
+        assert!(decode_datagram(&out).is_none(), "more than a frame");
+        out.pop();
+        out[20] ^= 1;
+        assert!(decode_datagram(&out).is_none(), "checksum");
+    }
 
     #[test]
     fn an_extended_tick_order_begins_like_a_plain_one() {
