@@ -5,12 +5,14 @@ use crate::delay::Line;
 use crate::fanout::Fanout;
 use crate::ingest::{Ingest, LOG};
 use crate::metrics::{Exporter, Metrics};
+use crate::retention::Answer;
 use crate::source::Link;
 use crate::status::{SourceStatus, SubscriberStatus};
 use crate::view::View;
 use flow::{Entry, NoLongerHeld, Selection, Seq, Tag};
 use service::{Phase, Shutdown};
 use shard::{App, ConnId, Cx, Handle, LogId, Opened, Origin, Overrun, Reason};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use wire::szse::market::Snapshot;
 use wire::szse::{GroupMessage, frame};
@@ -20,6 +22,8 @@ use wire::szse::{GroupMessage, frame};
 pub(crate) enum Command {
     /// The state of the sources and the channels.
     Sources(oneshot::Sender<(Vec<SourceStatus>, Vec<ChannelState>)>),
+    /// A piece of what is on disk, for a subscriber.
+    Recalled(ConnId, Box<Answer>),
     /// The state of at most so many subscribers.
     Subscribers(usize, oneshot::Sender<Vec<SubscriberStatus>>),
 }
@@ -37,6 +41,8 @@ pub(crate) struct Feed {
     pub(crate) shutdown: Shutdown,
     pub(crate) handle: Handle<Command>,
     pub(crate) draining: bool,
+    /// Tells who follows the log on another thread that it is written no more.
+    pub(crate) alive: Arc<()>,
 }
 
 impl App for Feed {
@@ -142,6 +148,7 @@ impl App for Feed {
                 drop(reply.send((self.sources(ingest), ingest.arbiter.channels().collect())));
             }
             (Command::Sources(reply), None) => drop(reply),
+            (Command::Recalled(id, answer), _) => self.fanout.on_recalled(cx, id, &answer),
             (Command::Subscribers(count_max, reply), _) => {
                 let subscribers = self.fanout.subscribers().take(count_max);
                 drop(

@@ -2,6 +2,7 @@
 
 use crate::arbiter::{self, From, Mode, SOURCES_MAX, Standby};
 use crate::entitlement::RightsFile;
+use crate::retention::SEGMENT_BYTES;
 use crate::{delay, snapshots, subscription};
 use serde::{Deserialize, Deserializer, de};
 use service::config::{Invalid, addresses_differ};
@@ -34,6 +35,8 @@ pub struct Config {
     pub entitlement: Entitled,
     /// Feeds behind feeds.
     pub relay: RelayConfig,
+    /// What is kept on disk for the day; without it nothing.
+    pub retention: Option<Retention>,
     /// Certificates; without it all connections are plain TCP.
     pub tls: Option<tls::Settings>,
     /// The operator's port.
@@ -182,6 +185,46 @@ pub struct Log {
     pub channel_heartbeat_ms: u64,
     /// The longest body taken of a source, bytes.
     pub body_bytes_max: u32,
+}
+
+/// What is kept on disk for the day.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// The folder of its files; of this feed alone.
+    pub directory: PathBuf,
+    /// Bytes on disk, at most; the oldest goes first.
+    #[serde(default = "retention_bytes")]
+    pub max_bytes: u64,
+    /// Subscribers that read from disk at a time, at most.
+    #[serde(default = "retention_readers")]
+    pub readers_max: usize,
+}
+
+const fn retention_bytes() -> u64 {
+    16 << 30
+}
+
+const fn retention_readers() -> usize {
+    16
+}
+
+impl Retention {
+    /// With all defaults.
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, max_bytes: retention_bytes(), readers_max: retention_readers() }
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        if self.max_bytes < 4 * SEGMENT_BYTES {
+            let least = format!("expected at least {}", 4 * SEGMENT_BYTES);
+            return Err(Invalid::new("retention.max_bytes", least));
+        }
+        if !(1..=1_024).contains(&self.readers_max) {
+            return Err(Invalid::new("retention.readers_max", "expected 1 to 1024"));
+        }
+        Ok(())
+    }
 }
 
 /// What subscribers may do.
@@ -375,6 +418,7 @@ impl Default for Config {
     fn default() -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
+            retention: None,
             tls: None,
             listen: Listen::default(),
             sources: vec![Source::new("primary", local(7201)), Source::new("backup", local(7202))],
@@ -507,6 +551,7 @@ impl service::config::Config for Config {
             let problem = "expected none beside `entitlement.file`, which says who may log on";
             return Err(Invalid::new("subscribers.accounts", problem));
         }
+        self.retention.as_ref().map_or(Ok(()), Retention::validate)?;
         self.subscribers.validate()
     }
 
@@ -719,6 +764,19 @@ mod tests {
         assert!(error("[listen]\nshards = 2\ncores = [1]").starts_with("feed.toml:3:9: `listen.cores`"));
         assert!(error("[subscribers]\ncomp_id = \"通道\"").contains("not printable ASCII"));
         assert!(error("[subscribers]\nsecurity_max = 1").starts_with("feed.toml:2:1: unknown field"));
+    }
+
+    #[test]
+    fn the_default_text_shows_what_is_kept_on_disk() {
+        let text = Config::DEFAULT_TOML.replace("# [retention]", "[retention]");
+        let text = ["directory", "max_bytes", "readers_max"]
+            .iter()
+            .fold(text, |text, key| text.replace(&format!("# {key} ="), &format!("{key} =")));
+        let config: Config = parse(&text, "feed.toml").unwrap();
+        assert_eq!(config.retention, Some(Retention::new("/var/cache/tongdao/feed".into())));
+        let error = |keys: &str| error(&format!("[retention]\ndirectory = \"a\"\n{keys}\n"));
+        assert!(error("max_bytes = 1").contains("`retention.max_bytes`: expected at least 67108864"));
+        assert!(error("readers_max = 0").contains("`retention.readers_max`: expected 1 to 1024"));
     }
 
     #[test]

@@ -4,8 +4,10 @@
 
 mod conflate;
 mod datagrams;
+mod recalled;
 mod rights;
 
+use crate::app::Command;
 use crate::config;
 use crate::delay::Taps;
 use crate::entitlement::{Doorkeeper, Held};
@@ -14,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::place::Place;
 use crate::relay::{Relay, TELL_NS};
 use crate::replay::{Part, Replay, answer};
+use crate::retention::Retention;
 use crate::securities::Securities;
 use crate::snapshots::Progress;
 use crate::subscriber::{Allowance, Stage, Subscriber};
@@ -22,7 +25,7 @@ use crate::view::View;
 pub(crate) use conflate::Conflated;
 pub(crate) use datagrams::Datagrams;
 use flow::{Cursor, FindError, Selection, Seq, Tag};
-use shard::{ConnId, Cx, LogId, Overrun, Reason};
+use shard::{ConnId, Cx, Handle, LogId, Overrun, Reason};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,6 +63,9 @@ pub(crate) struct Fanout {
     /// What a session answers; empty between calls.
     out: Vec<u8>,
     metrics: Metrics,
+    retention: Option<(Retention, Handle<Command>)>,
+    /// Readings of the disk so far.
+    readings: u64,
     draining: bool,
     doorkeeper: Option<Doorkeeper>,
     taps: Taps,
@@ -73,6 +79,7 @@ impl Fanout {
         metrics: Metrics,
         (doorkeeper, taps): (Option<Doorkeeper>, Taps),
         relay: Arc<Relay>,
+        retention: Option<(Retention, Handle<Command>)>,
     ) -> Self {
         Self {
             config,
@@ -87,6 +94,8 @@ impl Fanout {
             securities,
             out: Vec::new(),
             metrics,
+            retention,
+            readings: 0,
             draining: false,
         }
     }
@@ -246,7 +255,7 @@ impl Fanout {
             .and_then(|subscription| datagrams::possible(cx, subscriber.id, subscription));
         let (status, text) = match &parsed {
             Err(error) => (error.status(), error.to_string()),
-            Ok(subscription) if !may_begin(cx, view, subscription) => {
+            Ok(subscription) if !self.may_begin(cx, view, subscriber, subscription) => {
                 (RequestStatus::NO_LONGER_HELD, "no longer held".to_owned())
             }
             Ok(_) => (RequestStatus::ACCEPTED, String::new()),
@@ -321,15 +330,16 @@ impl Fanout {
     /// Lets a subscriber follow the log from where it wants to, as soon as that is here.
     fn follow(&mut self, cx: &mut Cx, view: &View, subscriber: &mut Subscriber) {
         let Some(subscription) = &subscriber.subscription else { return };
+        let retained = self.retained(subscriber);
         let (log, view) = self.taps.of(subscriber.delay_min(), view);
-        let place = Place::of(cx, view, &subscription.starts);
+        let place = Place::of(cx, view, &subscription.starts, retained);
         if !place.missed.is_empty() && subscription.slow_reader == SlowReader::Disconnect {
             cx.close(subscriber.id, Reason::Overrun);
         } else if place.ahead {
             let deadline_ns = cx.now_ns() + self.config.ahead_timeout_ms * 1_000_000;
             subscriber.stage = Stage::Ahead { place: Box::new(place), deadline_ns };
         } else {
-            attach(cx, subscriber, log, &place);
+            self.begin(cx, subscriber, log, place);
         }
     }
 
@@ -361,7 +371,9 @@ impl Fanout {
         // Beyond half of what may wait it is for the reader to make room: see `on_drained`.
         let room = cx.waiting_bytes(id) <= self.config.out_bytes_max / 2;
         let mut more = false;
-        if let (true, Some(replay)) = (room, subscriber.replays.front_mut()) {
+        self.recall_resend(cx, subscriber, room);
+        let in_memory = subscriber.replays.front_mut().filter(|replay| replay.reading.is_none());
+        if let (true, Some(replay)) = (room, in_memory) {
             if let Part::Done(status, frames) = replay.part(cx.log(LOG), &mut self.out) {
                 subscriber.replays.pop_front();
                 self.metrics.resends.with_label_values(&[status.name().unwrap_or("?")]).inc();
@@ -380,8 +392,9 @@ impl Fanout {
             Stage::Conflated(conflated) => self.give_newest(cx, view, subscriber, conflated),
             Stage::Ahead { mut place, deadline_ns } if now_ns >= deadline_ns || place.is_here(view) => {
                 place.give_up(view);
-                attach(cx, subscriber, LOG, &place);
+                self.begin(cx, subscriber, LOG, *place);
             }
+            Stage::Recalled { place, reading } => self.recall(cx, subscriber, place, reading, room),
             stage => subscriber.stage = stage,
         }
         self.flush(cx, id);
@@ -565,21 +578,21 @@ impl Fanout {
     }
 }
 
-/// Whether what a subscription begins with is held, or need not be.
-fn may_begin(cx: &Cx, view: &View, subscription: &Subscription) -> bool {
-    subscription.slow_reader != SlowReader::Disconnect
-        || Place::of(cx, view, &subscription.starts).missed.is_empty()
-}
-
 /// Lets a subscriber follow the log from a place on, and tells it what it misses before.
-fn attach(cx: &mut Cx, subscriber: &mut Subscriber, log: LogId, place: &Place) {
+fn attach(
+    cx: &mut Cx,
+    subscriber: &mut Subscriber,
+    place: &Place,
+    (log, seq): (LogId, Seq),
+    floors: Vec<(u16, u64)>,
+) {
     let filter = subscriber.subscription.as_ref().and_then(|subscription| subscription.filter.clone());
     let Some(filter) = filter else { return };
     for &(channel, begin, end) in &place.missed {
         let notice = gap_notice(channel, begin, end, GapReason::NO_LONGER_HELD);
         cx.send(subscriber.id, |out| frame::encode(&notice, out));
     }
-    let selection = Selection::new(filter).from_numbers(place.floors.iter().copied());
-    cx.attach(subscriber.id, log, Cursor::at(place.seq), selection);
+    let selection = Selection::new(filter).from_numbers(floors);
+    cx.attach(subscriber.id, log, Cursor::at(seq), selection);
     subscriber.stage = Stage::Following;
 }

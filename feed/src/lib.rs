@@ -8,7 +8,7 @@
 //! log, [`snapshots`] give a late joiner the state to begin with, `Replay` answers resend requests from the log, and
 //! `Fanout` keeps the subscribers' sessions.
 //!
-//! What it is not: it keeps nothing on disk and changes no quote. Subscribers get the sources' own bytes.
+//! What it is not: it changes no quote, and what it keeps on disk (`retention`) is a cache. Subscribers get the sources' own bytes.
 //!
 //! Start at [`Server`]; the hot loop is `ingest.rs`.
 
@@ -27,6 +27,7 @@ mod metrics;
 mod place;
 mod relay;
 mod replay;
+mod retention;
 mod server;
 mod source;
 mod status;
@@ -35,4 +36,5 @@ mod view;
 
 pub use config::Config;
 pub use metrics::Metrics;
+pub use retention::RetentionError;
 pub use server::{BindError, Server};

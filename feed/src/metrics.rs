@@ -67,6 +67,21 @@ service::metrics! {
         /// Bytes of snapshots held for who comes late, on all shards.
         snapshot_bytes: IntGauge = "feed_snapshot_bytes",
 
+        /// Whether what memory no longer holds is retained on disk.
+        retention_on: IntGauge = "feed_retention_on",
+        /// Entries of the log written to disk, or passed over there.
+        retention_entries: IntCounter = "feed_retention_entries_total",
+        /// Bytes of the files of retention.
+        retention_bytes: IntGauge = "feed_retention_bytes",
+        /// Times that retention stopped: the disk took no more, or was too slow. Until the feed is started again.
+        retention_stopped: IntCounter = "feed_retention_stopped_total",
+        /// Times that what was on disk was discarded at the start: of another day, or damaged.
+        retention_discarded: IntCounter = "feed_retention_discarded_total",
+        /// Pieces of what is retained given to subscribers.
+        retention_pieces: IntCounter = "feed_retention_pieces_total",
+        /// Subscribers that were to read from disk and could not, by reason.
+        retention_refused: IntCounterVec = "feed_retention_refused_total" ["reason"],
+
         /// Subscribers logged on now.
         subscribers: IntGauge = "feed_subscribers",
         /// Connections accepted.

@@ -2,6 +2,7 @@
 //!
 //! It goes out in parts, so that the longest range costs a bounded buffer, and no one else's turn.
 
+use crate::retention::{Answer, Reading, Retention, Want};
 use flow::{Bounds, FindError, Reader, Seq, Tag};
 use wire::szse::code::{ResendStatus, ResendType};
 use wire::szse::market::Resend;
@@ -29,6 +30,8 @@ pub(crate) struct Replay {
     truncated: bool,
     /// Something that was asked for is not there.
     lacking: bool,
+    /// It is answered from disk, for now.
+    pub(crate) reading: Option<Reading>,
     /// What the session may see; `None` is everything.
     bounds: Option<Bounds>,
 }
@@ -69,6 +72,7 @@ impl Replay {
             sent: 0,
             truncated: last > bound,
             lacking: false,
+            reading: None,
             bounds: None,
         })
     }
@@ -81,6 +85,42 @@ impl Replay {
     /// The right has changed.
     pub(crate) fn set_bounds(&mut self, bounds: Option<Bounds>) {
         self.bounds = bounds;
+    }
+
+    /// Before the first part: the record to begin with, if what is wanted is on disk alone.
+    pub(crate) fn on_disk(&self, log: &Reader, retention: &Retention) -> Option<u64> {
+        let begun = self.at.is_some() || self.reading.is_some();
+        if begun { None } else { retention.find(log, self.channel, self.begin) }
+    }
+
+    /// What is still wanted.
+    pub(crate) fn want(&self) -> Want {
+        Want::Range { lane: self.channel, begin: self.begin, end: self.end, bounds: self.bounds.clone() }
+    }
+
+    /// Goes on in memory, from this place.
+    pub(crate) fn go_on_at(&mut self, seq: Seq) {
+        self.reading = None;
+        self.at = Some(seq);
+    }
+
+    /// A piece from disk, and the answer after the last one.
+    pub(crate) fn recalled(&mut self, piece: &Answer, out: &mut Vec<u8>) -> Part {
+        out.extend_from_slice(&piece.frames);
+        self.sent += piece.frames_count;
+        for &(number, notice) in &piece.numbers {
+            self.lacking |= number > self.begin || notice;
+            self.begin = number + 1;
+        }
+        if let Some(reading) = &mut self.reading {
+            (reading.record, reading.asked) = (piece.next, false);
+        }
+        if piece.gone || self.begin > self.end {
+            self.lacking |= piece.gone || self.truncated;
+            self.reading = None;
+            return self.finish(out);
+        }
+        Part::More
     }
 
     /// Sends the next part, and the answer after the last one.

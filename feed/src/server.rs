@@ -1,13 +1,14 @@
 //! The server as a whole: bound, then started; in a process of its own or embedded in another.
 
 use crate::app::{Command, Feed};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::delay::{Line, Taps};
 use crate::entitlement::{Doorkeeper, Entitlement, RightsFile, Seats};
 use crate::fanout::Fanout;
 use crate::ingest::Ingest;
 use crate::metrics::{Exporter, Metrics};
 use crate::relay::Relay;
+use crate::retention::{Retention, RetentionError, Threads};
 use crate::securities::{Directory, Securities};
 use crate::snapshots::Snapshots;
 use crate::status;
@@ -19,7 +20,7 @@ use shard::{Handle, Limits, Log, Port, Setup};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use transport::Listener;
 use wire::szse::{Text, frame};
 
@@ -41,10 +42,16 @@ pub enum BindError {
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] io::Error),
+    /// What is to be kept on disk cannot be.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
     /// The host's registry has a feed's metrics already.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
 }
+
+/// What a shard's thread is started with.
+type Shard = (Setup, Feed, Handle<Command>);
 
 /// A feed, bound but not yet running.
 pub struct Server {
@@ -59,6 +66,9 @@ pub struct Server {
     shutdown: Shutdown,
     rights_file: Option<Arc<RightsFile>>,
     entitlement: Option<Arc<dyn Entitlement>>,
+    writer: Writer,
+    directory: Arc<Directory>,
+    retention: Option<(Retention, Threads)>,
 }
 
 impl Server {
@@ -95,6 +105,14 @@ impl Server {
         let limits = limits(&config);
         let handles = listeners.iter().map(|_| Handle::new(&limits)).collect();
         let shutdown = host.shutdown.clone();
+        let writer = Writer::new(window(&config));
+        let directory = Directory::new(config.log.securities_max);
+        let clock = transport::Clock::start();
+        let unix_ns = u64::try_from(clock.wall_ns(clock.now_ns())).unwrap_or(0);
+        let open = |retention: &config::Retention| {
+            Retention::open(retention, writer.reader(), directory.clone(), &metrics, unix_ns)
+        };
+        let retention = config.retention.as_ref().map(open).transpose()?;
         Ok(Self {
             config,
             listeners,
@@ -106,6 +124,9 @@ impl Server {
             shutdown,
             rights_file,
             entitlement,
+            writer,
+            directory,
+            retention,
         })
     }
 
@@ -182,7 +203,13 @@ impl Server {
     /// When the system gives no thread.
     pub fn start(self) -> io::Result<Running> {
         let mut running = Running::new(&self.shutdown);
-        for (index, (setup, app, handle)) in self.assemble().into_iter().enumerate() {
+        let (shards, retention) = self.assemble();
+        let alive = shards.first().map_or_else(Weak::new, |(_, feed, _)| Arc::downgrade(&feed.alive));
+        if let Some(Threads { keeper, recaller }) = retention {
+            running.spawn("feed-keeper", move || keeper.run(&alive))?;
+            running.spawn("feed-recall", move || recaller.run())?;
+        }
+        for (index, (setup, app, handle)) in shards.into_iter().enumerate() {
             running.spawn(&format!("feed-{index}"), move || {
                 shard::run_on_this_thread(setup, app, handle).map(drop)
             })?;
@@ -190,12 +217,13 @@ impl Server {
         Ok(running)
     }
 
-    /// Runs its shards as tasks of the current thread's runtime, to their end: for simulations.
+    /// Runs its shards as tasks of the current thread's runtime, to their end: for simulations. Nothing is retained on
+    /// disk, which is the business of other threads.
     ///
     /// # Errors
     /// A listener or a timer that the system refused.
     pub async fn run(self) -> io::Result<()> {
-        let shards = self.assemble().into_iter();
+        let shards = self.assemble().0.into_iter();
         let tasks: Vec<_> = shards
             .map(|(setup, app, handle)| tokio::task::spawn_local(shard::run(setup, app, handle)))
             .collect();
@@ -206,14 +234,26 @@ impl Server {
     }
 
     /// The shards and their applications; the first one writes the log and hears the sources.
-    fn assemble(self) -> Vec<(Setup, Feed, Handle<Command>)> {
-        let Self { config, listeners, tls, handles, metrics, shutdown, entitlement, .. } = self;
-        let window =
-            flow::Limits { segment_bytes: config.log.segment_bytes, window_bytes: config.log.window_bytes };
-        let writer = Writer::new(window);
-        let directory = Directory::new(config.log.securities_max);
+    #[allow(clippy::too_many_lines)] // A list of what each shard is made of.
+    fn assemble(self) -> (Vec<Shard>, Option<Threads>) {
+        let Self {
+            config,
+            listeners,
+            tls,
+            handles,
+            metrics,
+            shutdown,
+            entitlement,
+            writer,
+            directory,
+            retention,
+            ..
+        } = self;
+        let (retention, threads) = retention.unzip();
+        let alive = Arc::new(());
         let delays_min = &config.entitlement.delays_min;
-        let of_delays = flow::Limits { window_bytes: DELAYED_SEGMENTS * window.segment_bytes, ..window };
+        let of_log = window(&config);
+        let of_delays = flow::Limits { window_bytes: DELAYED_SEGMENTS * of_log.segment_bytes, ..of_log };
         let delayed = delays_min.iter().map(|_| Writer::new(of_delays));
         let writers: Vec<Writer> = std::iter::once(writer).chain(delayed).collect();
         let follow = |_| writers.iter().map(|writer| Log::Follow(writer.reader())).collect();
@@ -233,7 +273,7 @@ impl Server {
         let id = Some(config.relay.id).filter(|id| !id.is_blank()).unwrap_or_else(random_id);
         let relay = Arc::new(Relay::new(id, config.relay.hops_max, config.sources.len()));
         let shards = logs.zip(listeners).zip(handles.iter()).enumerate();
-        shards
+        let assembled = shards
             .map(|(index, ((logs, listeners), handle))| {
                 let setup = Setup {
                     ports: listeners.into_iter().map(|listener| Port { listener, tag: 0 }).collect(),
@@ -243,8 +283,10 @@ impl Server {
                 };
                 let securities = || Securities::new(directory.clone());
                 let feed = Feed {
-                    ingest: (index == 0)
-                        .then(|| Ingest::new(&config, &tls, (securities(), relay.clone()), metrics.clone())),
+                    ingest: (index == 0).then(|| {
+                        let securities = (securities(), relay.clone());
+                        Ingest::new(&config, &tls, securities, metrics.clone(), retention.clone())
+                    }),
                     line: (index == 0 && !delays_min.is_empty())
                         .then(|| Line::new(delays_min, config.entitlement.delayed())),
                     fanout: Fanout::new(
@@ -253,6 +295,7 @@ impl Server {
                         metrics.clone(),
                         (doorkeeper(), Taps::new(delays_min, config.log.snapshots())),
                         relay.clone(),
+                        retention.clone().map(|retention| (retention, handle.clone())),
                     ),
                     view: View::new(Snapshots::new(config.log.snapshots())),
                     exporter: Exporter::new(metrics.clone(), &config.sources),
@@ -260,10 +303,12 @@ impl Server {
                     shutdown: shutdown.clone(),
                     handle: handle.clone(),
                     draining: false,
+                    alive: alive.clone(),
                 };
                 (setup, feed, handle.clone())
             })
-            .collect()
+            .collect();
+        (assembled, threads)
     }
 }
 
@@ -282,4 +327,9 @@ fn limits(config: &Config) -> Limits {
 fn random_id() -> Text<20> {
     let random = RandomState::new().hash_one(0);
     Text::truncated(&format!("feed-{random:015x}"))
+}
+
+/// What the log holds.
+fn window(config: &Config) -> flow::Limits {
+    flow::Limits { segment_bytes: config.log.segment_bytes, window_bytes: config.log.window_bytes }
 }

@@ -4,6 +4,7 @@ use crate::entitlement::Held;
 use crate::fanout::{Conflated, Datagrams};
 use crate::place::Place;
 use crate::replay::Replay;
+use crate::retention::Reading;
 use crate::snapshots::Progress;
 use crate::subscription::Subscription;
 use shard::ConnId;
@@ -21,6 +22,8 @@ pub(crate) enum Stage {
     Snapshots { progress: Progress, deadline_ns: u64 },
     /// It is ahead of this feed: it has numbers already that are not here yet (it comes from another feed).
     Ahead { place: Box<Place>, deadline_ns: u64 },
+    /// It gets what is on disk, and then follows the log.
+    Recalled { place: Box<Place>, reading: Reading },
     /// It follows the log.
     Following,
     /// It follows the log no more, and is given the newest snapshots as it takes them.
@@ -36,6 +39,7 @@ impl Stage {
             Self::Idle => "idle",
             Self::Snapshots { .. } => "snapshots",
             Self::Ahead { .. } => "ahead",
+            Self::Recalled { .. } => "from disk",
             Self::Following => "following",
             Self::Conflated(_) => "conflated",
             Self::Datagrams(_) => "datagrams",
@@ -98,7 +102,8 @@ impl Subscriber {
 
     /// Whether something is to be done for it each turn.
     pub(crate) fn has_work(&self) -> bool {
-        let waits = matches!(self.stage, Stage::Snapshots { .. } | Stage::Ahead { .. });
+        let waits =
+            matches!(self.stage, Stage::Snapshots { .. } | Stage::Ahead { .. } | Stage::Recalled { .. });
         waits || !self.replays.is_empty()
     }
 }

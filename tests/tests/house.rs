@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("shard", &["flow", "transport"]),
     ("service", &["transport"]),
     ("core-port", &["wire", "flow", "journal", "transport", "shard", "service"]),
-    ("feed", &["wire", "flow", "transport", "shard", "service"]),
+    ("feed", &["wire", "flow", "journal", "transport", "shard", "service"]),
     ("gateway", &["wire", "fix", "flow", "journal", "transport", "shard", "service"]),
     ("matcher-stub", &["wire", "flow", "transport", "shard", "service", "core-port"]),
     // Payload-blind: it must not know what it carries.

@@ -24,8 +24,12 @@ pub(crate) struct Channel {
     pending: bool,
     /// Standby mode: the primary is in use, and nothing beyond what it brought is emitted.
     on_primary: bool,
-    /// Number that is emitted next; 0 until the first number is heard of a channel that begins there.
+    /// Number that is emitted next; 0 until the first number is heard of a channel that begins or goes on there.
     next: u64,
+    /// It begins at 1, whatever is heard first.
+    from_open: bool,
+    /// The number that it goes on with, if what is heard first is not below.
+    resume: Option<u64>,
     /// Highest number that may be emitted; without end unless `on_primary`.
     limit: u64,
     last: u64,
@@ -40,14 +44,16 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new(number: u16, from: From, mode: Mode) -> Self {
+    pub(crate) fn new(number: u16, from: From, mode: Mode, resume: Option<u64>) -> Self {
         let on_primary = matches!(mode, Mode::Standby(_));
         Self {
             number,
-            quiet: from == From::Open,
+            quiet: from == From::Open && resume.is_none(),
             pending: false,
             on_primary,
-            next: u64::from(from == From::Open),
+            next: u64::from(from == From::Open && resume.is_none()),
+            from_open: from == From::Open,
+            resume,
             limit: if on_primary { 0 } else { u64::MAX },
             last: 0,
             seen: [0; SOURCES_MAX],
@@ -199,10 +205,19 @@ impl Channel {
     /// The first number that is heard of a channel that begins there.
     fn begin_at(&mut self, number: u64, sink: &mut (impl FnMut(Event<'_>) + ?Sized)) {
         if self.next == 0 {
-            self.next = number;
-            self.last = number - 1;
-            if number > 1 {
-                sink(Event::BeginsAfter { channel: self.number, end: number - 1 });
+            let begin = match self.resume.take() {
+                Some(next) if next <= number => next,
+                apart => {
+                    if apart.is_some() {
+                        sink(Event::Apart { channel: self.number });
+                    }
+                    if self.from_open { 1 } else { number }
+                }
+            };
+            self.next = begin;
+            self.last = begin - 1;
+            if begin > 1 {
+                sink(Event::BeginsAfter { channel: self.number, end: begin - 1 });
             }
         }
     }

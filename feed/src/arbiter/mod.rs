@@ -24,6 +24,7 @@ mod tests;
 
 use channel::Channel;
 pub use settings::{From, Mode, Settings, SettingsError, Standby};
+use std::collections::BTreeMap;
 
 /// Sources that one arbiter can hear.
 pub const SOURCES_MAX: usize = 4;
@@ -79,6 +80,11 @@ pub enum Event<'a> {
         channel: u16,
         /// Last number that is not here, from 1.
         end: u64,
+    },
+    /// The channel does not go on where [`Arbiter::resume`] said. Comes before anything else of it.
+    Apart {
+        /// ChannelNo.
+        channel: u16,
     },
     /// These numbers will not come: tell the subscribers; the channel goes on after them.
     Lost {
@@ -214,6 +220,8 @@ pub struct Arbiter {
     /// ChannelNo to place in `channels`.
     places: Box<[u16]>,
     channels: Vec<Channel>,
+    /// Where channels that are not open yet would go on.
+    resumes: BTreeMap<u16, u64>,
     scan_at_ns: u64,
 }
 
@@ -233,7 +241,13 @@ impl Arbiter {
             pending: 0,
         };
         let places = vec![ABSENT; usize::from(u16::MAX) + 1].into_boxed_slice();
-        Ok(Self { shared, places, channels: Vec::new(), scan_at_ns: 0 })
+        Ok(Self { shared, places, channels: Vec::new(), resumes: BTreeMap::new(), scan_at_ns: 0 })
+    }
+
+    /// A channel that is not open yet goes on with `next`, if the first number that is heard of it is not below: what is missing
+    /// until there is asked for. Else it begins as the settings say.
+    pub fn resume(&mut self, channel: u16, next: u64) {
+        self.resumes.insert(channel, next);
     }
 
     /// A numbered frame arrived from a source.
@@ -365,7 +379,7 @@ impl Arbiter {
             return false;
         }
         self.places[usize::from(channel)] = self.channels.len() as u16;
-        self.channels.push(Channel::new(channel, from, mode));
+        self.channels.push(Channel::new(channel, from, mode, self.resumes.remove(&channel)));
         true
     }
 }

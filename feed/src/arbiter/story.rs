@@ -144,7 +144,7 @@ impl World {
                 assert_eq!(tick.frame, tick.number.to_be_bytes());
                 out.push((tick.number, tick.number, false));
             }
-            Event::BeginsAfter { .. } => unreachable!("it begins at the open"),
+            Event::BeginsAfter { .. } | Event::Apart { .. } => unreachable!("it begins at the open"),
             Event::Lost { begin, end, .. } => out.push((begin, end, true)),
             Event::Ask { source, begin, end, .. } => {
                 let upstream = &mut upstreams[source.index()];

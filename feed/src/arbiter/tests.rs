@@ -15,10 +15,11 @@ struct Bench {
 enum Out {
     Frame(u64),
     BeginsAfter(u64),
+    Apart,
     Lost(u64, u64),
     Ask(Source, u64, u64),
 }
-use Out::{Ask, BeginsAfter, Frame, Lost};
+use Out::{Apart, Ask, BeginsAfter, Frame, Lost};
 
 fn keep(out: &mut Vec<Out>) -> impl FnMut(Event<'_>) + '_ {
     |event| {
@@ -28,6 +29,7 @@ fn keep(out: &mut Vec<Out>) -> impl FnMut(Event<'_>) + '_ {
                 Frame(tick.number)
             }
             Event::BeginsAfter { end, .. } => BeginsAfter(end),
+            Event::Apart { .. } => Apart,
             Event::Lost { begin, end, .. } => Lost(begin, end),
             Event::Ask { source, begin, end, .. } => Ask(source, begin, end),
         });
@@ -248,6 +250,44 @@ fn a_slow_but_steady_refill_is_neither_asked_again_nor_given_up() {
         bench.offer(B, number);
     }
     assert_eq!(bench.take(), (1..=100).map(Frame).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_channel_goes_on_where_it_was_before_a_restart() {
+    for from in [From::Live, From::Open] {
+        let resumed = || {
+            let mut bench = Bench::new(Settings { from, ..arbitrated() });
+            bench.arbiter.resume(7, 41);
+            bench
+        };
+        let mut bench = resumed();
+        bench.offer(A, 44);
+        bench.pass(5);
+        assert_eq!(bench.take(), [BeginsAfter(40), Ask(B, 41, 43)], "what came meanwhile is asked for");
+        for number in 41..=43 {
+            bench.offer(B, number);
+        }
+        assert_eq!(bench.take(), [41, 42, 43, 44].map(Frame));
+
+        let mut bench = resumed();
+        bench.heartbeat(A, 40);
+        bench.offer(A, 41);
+        assert_eq!(bench.take(), [BeginsAfter(40), Frame(41)], "nothing came meanwhile");
+    }
+}
+
+#[test]
+fn a_channel_that_is_another_begins_as_any() {
+    let mut bench = Bench::new(arbitrated());
+    bench.arbiter.resume(7, 41);
+    bench.offer(A, 12);
+    bench.offer(A, 13);
+    assert_eq!(bench.take(), [Apart, BeginsAfter(11), Frame(12), Frame(13)]);
+
+    let mut bench = Bench::new(Settings { from: From::Open, ..arbitrated() });
+    bench.arbiter.resume(7, 41);
+    bench.offer(A, 1);
+    assert_eq!(bench.take(), [Apart, Frame(1)]);
 }
 
 #[test]

@@ -85,6 +85,7 @@ impl Fanout {
             subscription.filter = filter.map(|filter| filter.within(bounds.clone()));
         }
         subscriber.replays.iter_mut().for_each(|replay| replay.set_bounds(bounds.clone()));
+        self.ask_again(subscriber);
         let following = cx.following(subscriber.id);
         if let Some((log, cursor, selection)) = following.map(|(log, at, of)| (log, at, of.clone())) {
             let filter = selection.filter().clone().within(bounds);

@@ -78,7 +78,8 @@ impl Ingest {
         upstream.gone(now_ns, reason.to_owned());
         if self.arbiter.is_up(source) {
             let (asks, appended) = (&mut self.asks, &mut self.appended);
-            let mut tape = Tape { writer: cx.writer(LOG), view, asks, appended, now_ns };
+            let retention = self.retention.as_ref();
+            let mut tape = Tape { writer: cx.writer(LOG), view, asks, appended, now_ns, retention };
             self.arbiter.down(now_ns, source, &mut |event| tape.deliver(event));
         }
     }
@@ -118,7 +119,9 @@ impl Ingest {
             };
             frame::encode(&message, &mut self.out);
             let (asks, appended) = (&mut self.asks, &mut self.appended);
-            let mut tape = Tape { writer: cx.writer(LOG), view: &mut *view, asks, appended, now_ns };
+            let retention = self.retention.as_ref();
+            let mut tape =
+                Tape { writer: cx.writer(LOG), view: &mut *view, asks, appended, now_ns, retention };
             tape.append(Tag { lane: channel.channel, number: 0, key: Tag::EVERYONE }, &self.out);
             self.out.clear();
         }

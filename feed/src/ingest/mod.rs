@@ -11,6 +11,7 @@ use crate::arbiter::{Arbiter, Source};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::relay::Relay;
+use crate::retention::Retention;
 use crate::securities::Securities;
 use crate::source::{Link, Upstream};
 use crate::view::View;
@@ -66,6 +67,7 @@ pub(crate) struct Ingest {
     ended: Vec<(u16, u64)>,
     pub(crate) relay: Arc<Relay>,
     metrics: Metrics,
+    retention: Option<Retention>,
     draining: bool,
 }
 
@@ -75,12 +77,16 @@ impl Ingest {
         tls: &Tls,
         (securities, relay): (Securities, Arc<Relay>),
         metrics: Metrics,
+        retention: Option<Retention>,
     ) -> Self {
         let settings = config.arbitration.settings(&config.sources);
+        let mut arbiter = Arbiter::new(settings).expect("invariant: the configuration was validated");
+        let before = retention.iter().flat_map(Retention::before);
+        before.for_each(|(channel, next)| arbiter.resume(channel, next));
         let random = RandomState::new();
         let upstreams = config.sources.iter().enumerate();
         Self {
-            arbiter: Arbiter::new(settings).expect("invariant: the configuration was validated"),
+            arbiter,
             upstreams: upstreams
                 .map(|(index, source)| {
                     let connector = tls.connector(SocketOptions::default(), source.transport);
@@ -97,6 +103,7 @@ impl Ingest {
             ended: Vec::new(),
             relay,
             metrics,
+            retention,
             draining: false,
         }
     }
@@ -120,6 +127,7 @@ impl Ingest {
         let Link::Open { session, .. } = &mut upstream.link else { return Ok(data.len()) };
         self.arbiter.heard(now_ns, source);
         let (asks, appended) = (&mut self.asks, &mut self.appended);
+        let retention = self.retention.as_ref();
         let mut desk = Desk {
             source,
             arbiter: &mut self.arbiter,
@@ -127,7 +135,7 @@ impl Ingest {
             counters: &mut self.counters,
             ended: &mut self.ended,
             relay: (&self.relay, cx.wall_ns(), &self.metrics, &upstream.config.name),
-            tape: Tape { writer: cx.writer(LOG), view, asks, appended, now_ns },
+            tape: Tape { writer: cx.writer(LOG), view, asks, appended, now_ns, retention },
         };
         let mut consumed = 0;
         let ended = loop {
@@ -183,7 +191,8 @@ impl Ingest {
     pub(crate) fn on_turn_end(&mut self, cx: &mut Cx, view: &mut View) -> Option<u64> {
         let now_ns = cx.now_ns();
         let (asks, appended) = (&mut self.asks, &mut self.appended);
-        let mut tape = Tape { writer: cx.writer(LOG), view, asks, appended, now_ns };
+        let retention = self.retention.as_ref();
+        let mut tape = Tape { writer: cx.writer(LOG), view, asks, appended, now_ns, retention };
         self.arbiter.poll(now_ns, &mut |event| tape.deliver(event));
         self.send_asks(cx);
         self.arbiter.poll_at_ns()

@@ -1,6 +1,7 @@
 //! Hot path: the log as ingest writes it, and what is noted of each entry.
 
 use crate::arbiter::{Event, Source, Tick};
+use crate::retention::Retention;
 use crate::view::View;
 use flow::{Tag, Writer};
 use wire::szse::ext::{GapNotice, GapReason};
@@ -22,6 +23,7 @@ pub(super) struct Tape<'a> {
     pub(super) asks: &'a mut Vec<Ask>,
     pub(super) appended: &'a mut u64,
     pub(super) now_ns: u64,
+    pub(super) retention: Option<&'a Retention>,
 }
 
 impl Tape<'_> {
@@ -41,6 +43,11 @@ impl Tape<'_> {
                 self.append(Tag { lane: channel, number, key }, frame);
             }
             Event::BeginsAfter { channel, end } => self.notice(channel, 1, end, GapReason::NO_LONGER_HELD),
+            Event::Apart { .. } => {
+                if let Some(retention) = self.retention {
+                    retention.give_up_before();
+                }
+            }
             Event::Lost { channel, begin, end } => {
                 tracing::warn!(channel, begin, end, "numbers lost: no source could give them");
                 self.notice(channel, begin, end, GapReason::LOST_UPSTREAM);

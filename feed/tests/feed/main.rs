@@ -8,6 +8,7 @@ mod datagrams;
 mod entitlement;
 mod program;
 mod relays;
+mod retention;
 mod slow_readers;
 mod sources;
 mod subscribers;
