@@ -39,6 +39,8 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// Certificates; without it all connections are plain TCP.
     pub tls: Option<tls::Settings>,
+    /// The port for browsers.
+    pub web: crate::web::Web,
     /// The operator's port.
     pub admin: service::admin::Config,
     /// How long subscribers have to log out when the feed ends, milliseconds.
@@ -427,6 +429,7 @@ impl Default for Config {
             subscribers: Subscribers::default(),
             entitlement: Entitled::default(),
             relay: RelayConfig::default(),
+            web: crate::web::Web::default(),
             admin: service::admin::Config { listen: local(7290), ..service::admin::Config::default() },
             drain_timeout_ms: 10_000,
         }
@@ -522,7 +525,8 @@ impl service::config::Config for Config {
         if let Some(file) = &self.entitlement.file {
             RightsFile::open(file, &self.entitlement.delays_min)?;
         }
-        Ok(tls::check_files(self.tls.as_ref(), self.dials_tls())?)
+        tls::check_files(self.tls.as_ref(), self.dials_tls())?;
+        self.web.check_files()
     }
 
     fn validate(&self) -> Result<(), Invalid> {
@@ -538,6 +542,7 @@ impl service::config::Config for Config {
         }
         tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;
         tls::validate_limits(self.tls.as_ref())?;
+        self.web.validate()?;
         let Log { window_bytes, segment_bytes, body_bytes_max, .. } = self.log;
         if segment_bytes < body_bytes_max as usize + frame::OVERHEAD || segment_bytes > 1 << 30 {
             return Err(Invalid::new("log.segment_bytes", "expected at least one frame, at most 1 GiB"));

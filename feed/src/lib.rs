@@ -6,7 +6,7 @@
 //!
 //! What is not on that way: [`securities`] and [`subscription`] turn what a subscriber asks for into a filter of the
 //! log, [`snapshots`] give a late joiner the state to begin with, `Replay` answers resend requests from the log, and
-//! `Fanout` keeps the subscribers' sessions.
+//! `Fanout` keeps the subscribers' sessions. [`web`] is one more reader of the log, for browsers.
 //!
 //! What it is not: it changes no quote, and what it keeps on disk (`retention`) is a cache. Subscribers get the sources' own bytes.
 //!
@@ -33,6 +33,7 @@ mod source;
 mod status;
 mod subscriber;
 mod view;
+pub mod web;
 
 pub use config::Config;
 pub use metrics::Metrics;

@@ -33,6 +33,9 @@ fn run() -> anyhow::Result<ExitCode> {
         tracing::info!(%address, "subscribers' port over QUIC");
     }
     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
+    if let Some(address) = server.web_address() {
+        tracing::info!(%address, "browsers' port");
+    }
     let reload = server.reload();
     let running = server.start()?;
     service::signals::install(&host.shutdown, reload)?;

@@ -13,6 +13,7 @@ use crate::securities::{Directory, Securities};
 use crate::snapshots::Snapshots;
 use crate::status;
 use crate::view::View;
+use crate::web;
 use flow::Writer;
 use service::tls::Tls;
 use service::{Host, Running, Shutdown};
@@ -45,13 +46,24 @@ pub enum BindError {
     /// What is to be kept on disk cannot be.
     #[error(transparent)]
     Retention(#[from] RetentionError),
+    /// The file of securities' names cannot be used.
+    #[error("{0:#}")]
+    Names(anyhow::Error),
     /// The host's registry has a feed's metrics already.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
 }
 
-/// What a shard's thread is started with.
+/// A shard, its application, and the way to it.
 type Shard = (Setup, Feed, Handle<Command>);
+
+/// What a feed is made of when it starts.
+struct Assembled {
+    shards: Vec<Shard>,
+    retention: Option<Threads>,
+    /// Who lets browsers in.
+    doorkeeper: Option<Doorkeeper>,
+}
 
 /// A feed, bound but not yet running.
 pub struct Server {
@@ -61,6 +73,7 @@ pub struct Server {
     address: SocketAddr,
     quic_address: Option<SocketAddr>,
     tls: Tls,
+    web: Option<web::Port>,
     handles: Arc<[Handle<Command>]>,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -102,6 +115,7 @@ impl Server {
             }
             listeners.push(of_shard);
         }
+        let web = web::Port::bind(&config, host)?;
         let limits = limits(&config);
         let handles = listeners.iter().map(|_| Handle::new(&limits)).collect();
         let shutdown = host.shutdown.clone();
@@ -119,6 +133,7 @@ impl Server {
             address,
             quic_address,
             tls,
+            web,
             handles,
             metrics,
             shutdown,
@@ -140,8 +155,12 @@ impl Server {
     /// What SIGHUP does: loads certificates and rights again.
     pub fn reload(&self) -> impl FnMut() + Send + 'static {
         let (tls, rights_file, metrics) = (self.tls.clone(), self.rights_file.clone(), self.metrics.clone());
+        let web_tls = self.web.as_ref().and_then(web::Port::tls);
         move || {
             tls.reload();
+            if let Some(Err(error)) = web_tls.as_ref().map(|tls| tls.reload()) {
+                tracing::error!(%error, "the browsers' certificates not loaded again; the old ones stay");
+            }
             let Some(file) = &rights_file else { return };
             let outcome = file.reload();
             match &outcome {
@@ -163,9 +182,9 @@ impl Server {
         self.quic_address
     }
 
-    /// Its certificates, for [`Tls::reload`].
-    pub fn tls(&self) -> Tls {
-        self.tls.clone()
+    /// Where browsers connect, if they may.
+    pub fn web_address(&self) -> Option<SocketAddr> {
+        self.web.as_ref().map(web::Port::address)
     }
 
     /// Where subscribers connect.
@@ -197,17 +216,25 @@ impl Server {
         status::routes(self.handles.clone())
     }
 
-    /// Starts the shards' threads. The end is through the host's [`Shutdown`], or what is returned.
+    /// Starts the shards' threads, and the browsers'. The end is through the host's [`Shutdown`], or what is returned.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(self) -> io::Result<Running> {
+    pub fn start(mut self) -> io::Result<Running> {
         let mut running = Running::new(&self.shutdown);
-        let (shards, retention) = self.assemble();
+        let (web, handles, shutdown) = (self.web.take(), self.handles.clone(), self.shutdown.clone());
+        let Assembled { shards, retention, doorkeeper } = self.assemble();
         let alive = shards.first().map_or_else(Weak::new, |(_, feed, _)| Arc::downgrade(&feed.alive));
         if let Some(Threads { keeper, recaller }) = retention {
             running.spawn("feed-keeper", move || keeper.run(&alive))?;
             running.spawn("feed-recall", move || recaller.run())?;
+        }
+        if let Some(web) = web {
+            let Log::Own(writer) = &shards[0].0.logs[0] else {
+                unreachable!("the first shard writes the log")
+            };
+            let log = writer.reader();
+            running.spawn("web", move || web.run(log, handles, doorkeeper, shutdown))?;
         }
         for (index, (setup, app, handle)) in shards.into_iter().enumerate() {
             running.spawn(&format!("feed-{index}"), move || {
@@ -217,13 +244,13 @@ impl Server {
         Ok(running)
     }
 
-    /// Runs its shards as tasks of the current thread's runtime, to their end: for simulations. Nothing is retained on
-    /// disk, which is the business of other threads.
+    /// Runs its shards as tasks of the current thread's runtime, to their end: for simulations. Without a port for browsers, and
+    /// with nothing retained on disk: both are the business of other threads.
     ///
     /// # Errors
     /// A listener or a timer that the system refused.
     pub async fn run(self) -> io::Result<()> {
-        let shards = self.assemble().0.into_iter();
+        let shards = self.assemble().shards.into_iter();
         let tasks: Vec<_> = shards
             .map(|(setup, app, handle)| tokio::task::spawn_local(shard::run(setup, app, handle)))
             .collect();
@@ -233,9 +260,9 @@ impl Server {
         Ok(())
     }
 
-    /// The shards and their applications; the first one writes the log and hears the sources.
+    /// The shards, the first one of which writes the log and hears the sources; and what is for other threads.
     #[allow(clippy::too_many_lines)] // A list of what each shard is made of.
-    fn assemble(self) -> (Vec<Shard>, Option<Threads>) {
+    fn assemble(self) -> Assembled {
         let Self {
             config,
             listeners,
@@ -273,7 +300,7 @@ impl Server {
         let id = Some(config.relay.id).filter(|id| !id.is_blank()).unwrap_or_else(random_id);
         let relay = Arc::new(Relay::new(id, config.relay.hops_max, config.sources.len()));
         let shards = logs.zip(listeners).zip(handles.iter()).enumerate();
-        let assembled = shards
+        let shards = shards
             .map(|(index, ((logs, listeners), handle))| {
                 let setup = Setup {
                     ports: listeners.into_iter().map(|listener| Port { listener, tag: 0 }).collect(),
@@ -308,7 +335,7 @@ impl Server {
                 (setup, feed, handle.clone())
             })
             .collect();
-        (assembled, threads)
+        Assembled { shards, retention: threads, doorkeeper: doorkeeper() }
     }
 }
 

@@ -100,7 +100,7 @@ struct Shown {
 }
 
 /// The shards, the first one first.
-type Shards = std::sync::Arc<[Handle<Command>]>;
+pub(crate) type Shards = std::sync::Arc<[Handle<Command>]>;
 
 /// What a feed adds to the operator's port.
 pub(crate) fn routes(shards: Shards) -> Router {
@@ -132,7 +132,7 @@ async fn subscribers(
 }
 
 /// Asks a shard; it answers between two turns.
-async fn ask<T>(
+pub(crate) async fn ask<T>(
     shard: &Handle<Command>,
     command: impl FnOnce(oneshot::Sender<T>) -> Command,
 ) -> Result<T, StatusCode> {

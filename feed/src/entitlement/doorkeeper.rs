@@ -91,6 +91,13 @@ impl Doorkeeper {
         Ok(Held { grant, epoch, seat })
     }
 
+    /// Whether a logon is an account's; it takes none of its connections.
+    pub(crate) fn knows(&self, logon: &Logon) -> bool {
+        let who =
+            Credentials { comp_id: &logon.sender_comp_id, password: &logon.password, certificate: None };
+        self.entitlement.admit(&who).is_some()
+    }
+
     /// Whether rights have changed since this one was looked at.
     pub(crate) fn has_news_for(&self, held: Option<&Held>) -> bool {
         held.is_some_and(|held| held.epoch != self.entitlement.epoch())

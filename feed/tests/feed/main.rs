@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)] // A test fails where it unwraps.
 
 mod bad_peers;
+mod board;
+mod browsers;
+mod chromium;
 mod conflation;
 mod datagrams;
 mod entitlement;
@@ -13,4 +16,5 @@ mod slow_readers;
 mod sources;
 mod subscribers;
 mod support;
+mod websocket;
 mod whole;

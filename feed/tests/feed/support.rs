@@ -391,6 +391,9 @@ pub(crate) struct Feed {
     /// What SIGHUP does.
     #[allow(dead_code)] // Not by tests/memory.rs.
     pub(crate) reload: Box<dyn FnMut() + Send>,
+    /// Where browsers connect, if they may.
+    #[allow(dead_code)] // Not by tests/memory.rs.
+    pub(crate) web: Option<SocketAddr>,
     running: Option<Running>,
     _admin: service::admin::Serving,
 }
@@ -421,12 +424,23 @@ impl Feed {
         let host = Host::default();
         let admin = service::admin::Admin::bind(&config.admin, &host).unwrap();
         let server = Server::bind(config, &host).unwrap();
-        let (address, quic, metrics) = (server.address(), server.quic_address(), server.metrics());
+        let (address, quic) = (server.address(), server.quic_address());
+        let (web, metrics) = (server.web_address(), server.metrics());
         let reload = Box::new(server.reload());
         let admin = admin.ready(server.readiness()).routes(server.routes()).start().unwrap();
         let running = Some(server.start().unwrap());
         let upstreams = Vec::new();
-        Self { address, quic, metrics, upstreams, admin: admin.address(), reload, running, _admin: admin }
+        Self {
+            address,
+            quic,
+            metrics,
+            upstreams,
+            admin: admin.address(),
+            reload,
+            web,
+            running,
+            _admin: admin,
+        }
     }
 
     /// Both sources' connections.

@@ -1,0 +1,398 @@
+//! The newest state of each security, made of the log's frames: what browsers are shown.
+
+use crate::web::code::Code;
+use crate::web::line::{Line, Point};
+use std::collections::{HashMap, VecDeque};
+use wire::szse::code::{ExecType, MdEntryType};
+use wire::szse::market::{Snapshot, SnapshotEntry, TickTrade};
+use wire::szse::{Frame, GroupMessage, MdEntryPx, Message, Text, Timestamp};
+
+/// Levels of a side that are shown.
+pub(super) const LEVELS: usize = 10;
+/// Trades of a security that are kept: what a browser can miss between two updates without being told.
+pub(super) const TRADES_MAX: usize = 50;
+
+/// A price level: price in units of 0.0001, quantity in units of 0.01.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Level {
+    pub(super) price: i64,
+    pub(super) quantity: i64,
+    pub(super) orders: i64,
+}
+
+/// A trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trade {
+    pub(super) time: Timestamp,
+    pub(super) price: i64,
+    pub(super) quantity: i64,
+    /// Who came later and took: `B`uyer or `S`eller.
+    pub(super) side: u8,
+}
+
+/// Prices in units of 0.0001, 0 for none; volume in units of 0.01, value of 0.0001.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Quote {
+    /// When the exchange made the newest of it.
+    pub(super) time: Timestamp,
+    pub(super) phase: Text<8>,
+    pub(super) prev_close: i64,
+    pub(super) open: i64,
+    pub(super) high: i64,
+    pub(super) low: i64,
+    pub(super) last: i64,
+    pub(super) upper: i64,
+    pub(super) lower: i64,
+    pub(super) volume: i64,
+    pub(super) value: i64,
+    pub(super) trades: i64,
+}
+
+/// How often each part of a security's state has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Versions {
+    pub(super) quote: u64,
+    pub(super) depth: u64,
+    pub(super) trades: u64,
+    pub(super) line: u64,
+}
+
+/// A security's state.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) code: Code,
+    /// Of trades and snapshots.
+    pub(super) quote: Quote,
+    /// Of the latest snapshot alone.
+    pub(super) shot: Quote,
+    pub(super) bids: Vec<Level>,
+    pub(super) asks: Vec<Level>,
+    /// The newest last.
+    pub(super) trades: VecDeque<Trade>,
+    pub(super) line: Line,
+    pub(super) versions: Versions,
+}
+
+/// All securities, in the order in which they were heard of.
+pub(super) struct Market {
+    items: Vec<Item>,
+    places: HashMap<Code, usize>,
+    items_max: usize,
+    /// Frames for which there was no room.
+    pub(super) no_room: u64,
+}
+
+impl Market {
+    pub(super) fn new(items_max: usize) -> Self {
+        Self { items: Vec::new(), places: HashMap::new(), items_max, no_room: 0 }
+    }
+
+    pub(super) fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    pub(super) fn place(&self, code: &Code) -> Option<usize> {
+        self.places.get(code).copied()
+    }
+
+    /// Takes what matters of a frame of the log; the rest is not for browsers.
+    pub(super) fn take(&mut self, frame: &Frame<'_>) {
+        match frame.msg_type {
+            TickTrade::MSG_TYPE => {
+                if let Ok(trade) = frame.view::<TickTrade>()
+                    && trade.exec_type == ExecType::TRADE
+                    && let Some(item) =
+                        self.item(Code { id: trade.security_id, source: trade.security_id_source })
+                {
+                    item.trade(trade);
+                }
+            }
+            Snapshot::MSG_TYPE => {
+                if let Ok(snapshot) = frame.group::<Snapshot<'_>>()
+                    && let head = snapshot.head
+                    && let Some(item) =
+                        self.item(Code { id: head.security_id, source: head.security_id_source })
+                {
+                    item.snapshot(&snapshot);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn item(&mut self, code: Code) -> Option<&mut Item> {
+        let place = match self.places.get(&code) {
+            Some(place) => *place,
+            None if self.items.len() >= self.items_max => {
+                self.no_room += 1;
+                return None;
+            }
+            None => {
+                self.places.insert(code, self.items.len());
+                self.items.push(Item::new(code));
+                self.items.len() - 1
+            }
+        };
+        self.items.get_mut(place)
+    }
+}
+
+impl Item {
+    fn new(code: Code) -> Self {
+        Self {
+            code,
+            quote: Quote::default(),
+            shot: Quote::default(),
+            bids: Vec::new(),
+            asks: Vec::new(),
+            trades: VecDeque::new(),
+            line: Line::default(),
+            versions: Versions::default(),
+        }
+    }
+
+    fn trade(&mut self, trade: &TickTrade) {
+        let (time, price, quantity) = (trade.transact_time, trade.last_px.raw(), trade.last_qty.raw());
+        let buyer_took = trade.bid_appl_seq_num.get() > trade.offer_appl_seq_num.get();
+        if self.trades.len() == TRADES_MAX {
+            self.trades.pop_front();
+        }
+        self.trades.push_back(Trade { time, price, quantity, side: if buyer_took { b'B' } else { b'S' } });
+        self.versions.trades += 1;
+        let quote = &mut self.quote;
+        if quote.volume == 0 && quote.open == 0 {
+            quote.open = price;
+        }
+        quote.volume = quote.volume.saturating_add(quantity);
+        quote.value = quote.value.saturating_add(amount(price, quantity));
+        quote.trades = quote.trades.saturating_add(1);
+        quote.high = quote.high.max(price);
+        quote.low = if quote.low == 0 { price } else { quote.low.min(price) };
+        if time >= quote.time {
+            quote.time = time;
+            quote.last = price;
+        }
+        self.versions.quote += 1;
+        self.draw(time, price, quantity);
+    }
+
+    /// A snapshot is as of its time: it takes nothing back that later trades have said already.
+    fn snapshot(&mut self, snapshot: &Snapshot<'_>) {
+        let shot = Quote::of(snapshot);
+        let had = (self.quote.last, self.quote.volume);
+        let quote = &mut self.quote;
+        let earlier = *quote;
+        *quote = Quote {
+            time: earlier.time.max(shot.time),
+            open: if shot.open == 0 { earlier.open } else { shot.open },
+            high: earlier.high.max(shot.high),
+            low: if earlier.low == 0 || shot.low != 0 && shot.low < earlier.low {
+                shot.low
+            } else {
+                earlier.low
+            },
+            last: if shot.time >= earlier.time && shot.last != 0 { shot.last } else { earlier.last },
+            ..shot
+        };
+        if earlier.volume >= shot.volume {
+            (quote.volume, quote.value, quote.trades) = (earlier.volume, earlier.value, earlier.trades);
+        }
+        self.bids.clear();
+        self.asks.clear();
+        for SnapshotEntry { entry, .. } in snapshot.entries() {
+            let side = match entry.md_entry_type {
+                MdEntryType::BID => &mut self.bids,
+                MdEntryType::ASK => &mut self.asks,
+                _ => continue,
+            };
+            if side.len() < LEVELS {
+                let (price, quantity) = (price_of(entry.md_entry_px), entry.md_entry_size.raw());
+                side.push(Level { price, quantity, orders: entry.number_of_orders.get() });
+            }
+        }
+        self.shot = shot;
+        self.versions.quote += 1;
+        self.versions.depth += 1;
+        if (self.quote.last, self.quote.volume) != had && self.quote.last != 0 {
+            let traded = if had.1 == 0 { 0 } else { self.quote.volume.saturating_sub(had.1) };
+            self.draw(shot.time, self.quote.last, traded);
+        }
+    }
+
+    fn draw(&mut self, time: Timestamp, price: i64, volume: i64) {
+        let Quote { volume: total, value, .. } = self.quote;
+        let average = match i128::from(total) {
+            0 => price,
+            total => i64::try_from(i128::from(value) * 100 / total).unwrap_or(price),
+        };
+        self.line.add(Point { at_s: time.ms_of_day() / 1_000, price, average, volume });
+        self.versions.line += 1;
+    }
+}
+
+impl Quote {
+    fn of(snapshot: &Snapshot<'_>) -> Self {
+        let head = snapshot.head;
+        let mut quote = Self {
+            time: head.orig_time,
+            phase: head.trading_phase_code,
+            prev_close: head.prev_close_px.raw(),
+            volume: head.total_volume_trade.raw(),
+            value: head.total_value_trade.raw(),
+            trades: head.num_trades.get(),
+            ..Self::default()
+        };
+        for SnapshotEntry { entry, .. } in snapshot.entries() {
+            let field = match entry.md_entry_type {
+                MdEntryType::LAST => &mut quote.last,
+                MdEntryType::OPEN => &mut quote.open,
+                MdEntryType::HIGH => &mut quote.high,
+                MdEntryType::LOW => &mut quote.low,
+                MdEntryType::UPPER_LIMIT => &mut quote.upper,
+                MdEntryType::LOWER_LIMIT => &mut quote.lower,
+                _ => continue,
+            };
+            *field = price_of(entry.md_entry_px);
+        }
+        quote
+    }
+}
+
+/// Units of 0.0001 times units of 0.01, in units of 0.0001.
+fn amount(price: i64, quantity: i64) -> i64 {
+    i64::try_from(i128::from(price) * i128::from(quantity) / 100).unwrap_or(i64::MAX)
+}
+
+/// In units of 0.0001: what an entry's price has beyond is not shown.
+fn price_of(px: MdEntryPx) -> i64 {
+    px.raw() / (MdEntryPx::SCALE / wire::szse::Price::SCALE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::szse::code::SOURCE_SHENZHEN;
+    use wire::szse::market::{MdEntry, SnapshotHead};
+    use wire::szse::{I64, Price, Qty, U16, frame};
+
+    const NINE_THIRTY: i64 = 20_260_706_093_000_000;
+
+    fn take(market: &mut Market, bytes: &[u8]) {
+        market.take(&frame::decode(bytes, frame::BODY_LEN_MAX).unwrap().unwrap());
+    }
+
+    fn trade(security: u32, ms: i64, price: &str, shares: i64) -> TickTrade {
+        TickTrade {
+            bid_appl_seq_num: I64::new(2),
+            offer_appl_seq_num: I64::new(1),
+            security_id: Text::new(format!("{security:06}").as_bytes()).unwrap(),
+            security_id_source: SOURCE_SHENZHEN,
+            last_px: price.parse().unwrap(),
+            last_qty: Qty::whole(shares),
+            exec_type: ExecType::TRADE,
+            transact_time: Timestamp::from_raw(NINE_THIRTY + ms),
+            ..TickTrade::default()
+        }
+    }
+
+    fn traded(market: &mut Market, trade: &TickTrade) {
+        let mut bytes = Vec::new();
+        frame::encode(trade, &mut bytes);
+        take(market, &bytes);
+    }
+
+    fn entry(kind: MdEntryType, price: &str, level: u16) -> MdEntry {
+        MdEntry {
+            md_entry_type: kind,
+            md_entry_px: price.parse().unwrap(),
+            md_entry_size: Qty::whole(300),
+            md_price_level: U16::new(level),
+            number_of_orders: I64::new(3),
+        }
+    }
+
+    fn snapshot(market: &mut Market, ms: i64, volume: i64, entries: &[MdEntry]) {
+        let head = SnapshotHead {
+            orig_time: Timestamp::from_raw(NINE_THIRTY + ms),
+            security_id: Text::literal("000001"),
+            security_id_source: SOURCE_SHENZHEN,
+            prev_close_px: Price::whole(10),
+            total_volume_trade: Qty::whole(volume),
+            total_value_trade: wire::szse::Amount::whole(volume * 10),
+            ..SnapshotHead::default()
+        };
+        let mut bytes = Vec::new();
+        let written = Snapshot::encode(&head, &mut bytes, |out| {
+            entries.iter().try_for_each(|entry| out.push(entry, &[]))
+        });
+        written.unwrap();
+        take(market, &bytes);
+    }
+
+    #[test]
+    fn trades_make_a_quote_by_themselves() {
+        let mut market = Market::new(10);
+        traded(&mut market, &trade(1, 5, "10.01", 100));
+        traded(&mut market, &trade(1, 1_000, "9.99", 300));
+        let item = &market.items()[0];
+        let Quote { open, high, low, last, volume, value, trades, .. } = item.quote;
+        assert_eq!((open, high, low, last), (100_100, 100_100, 99_900, 99_900));
+        assert_eq!((volume, value, trades), (40_000, 39_980_000, 2));
+        assert_eq!(item.line.points().len(), 2);
+        assert_eq!(item.line.points()[1].average, 99_950);
+        assert_eq!(item.trades[0].side, b'B');
+    }
+
+    #[test]
+    fn a_snapshot_that_is_older_than_the_trades_takes_nothing_back() {
+        let mut market = Market::new(10);
+        traded(&mut market, &trade(1, 2_000, "10.05", 500));
+        snapshot(
+            &mut market,
+            1_000,
+            200,
+            &[entry(MdEntryType::LAST, "10.01", 0), entry(MdEntryType::BID, "10.00", 1)],
+        );
+        let item = &market.items()[0];
+        assert_eq!((item.quote.last, item.quote.volume), (100_500, 50_000));
+        assert_eq!((item.bids.len(), item.bids[0].price), (1, 100_000));
+        snapshot(
+            &mut market,
+            3_000,
+            900,
+            &[entry(MdEntryType::LAST, "10.02", 0), entry(MdEntryType::ASK, "10.03", 1)],
+        );
+        let item = &market.items()[0];
+        assert_eq!((item.quote.last, item.quote.volume), (100_200, 90_000));
+        assert_eq!((item.bids.len(), item.asks[0].quantity), (0, 30_000));
+        assert_eq!(item.line.points().last().unwrap().volume, 40_000);
+    }
+
+    #[test]
+    fn it_keeps_so_much_and_no_more() {
+        let mut market = Market::new(2);
+        for security in 1..=3 {
+            traded(&mut market, &trade(security, 0, "1.00", 100));
+        }
+        assert_eq!((market.items().len(), market.no_room), (2, 1));
+        (0..100).for_each(|ms| traded(&mut market, &trade(1, ms, "1.00", 100)));
+        assert_eq!((market.items()[0].trades.len(), market.items()[0].versions.trades), (TRADES_MAX, 101));
+        let levels: Vec<_> = (1..=20).map(|level| entry(MdEntryType::BID, "1.00", level)).collect();
+        snapshot(&mut market, 0, 0, &levels);
+        assert_eq!(market.items()[0].bids.len(), LEVELS);
+    }
+
+    #[test]
+    fn absurd_numbers_stay_numbers() {
+        let mut market = Market::new(1);
+        let absurd = TickTrade {
+            last_px: Price::from_raw(i64::MAX),
+            last_qty: Qty::from_raw(i64::MIN),
+            ..trade(1, 0, "1", 1)
+        };
+        traded(&mut market, &absurd);
+        traded(&mut market, &TickTrade { last_qty: Qty::from_raw(i64::MAX), ..absurd });
+        traded(&mut market, &TickTrade { transact_time: Timestamp::from_raw(i64::MIN), ..absurd });
+        assert_eq!(market.items()[0].versions.trades, 3);
+    }
+}
