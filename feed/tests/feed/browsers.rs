@@ -6,6 +6,7 @@ use feed::Config;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 use wire::szse::code::{ExecType, MdEntryType, SOURCE_SHENZHEN, STREAM_SNAPSHOT};
 use wire::szse::market::{MdEntry, Snapshot, SnapshotHead, TickTrade};
 use wire::szse::{Amount, I64, Price, Qty, Text, Timestamp, U16};
@@ -76,8 +77,15 @@ pub(crate) fn levels(security: u32, ms: i64, last_cents: i64) -> Vec<u8> {
     out
 }
 
+/// Whether it is counted, soon.
 fn counted(feed: &Feed, line: &str) -> bool {
-    feed.get("/metrics").lines().any(|counted| counted == line)
+    let is_there = || feed.get("/metrics").lines().any(|counted| counted == line);
+    (0..1_000).any(|_| {
+        is_there() || {
+            std::thread::sleep(Duration::from_millis(10));
+            false
+        }
+    })
 }
 
 fn get(address: SocketAddr, path: &str, headers: &str) -> String {

@@ -98,6 +98,7 @@ pub(super) fn subject(stream: &str, client: &[u8], ours: &[u8]) -> Arc<str> {
 }
 
 struct Connection {
+    client: async_nats::Client,
     context: Context,
     stream: Stream,
 }
@@ -133,8 +134,11 @@ impl Jobs {
             while let Some(job) = self.jobs.recv().await {
                 let (desk, gateway, shutdown) = (desk.clone(), gateway.clone(), shutdown.clone());
                 tokio::task::spawn_local(async move {
-                    let (number, told) = desk.do_job(job).await;
+                    let (number, told, reset) = desk.do_job(job).await;
                     tell(&gateway, &shutdown, number, told).await;
+                    if let Some((subject, sequence)) = reset {
+                        desk.purge(&subject, sequence).await;
+                    }
                 });
             }
         }));
@@ -159,17 +163,16 @@ async fn tell(gateway: &Handle<Command>, shutdown: &Shutdown, number: usize, tol
 }
 
 impl Desk {
-    async fn do_job(&self, job: Job) -> (usize, Told) {
+    /// Does it; of a batch with a reset that was kept, says where it is.
+    async fn do_job(&self, job: Job) -> (usize, Told, Option<(Arc<str>, u64)>) {
         match job {
             Job::Claim { number, subject, known } => {
-                (number, Told::Claimed(self.claim(&subject, known).await))
+                (number, Told::Claimed(self.claim(&subject, known).await), None)
             }
             Job::Keep { number, subject, after, batch } => {
                 let kept = self.keep(&subject, after, &batch).await;
-                if let (Ok(sequence), true) = (&kept, batch.reset) {
-                    self.purge(&subject, *sequence).await;
-                }
-                (number, Told::Kept(kept))
+                let reset = kept.ok().filter(|_| batch.reset).map(|sequence| (subject, sequence));
+                (number, Told::Kept(kept), reset)
             }
         }
     }
@@ -202,7 +205,11 @@ impl Desk {
 
     /// Publishes, behind this message of the subject and no other where it is named; returns the sequence.
     async fn publish(&self, subject: &str, payload: Vec<u8>, after: Option<u64>) -> Result<u64, StoreError> {
-        let context = &self.connection().await?.context;
+        let Connection { client, context, .. } = self.connection().await?;
+        // What is published without servers would leave when they are back, long after it was given up.
+        if client.connection_state() != async_nats::connection::State::Connected {
+            return Err(unreachable("publish")("not connected"));
+        }
         let mut message = PublishMessage::build().payload(payload.into());
         if let Some(after) = after {
             message = message.expected_last_subject_sequence(after);
@@ -282,7 +289,7 @@ async fn connect(settings: &JetStreamSettings) -> Result<Connection, async_nats:
         .connection_timeout(settings.timeout)
         .request_timeout(Some(settings.timeout));
     let client = options.connect(settings.servers.as_slice()).await?;
-    let mut context = async_nats::jetstream::new(client);
+    let mut context = async_nats::jetstream::new(client.clone());
     context.set_timeout(settings.timeout);
     let stream = Config {
         name: settings.stream.clone(),
@@ -292,7 +299,7 @@ async fn connect(settings: &JetStreamSettings) -> Result<Connection, async_nats:
         ..Config::default()
     };
     let stream = context.get_or_create_stream(stream).await?;
-    Ok(Connection { context, stream })
+    Ok(Connection { client, context, stream })
 }
 
 #[cfg(test)]

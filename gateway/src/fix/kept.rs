@@ -20,26 +20,48 @@ pub(super) struct Remote {
     sequence: Option<u64>,
     /// A claim is under way, for the logon of this connection, and whether that begins the numbers anew.
     claim: Option<(ConnId, bool)>,
-    /// A batch is.
+    /// The session was claimed for the connection that it has.
+    ours: bool,
+    /// A batch is under way.
     batch: bool,
+    /// What a batch was made of is written in this turn, before anything else comes of the session.
+    letting_out: bool,
     /// The connection is to be closed when what is to be told it is safe.
     closing: Option<Reason>,
 }
 
 impl Remote {
     pub(super) fn new(subject: Arc<str>) -> Self {
-        Self { subject, sequence: None, claim: None, batch: false, closing: None }
+        Self {
+            subject,
+            sequence: None,
+            claim: None,
+            ours: false,
+            batch: false,
+            letting_out: false,
+            closing: None,
+        }
     }
 
     /// Its memory is not known here.
     pub(super) fn forget(&mut self) {
-        self.sequence = None;
+        (self.sequence, self.ours) = (None, false);
+    }
+
+    /// Whether it was claimed for the connection that it has.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
+    }
+
+    /// The connection that it was claimed for is gone.
+    pub(super) fn left(&mut self) {
+        self.ours = false;
     }
 
     /// Nothing may come of the session, and nothing go to it.
     #[inline]
     pub(super) fn waits(&self) -> bool {
-        self.batch || self.claim.is_some()
+        self.batch || self.letting_out || self.claim.is_some()
     }
 }
 
@@ -70,11 +92,12 @@ impl Gateway {
         else {
             return;
         };
-        if store.is_safe() {
+        // What a claim brings goes before; what waits now is kept behind it.
+        if store.is_safe() || remote.claim.is_some() {
             return;
         }
         let Some(after) = remote.sequence else {
-            // The words of a refusal before the session was this gateway's.
+            // Of a session that is not known any more nothing is kept.
             session.forget();
             return;
         };
@@ -126,13 +149,15 @@ impl Gateway {
     fn fix_claimed(&mut self, cx: &mut Cx, number: usize, claimed: Claimed) {
         let session = &mut self.fix.sessions[number];
         let Some(remote) = &mut session.remote else { return };
-        remote.sequence = Some(claimed.sequence);
+        (remote.sequence, remote.ours) = (Some(claimed.sequence), true);
         let claim = remote.claim.take();
         if let Some(store) = claimed.store {
             self.metrics.fix_takeovers.inc();
             *session.engine.store_mut() = SessionStore::Elsewhere(Box::new(store));
         }
-        let Some((id, reset)) = claim.filter(|(id, _)| session.conn == Some(*id)) else { return };
+        let Some((id, reset)) = claim.filter(|(id, _)| session.conn == Some(*id)) else {
+            return remote.left();
+        };
         cx.pause_reading(id, self.lines.paused());
         let admitted = self.fix_admitted(cx, id, number, reset, now(cx));
         self.fix.touch(number);
@@ -162,8 +187,25 @@ impl Gateway {
         session.engine.excuse(now(cx));
         cx.hold_writing(conn, false);
         match closing {
-            None => cx.pause_reading(conn, self.lines.paused()),
+            None => {
+                remote.letting_out = true;
+                self.fix.letting_out.push(number);
+            }
             Some(reason) => cx.close(conn, reason),
+        }
+    }
+
+    /// The turn is over in which these sessions' batches were acknowledged: what they hold is written now, and they go on with the
+    /// next.
+    pub(super) fn fix_let_out(&mut self, cx: &mut Cx) {
+        while let Some(number) = self.fix.letting_out.pop() {
+            let session = &mut self.fix.sessions[number];
+            if let Some(remote) = &mut session.remote {
+                remote.letting_out = false;
+            }
+            if let Some(conn) = session.conn.filter(|_| !session.waits()) {
+                cx.pause_reading(conn, self.lines.paused());
+            }
         }
     }
 

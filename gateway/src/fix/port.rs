@@ -68,6 +68,8 @@ pub(crate) struct Port {
     pub(super) given: Seq,
     /// Sessions that are not live, or have messages to send again.
     pub(super) behind: Vec<usize>,
+    /// Sessions whose batch was acknowledged in this turn.
+    pub(super) letting_out: Vec<usize>,
     /// Sessions with something to make safe.
     pub(super) touched: Vec<usize>,
     entry: Vec<u8>,
@@ -134,6 +136,7 @@ impl Port {
             source_at: 0,
             given: 0,
             behind: Vec::new(),
+            letting_out: Vec::new(),
             touched: Vec::new(),
             entry: Vec::with_capacity(1 << 10),
             bytes: Vec::with_capacity(1 << 10),
@@ -282,6 +285,7 @@ impl Gateway {
         self.fix_take_reports(cx);
         self.fix_deliver(cx);
         self.fix_commit(cx);
+        self.fix_let_out(cx);
     }
 
     #[inline]

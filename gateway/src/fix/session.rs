@@ -15,6 +15,7 @@ use flow::{FindError, Seq};
 use shard::{ConnId, Cx, Opened, Reason};
 use wire::szse::{Password, Text};
 
+const TAKEN: &str = "taken over by another gateway";
 pub(super) const STORE_FAILED: &str = "session store failed";
 const LIMITS: Limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, fields_max: 128 };
 
@@ -160,7 +161,7 @@ pub(super) const fn label(error: SessionError) -> &'static str {
         SessionError::LogonTimeout => "logon timeout",
         SessionError::LogoutTimeout => "logout timeout",
         SessionError::PeerSilent => "heartbeat timeout",
-        SessionError::Store(StoreError::Taken) => "taken over by another gateway",
+        SessionError::Store(StoreError::Taken) => TAKEN,
         SessionError::Store(_) => STORE_FAILED,
     }
 }
@@ -300,10 +301,7 @@ impl Gateway {
         now: Now,
     ) -> Result<(), Reason> {
         if let Err(text) = self.fix_admits(cx, id, number, request) {
-            let reason = self.fix_refuse(cx, id, number, text);
-            // Nobody who has not shown who it is changes what is kept.
-            self.fix.sessions[number].forget();
-            return Err(reason);
+            return Err(self.fix_refuse(cx, id, number, text));
         }
         if self.fix_claim(cx, id, number, request.reset) {
             return Ok(());
@@ -311,7 +309,8 @@ impl Gateway {
         self.fix_admitted(cx, id, number, request.reset, now)
     }
 
-    /// Its logon is refused: the client is told why.
+    /// Its logon is refused: the client is told why. Where the session is kept elsewhere and is not this gateway's yet it is not: a
+    /// Logout has a number, by which what the client expects goes up, and none can be given.
     pub(super) fn fix_refuse(
         &mut self,
         cx: &mut Cx,
@@ -320,6 +319,15 @@ impl Gateway {
         text: &'static str,
     ) -> Reason {
         let session = &mut self.fix.sessions[number];
+        if session.remote.as_ref().is_some_and(|remote| !remote.is_ours()) {
+            session.engine.disconnected();
+            let comp_id = session.comp_id;
+            let reason = self.fix_logon_failed(text);
+            if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
+                self.audit_session(cx, Some(comp_id), peer, ("FIX logon refused", text));
+            }
+            return reason;
+        }
         let (told, comp_id) = (session.engine.refuse_logon(text, now(cx), &mut self.out), session.comp_id);
         self.fix_logon_failed(text);
         if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
@@ -520,10 +528,14 @@ impl Gateway {
         session.engine.disconnected();
         session.place = Place::Away;
         session.conn = None;
+        if let Some(remote) = &mut session.remote {
+            remote.left();
+        }
         self.metrics.fix_sessions.set(self.fix_logged_on());
         // A logout that the store has not got yet.
         self.fix.touch(number);
-        if was_on {
+        // Of a session that goes on elsewhere nothing is cancelled here.
+        if was_on && reason != Reason::App(TAKEN) {
             self.session_gone(cx, self.fix.sessions[number].comp_no, conn.peer, reason);
         }
     }

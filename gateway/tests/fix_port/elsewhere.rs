@@ -157,7 +157,7 @@ fn a_reset_begins_anew_and_what_was_before_it_is_let_go() {
 }
 
 #[test]
-fn without_its_servers_a_gateway_starts_and_refuses_logons_with_the_reason() {
+fn without_its_servers_a_gateway_starts_and_refuses_logons() {
     let folder = tempfile::tempdir().expect("a folder");
     let house = House::start(folder.path(), |config| {
         elsewhere(&["nats://127.0.0.1:1".to_owned()])(config);
@@ -165,7 +165,9 @@ fn without_its_servers_a_gateway_starts_and_refuses_logons_with_the_reason() {
     });
     let mut client = FixClient::new(FixClient::config(1));
     client.connect(house.address);
-    assert_eq!(client.expect_end(), "session store not reachable");
+    assert_eq!(client.expect_end(), "closed", "without a number no word can be said");
+    let refused = |reason| house.gateway.metrics.fix_logons_refused.with_label_values(&[reason]).get();
+    assert_eq!(refused("session store not reachable"), 1);
     let failures = &house.gateway.metrics.fix_store_failures;
     assert_eq!(failures.with_label_values(&["session store failed"]).get(), 1);
     // Who is not admitted does not get as far as the store.
@@ -173,7 +175,8 @@ fn without_its_servers_a_gateway_starts_and_refuses_logons_with_the_reason() {
     wrong.credentials.as_mut().expect("set").password = "wrong".to_owned();
     let mut client = FixClient::new(wrong);
     client.connect(house.address);
-    assert_eq!(client.expect_end(), "Username or Password is wrong");
+    assert_eq!(client.expect_end(), "closed");
+    assert_eq!(refused("Username or Password is wrong"), 1);
     assert_eq!(failures.with_label_values(&["session store failed"]).get(), 1);
     house.gateway.stop();
 }
