@@ -358,6 +358,8 @@ fn a_full_disk_refuses_orders_until_there_is_room_and_nothing_is_missing_then() 
     }
     eventually("orders are refused", || {
         client.order("y", CashMargin::CASH);
+        // Each of them is a record: too many would fill the room that is made below.
+        std::thread::sleep(std::time::Duration::from_millis(10));
         gateway.refused("audit not available") > 0
     });
     std::fs::remove_file(&ballast).expect("removed");
