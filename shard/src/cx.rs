@@ -268,8 +268,8 @@ impl Cx {
         }
     }
 
-    /// Holds back, or lets go, all that is written to a connection: a peer that has gone silent, for tests of what
-    /// is connected to this shard.
+    /// Holds back, or lets go, all that is written to a connection: until what it says is safe. One that is closed while it is held
+    /// says nothing of that any more.
     pub fn hold_writing(&mut self, id: ConnId, held: bool) {
         if let Some(conn) = self.open_conn(id) {
             conn.held = held;

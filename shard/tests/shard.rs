@@ -32,6 +32,7 @@ enum Command {
     Stats,
     Dial(SocketAddr, u32),
     Hold(ConnId, bool),
+    GoOn(ConnId),
     Append(usize),
     Number(u64),
 }
@@ -71,6 +72,10 @@ impl App for Lines {
                     cx.attach(id, LOG, end, Selection::new(Filter::All).from_numbers([(0, 5)]));
                 }
                 b"leave\n" => cx.detach(id),
+                b"wait\n" => {
+                    cx.pause_reading(id, true);
+                    return Ok(consumed);
+                }
                 b"bad\n" => {
                     cx.send(id, |out| out.extend_from_slice(b"that was bad\n"));
                     return Err(Reason::App("bad line"));
@@ -94,6 +99,10 @@ impl App for Lines {
             Command::Stats => self.tell(Event::Stats(cx.stats())),
             Command::Dial(address, tag) => cx.dial(address, &Connector::default(), DEADLINE, tag),
             Command::Hold(id, held) => cx.hold_writing(id, held),
+            Command::GoOn(id) => {
+                cx.pause_reading(id, false);
+                cx.offer_again(id);
+            }
             Command::Append(bytes) => append(cx, &vec![b'y'; bytes]),
             Command::Number(number) => {
                 let line = format!("number {number}\n");
@@ -302,6 +311,23 @@ fn a_held_connection_is_silent_until_it_is_let_go() {
     client.set_nonblocking(false).expect("set");
     server.command(Command::Hold(id, false));
     assert_eq!(read(&mut client, 15), b"echo\nyyyyyyyyyy");
+    server.stop();
+}
+
+#[test]
+fn what_was_left_is_offered_again_though_nothing_new_comes() {
+    let server = serve(Limits::default());
+    let mut client = server.connect();
+    let id = server.opened();
+    client.write_all(b"wait\nhere\n").expect("written");
+    client.set_nonblocking(true).expect("set");
+    while server.stats().bytes_in < 10 {}
+    assert_eq!(client.read(&mut [0; 64]).expect_err("nothing yet").kind(), ErrorKind::WouldBlock);
+    client.set_nonblocking(false).expect("set");
+    server.command(Command::GoOn(id));
+    assert_eq!(read(&mut client, 5), b"here\n");
+    client.write_all(b"echo\n").expect("written");
+    assert_eq!(read(&mut client, 5), b"echo\n", "once");
     server.stop();
 }
 

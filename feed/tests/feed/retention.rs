@@ -4,6 +4,7 @@ use crate::support::*;
 use feed::Config;
 use feed::config::Retention;
 use std::path::Path;
+use tempfile::TempDir;
 use wire::szse::code::ResendStatus;
 use wire::szse::ext::{GapReason, SubscriptionMode};
 
@@ -16,6 +17,14 @@ fn keeping(folder: &Path) -> impl FnOnce(&mut Config) {
         small_log(config);
         config.retention = Some(Retention { readers_max: 2, ..Retention::new(folder) });
     }
+}
+
+/// A feed that keeps the day in the folder, and its sources.
+fn started(folder: &TempDir) -> (Feed, [Peer; 2]) {
+    let feed = Feed::start(keeping(folder.path()));
+    let sources = feed.sources();
+    feed.wait_for_sources(2);
+    (feed, sources)
 }
 
 /// Publishes no faster than the disk takes it: one that is left behind would stop.
@@ -31,9 +40,7 @@ fn publish(feed: &Feed, source: &mut Peer, numbers: std::ops::RangeInclusive<u64
 #[test]
 fn a_subscriber_begins_at_the_open() {
     let folder = tempfile::tempdir().unwrap();
-    let feed = Feed::start(keeping(folder.path()));
-    let [mut primary, _backup] = feed.sources();
-    feed.wait_for_sources(2);
+    let (feed, [mut primary, _backup]) = started(&folder);
     publish(&feed, &mut primary, 1..=COUNT);
     let mut reader = subscribe(feed.address, &Wanted::from(1, 1));
     reader.expect_ticks(1, 1..=COUNT);
@@ -46,9 +53,7 @@ fn a_subscriber_begins_at_the_open() {
 #[test]
 fn the_flow_goes_on_while_the_past_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    let feed = Feed::start(keeping(folder.path()));
-    let [mut primary, _backup] = feed.sources();
-    feed.wait_for_sources(2);
+    let (feed, [mut primary, _backup]) = started(&folder);
     publish(&feed, &mut primary, 1..=COUNT);
     let mut live = subscribe(feed.address, &Wanted::all());
     let mut past = subscribe(feed.address, &Wanted::from(1, 1));
@@ -69,9 +74,7 @@ fn the_flow_goes_on_while_the_past_is_read() {
 #[test]
 fn a_resend_request_is_answered_from_disk_and_on_from_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let feed = Feed::start(keeping(folder.path()));
-    let [mut primary, _backup] = feed.sources();
-    feed.wait_for_sources(2);
+    let (feed, [mut primary, _backup]) = started(&folder);
     publish(&feed, &mut primary, 1..=COUNT);
     let mut reader = log_on(feed.address);
     reader.send(&resend(1, 10, 5_000, ResendStatus::NONE));
@@ -88,14 +91,10 @@ fn a_resend_request_is_answered_from_disk_and_on_from_memory() {
 #[test]
 fn a_feed_that_is_started_again_has_the_day_and_asks_for_what_it_missed() {
     let folder = tempfile::tempdir().unwrap();
-    let feed = Feed::start(keeping(folder.path()));
-    let [mut primary, _backup] = feed.sources();
-    feed.wait_for_sources(2);
+    let (feed, [mut primary, _backup]) = started(&folder);
     publish(&feed, &mut primary, 1..=COUNT);
     drop(feed);
-    let feed = Feed::start(keeping(folder.path()));
-    let [mut primary, mut backup] = feed.sources();
-    feed.wait_for_sources(2);
+    let (feed, [mut primary, mut backup]) = started(&folder);
     primary.publish(1, COUNT + 4..=COUNT + 6);
     assert_eq!(backup.expect_resend_request(), (1, COUNT + 1, COUNT + 3));
     backup.publish(1, COUNT + 1..=COUNT + 3);
@@ -109,14 +108,10 @@ fn a_feed_that_is_started_again_has_the_day_and_asks_for_what_it_missed() {
 #[test]
 fn what_does_not_join_the_sources_numbers_is_discarded() {
     let folder = tempfile::tempdir().unwrap();
-    let feed = Feed::start(keeping(folder.path()));
-    let [mut primary, _backup] = feed.sources();
-    feed.wait_for_sources(2);
+    let (feed, [mut primary, _backup]) = started(&folder);
     publish(&feed, &mut primary, 1..=COUNT);
     drop(feed);
-    let feed = Feed::start(keeping(folder.path()));
-    let [mut primary, _backup] = feed.sources();
-    feed.wait_for_sources(2);
+    let (feed, [mut primary, _backup]) = started(&folder);
     publish(&feed, &mut primary, 1..=100);
     let mut reader = subscribe(feed.address, &Wanted::from(1, 1));
     reader.expect_ticks(1, 1..=100);
@@ -125,9 +120,7 @@ fn what_does_not_join_the_sources_numbers_is_discarded() {
 #[test]
 fn what_is_nowhere_is_said_to_be_nowhere() {
     let folder = tempfile::tempdir().unwrap();
-    let feed = Feed::start(keeping(folder.path()));
-    let [mut primary, _backup] = feed.sources();
-    feed.wait_for_sources(2);
+    let (feed, [mut primary, _backup]) = started(&folder);
     // The feed comes to the channel when it has begun.
     publish(&feed, &mut primary, 101..=100 + COUNT);
     let mut reader = subscribe(feed.address, &Wanted::from(1, 1));
@@ -139,9 +132,7 @@ fn what_is_nowhere_is_said_to_be_nowhere() {
 #[test]
 fn one_more_than_may_read_from_disk_is_sent_away() {
     let folder = tempfile::tempdir().unwrap();
-    let feed = Feed::start(keeping(folder.path()));
-    let [mut primary, _backup] = feed.sources();
-    feed.wait_for_sources(2);
+    let (feed, [mut primary, _backup]) = started(&folder);
     publish(&feed, &mut primary, 1..=8 * HELD);
     let mut reader = subscribe(feed.address, &Wanted::from(1, 1));
     let waits = subscribe(feed.address, &Wanted::from(1, 1));

@@ -11,6 +11,7 @@
 //!
 //! NATS is a network of the operator's own: what goes to it is not ShangMi. Its ports belong on a private network.
 
+use super::store::escaped;
 use crate::app::{Command, Gateway};
 use crate::audit::JetStreamSettings;
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::LocalSet;
+use wire::szse::Text;
 
 /// The longest batch: NATS takes 1 MiB in one message unless it is told otherwise.
 pub(super) const BATCH_BYTES_MAX: usize = 512 << 10;
@@ -82,19 +84,9 @@ pub(super) fn keeper(
     (to, Jobs { jobs, settings, session_bytes_max })
 }
 
-/// The subject of a session: names as they are, with what a subject may not have as its code.
-pub(super) fn subject(stream: &str, client: &[u8], ours: &[u8]) -> Arc<str> {
-    let mut subject = stream.to_owned();
-    for name in [client, ours] {
-        subject.push('.');
-        for byte in name {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => subject.push(char::from(*byte)),
-                other => subject.push_str(&format!("%{other:02x}")),
-            }
-        }
-    }
-    subject.into()
+/// The subject of a session.
+pub(super) fn subject(stream: &str, client: Text<20>, ours: Text<20>) -> Arc<str> {
+    format!("{stream}.{}.{}", escaped(client), escaped(ours)).into()
 }
 
 struct Connection {
@@ -308,8 +300,9 @@ mod tests {
 
     #[test]
     fn names_become_subjects_of_their_own() {
-        assert_eq!(&*subject("fix", b"client-1", b"US"), "fix.client-1.US");
-        assert_eq!(&*subject("fix", b"a.b>*", b"US"), "fix.a%2eb%3e%2a.US");
-        assert_ne!(subject("fix", b"a.b", b"US"), subject("fix", b"a%2eb", b"US"));
+        let subject = |client: &str| subject("fix", client.parse().unwrap(), "US".parse().unwrap());
+        assert_eq!(&*subject("client-1"), "fix.client-1.US");
+        assert_eq!(&*subject("a.b>*"), "fix.a%2eb%3e%2a.US");
+        assert_ne!(subject("a.b"), subject("a%2eb"));
     }
 }

@@ -101,8 +101,7 @@ impl Port {
             let comp_no = accounts.find(settings.comp_id).expect("invariant: the configuration was checked");
             let store = SessionStore::open(config, settings.comp_id)?;
             let remote = config.jetstream().map(|jetstream| {
-                let (client, ours) = (settings.comp_id.trimmed(), config.comp_id.trimmed());
-                Remote::new(jetstream::subject(&jetstream.stream, client, ours))
+                Remote::new(jetstream::subject(&jetstream.stream, settings.comp_id, config.comp_id))
             });
             for account in &accounts[comp_no].accounts {
                 by_account[*account as usize].push(sessions.len());

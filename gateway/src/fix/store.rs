@@ -59,19 +59,17 @@ impl SessionStore {
     }
 }
 
-/// The names of both parties, with what a file name may not have as its code.
+/// The names of both parties as those of a file.
 fn file_name(comp_id: Text<20>, ours: Text<20>) -> String {
-    let mut name = String::new();
-    for part in [comp_id, ours] {
-        for byte in part.trimmed() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(*byte)),
-                other => name.push_str(&format!("%{other:02x}")),
-            }
-        }
-        name.push('.');
-    }
-    name + "session"
+    format!("{}.{}.session", escaped(comp_id), escaped(ours))
+}
+
+/// A name, with what neither a file's name nor a subject may have as its code.
+pub(super) fn escaped(name: Text<20>) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let each = name.trimmed().iter();
+    each.map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02x}") })
+        .collect()
 }
 
 macro_rules! each {

@@ -1,8 +1,10 @@
 //! Three NATS servers that are one cluster.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 pub(crate) const NODES: usize = 3;
 
@@ -24,11 +26,21 @@ impl Drop for Node {
     }
 }
 
-/// Ports that were free a moment ago.
+/// Ports that are free, below those that the system gives to connections which go out: a server is started on each after this, and
+/// would not get one that was given away meanwhile.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] =
-        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("bound").port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = RandomState::new().hash_one(std::process::id());
+    NEXT.compare_exchange(0, 15_000 + (begin % 16_000) as u16, Ordering::Relaxed, Ordering::Relaxed).ok();
+    let next = || match NEXT.fetch_add(1, Ordering::Relaxed) {
+        port @ 15_000..32_000 => port,
+        _ => {
+            NEXT.store(15_001, Ordering::Relaxed);
+            15_000
+        }
+    };
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::array::from_fn(|_| std::iter::repeat_with(next).find(is_free).expect("it goes on"))
 }
 
 /// Three servers that are one cluster, and their addresses; `None` where there are none to be had.
