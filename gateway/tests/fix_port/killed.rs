@@ -1,10 +1,12 @@
-//! A gateway process that is killed without a warning while reports flow: its FIX client gets each of them once all the same.
+//! Gateway processes that are killed without a warning while reports flow: their FIX client gets each of them once all the same, from
+//! the one that starts again or, where the memories are in JetStream, from another one.
 
 use crate::accepted;
 use crate::client::FixClient;
+use crate::nats::{NODES, cluster};
 use crate::peers::{self, Core, Line, text};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use wire::szse::Message;
 use wire::szse::trading::{NewOrder, OrderReport};
@@ -35,21 +37,32 @@ impl Drop for Process {
     }
 }
 
-fn write_config(folder: &Path, core: SocketAddr, fix: SocketAddr) -> std::path::PathBuf {
-    let path = folder.join("gateway.toml");
-    let store = folder.join("fix-store");
-    let text = format!(
-        "[listen]\naddress = \"127.0.0.1:0\"\n\
-         [fix]\naddress = \"{fix}\"\n[fix.store]\ndirectory = \"{}\"\n[[fix.sessions]]\ncomp_id = \"c1\"\n\
-         [[clients]]\ncomp_id = \"c1\"\npassword = \"secret\"\naccounts = [\"a1\"]\n\
-         [[cores]]\ncore = \"cash\"\naddress = \"{core}\"\npartition_first = 1\npartitions = 1\nbackoff_min_ms = 1\n\
-         heartbeat_s = {}\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n",
-        store.display(),
-        peers::HEARTBEAT_S,
-    );
-    std::fs::write(&path, text).expect("written");
-    path
+/// A gateway that can be started, and the core and the port that it has each time.
+struct Place {
+    core: Core,
+    fix: SocketAddr,
+    config: PathBuf,
+}
+
+impl Place {
+    /// With sessions that are kept as this part of the configuration says.
+    fn new(folder: &Path, store: &str) -> Self {
+        let core = Core::listen(&[1]);
+        let fix = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        let config = folder.join(format!("gateway-{}.toml", fix.port()));
+        let text = format!(
+            "[listen]\naddress = \"127.0.0.1:0\"\n\
+             [fix]\naddress = \"{fix}\"\n[fix.store]\n{store}\n[[fix.sessions]]\ncomp_id = \"c1\"\n\
+             [[clients]]\ncomp_id = \"c1\"\npassword = \"secret\"\naccounts = [\"a1\"]\n\
+             [[cores]]\ncore = \"cash\"\naddress = \"{}\"\npartition_first = 1\npartitions = 1\nbackoff_min_ms = 1\n\
+             heartbeat_s = {}\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n",
+            core.address(),
+            peers::HEARTBEAT_S,
+        );
+        std::fs::write(&config, text).expect("written");
+        Self { core, fix, config }
+    }
 }
 
 /// Sends reports of this and the following numbers, all in one write.
@@ -64,12 +77,8 @@ fn report(line: &mut Line, order: &NewOrder, indices: std::ops::RangeInclusive<i
     line.peer.write(&bytes);
 }
 
-#[test]
-fn each_report_comes_once_though_the_gateway_is_killed() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let core = Core::listen(&[1]);
-    let fix = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
-    let config = write_config(folder.path(), core.address(), fix);
+/// Each life of a gateway is in the next of these places. All but the last end by a kill.
+fn each_report_comes_once(places: &[Place]) {
     let order = NewOrder {
         account_id: text("a1"),
         base: wire::szse::trading::RequestBase {
@@ -81,13 +90,17 @@ fn each_report_comes_once_though_the_gateway_is_killed() {
     };
     let mut client = FixClient::new(FixClient::config(1));
     let mut next = 1;
-    for life in 0..=KILLS {
-        let process = Process::start(&config);
+    for (life, Place { core, fix, config }) in (0..=KILLS).zip(places.iter().cycle()) {
+        let process = Process::start(config);
         let (mut line, asked) = core.accept();
         assert_eq!(asked, [(1, 1)], "a gateway that starts reads the day from its beginning");
-        peers::eventually("it listens", || TcpStream::connect(fix).is_ok());
-        client.connect(fix);
-        client.logged_on();
+        peers::eventually("logged on, once the sessions' memories are there", || {
+            TcpStream::connect(fix).is_ok() && {
+                client.connect(*fix);
+                while client.turn() && !client.session.is_active() {}
+                client.session.is_active()
+            }
+        });
         let last = (life + 1) * REPORTS;
         report(&mut line, &order, 1..=last);
         // The last life ends well; others end while reports are on their way.
@@ -105,4 +118,21 @@ fn each_report_comes_once_though_the_gateway_is_killed() {
         client.lose();
     }
     assert_eq!(next - 1, (KILLS + 1) * REPORTS);
+}
+
+#[test]
+fn each_report_comes_once_though_the_gateway_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = format!("directory = \"{}\"", folder.path().join("fix-store").display());
+    each_report_comes_once(&[Place::new(folder.path(), &store)]);
+}
+
+#[test]
+fn each_report_comes_once_though_the_gateway_is_killed_and_another_one_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
+    let store = format!(
+        "kind = \"jetstream\"\n[fix.store.jetstream]\nservers = {servers:?}\nstream = \"fix\"\nreplicas = {NODES}"
+    );
+    each_report_comes_once(&["a", "b"].map(|_| Place::new(folder.path(), &store)));
 }

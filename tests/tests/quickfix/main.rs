@@ -1,13 +1,17 @@
 //! QuickFIX (C++) trades through a real gateway with both cores behind it, reading the data dictionary that we ship: orders,
-//! a cancel, a margin order, a status request; lost connections, a gateway that starts again, and another gateway.
+//! a cancel, a margin order, a status request; lost connections, a gateway that starts again, and another gateway, which knows the
+//! session (its memory is in JetStream) or does not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[allow(dead_code, reason = "no server dies here")]
+#[path = "../../../gateway/tests/peers/nats.rs"]
+mod nats;
 #[allow(dead_code, reason = "the session's own test needs more of it")]
 #[path = "../../../fix/tests/quickfix/peer.rs"]
 mod peer;
 
-use gateway::config::{Client, Core, CoreName};
-use gateway::fix::config::{Authentication, Session};
+use gateway::config::{Client, Core, CoreName, JetStream};
+use gateway::fix::config::{Authentication, Kind, Session};
 use peer::{Peer, settings};
 use service::{Host, Running};
 use std::net::{SocketAddr, TcpListener};
@@ -54,7 +58,17 @@ struct Gateway {
 }
 
 impl Gateway {
+    /// With memories of its own, in a folder.
     fn start(name: &str, cores: &Cores, port: u16, folder: &Path) -> Self {
+        Self::start_with(name, cores, port, |store| store.directory = folder.join(name))
+    }
+
+    fn start_with(
+        name: &str,
+        cores: &Cores,
+        port: u16,
+        set: impl FnOnce(&mut gateway::fix::config::Store),
+    ) -> Self {
         let lines = [(CoreName::Cash, 1), (CoreName::Margin, 11)].into_iter().zip(cores.desks);
         let mut config = gateway::Config {
             cores: lines
@@ -73,7 +87,7 @@ impl Gateway {
         };
         config.listen.address = any_port();
         config.fix.address = Some(SocketAddr::from(([127, 0, 0, 1], port)));
-        config.fix.store.directory = folder.join(name);
+        set(&mut config.fix.store);
         config.fix.sessions = vec![Session {
             comp_id: Text::literal("PEER"),
             authentication: Authentication::Password,
@@ -266,6 +280,55 @@ fn quickfix_trades_through_gateways_that_come_and_go() {
     said(&mut peer, "what became of it", &[&["35=8", "11=s1", "150=I", "39=0"]]);
     peer.tell("send 35=F|41=s1|11=s2|55=000001|207=XSHE|54=1|60=now");
     said(&mut peer, "the cancel", &[&["11=s2", "41=s1", "39=4"]]);
+    peer.tell("logout");
+    said(&mut peer, "a logout", &[&["35=5"]]);
+    other.stop();
+    cores.running.stop().unwrap();
+}
+
+#[test]
+fn quickfix_goes_on_through_another_gateway_with_the_same_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_nodes, servers)) = peer::program().and_then(|_| nats::cluster(folder.path())) else { return };
+    let cores = Cores::start();
+    let start = |name, port| {
+        Gateway::start_with(name, &cores, port, |store| {
+            store.kind = Kind::JetStream;
+            store.jetstream = Some(JetStream {
+                servers: servers.clone(),
+                stream: "fix".to_owned(),
+                replicas: nats::NODES,
+                timeout_ms: 2_000,
+            });
+        })
+    };
+    let (port, other_port) = (free_port(), free_port());
+    let (gateway, other) = (start("one", port), start("two", other_port));
+    let mut peer = start_peer(port, folder.path(), "");
+    trade(&mut peer);
+    order(&mut peer, "r1", 1, "9.40", "");
+    said(&mut peer, "an acceptance", &[&["11=r1", "150=0"]]);
+    let first = field(&peer, &["11=r1", "150=0"], "17");
+    let sent: u64 = field(&peer, &["11=r1", "150=0"], "34").parse().unwrap();
+
+    // Its gateway is gone: the other one has its numbers.
+    drop(peer);
+    gateway.stop();
+    let mut peer = start_peer(other_port, folder.path(), "");
+    let next = format!("34={}", sent + 1);
+    said(&mut peer, "a logon by the next number", &[&["35=A", &next]]);
+    order(&mut peer, "r2", 2, "9.40", "|1=0100000002");
+    said(&mut peer, "the trade", &[&["11=r1", "150=F", "39=2"], &["11=r2", "150=F", "39=2"]]);
+    assert_eq!(times(&peer, &first), 0, "nothing comes twice: {:#?}", peer.said);
+    // What the first gateway sent, from the memory that both have.
+    peer.forget();
+    peer.tell("target 2");
+    peer.tell("send 35=1|112=AGAIN");
+    said(
+        &mut peer,
+        "a repetition",
+        &[&["35=8", "11=a1", "150=0", "43=Y"], &["35=8", "11=r1", "150=F", "43=Y"]],
+    );
     peer.tell("logout");
     said(&mut peer, "a logout", &[&["35=5"]]);
     other.stop();
