@@ -40,7 +40,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(manual::parse::<Cli>().command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("journal: {error:#}");

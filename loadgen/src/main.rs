@@ -44,7 +44,7 @@ enum Scenario {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let outcome = match manual::parse::<Cli>().command {
         Command::Scenario(scenario) => run(&scenario),
         Command::Role(args) => chaos::role::run(&args),
     };

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
+    let args: Args = manual::parse();
     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
     service::telemetry::init(args.service.log_format)?;
     service::process::raise_file_limit();

@@ -30,7 +30,7 @@
 //! }
 //!
 //! fn run() -> anyhow::Result<ExitCode> {
-//!     let args = Args::parse();                               // #[command(flatten)] service: cli::ServiceArgs
+//!     let args: Args = manual::parse();                       // #[command(flatten)] service: cli::ServiceArgs
 //!     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
 //!     service::telemetry::init(args.service.log_format)?;
 //!     service::process::raise_file_limit();

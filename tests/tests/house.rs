@@ -7,24 +7,26 @@ use std::process::Command;
 
 /// What each crate may depend on, of ours. Tests and benches may look further.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("manual", &[]),
     ("wire", &[]),
     ("fix", &[]),
     ("flow", &[]),
-    ("journal", &[]),
-    ("gm", &[]),
+    ("journal", &["manual"]),
+    ("gm", &["manual"]),
     ("transport", &["gm"]),
     ("shard", &["flow", "transport"]),
     ("service", &["transport"]),
     ("core-port", &["wire", "flow", "journal", "transport", "shard", "service"]),
-    ("feed", &["wire", "flow", "journal", "transport", "shard", "service"]),
-    ("gateway", &["wire", "fix", "flow", "journal", "transport", "shard", "service"]),
-    ("matcher-stub", &["wire", "flow", "transport", "shard", "service", "core-port"]),
+    ("feed", &["manual", "wire", "flow", "journal", "transport", "shard", "service"]),
+    ("gateway", &["manual", "wire", "fix", "flow", "journal", "transport", "shard", "service"]),
+    ("matcher-stub", &["manual", "wire", "flow", "transport", "shard", "service", "core-port"]),
     // Payload-blind: it must not know what it carries.
-    ("slb", &["transport", "service"]),
+    ("slb", &["manual", "transport", "service"]),
     ("broker-example", &["wire", "journal", "service", "core-port", "feed", "gateway"]),
     (
         "loadgen",
         &[
+            "manual",
             "wire",
             "fix",
             "flow",

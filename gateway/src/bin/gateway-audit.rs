@@ -17,7 +17,7 @@ use wire::szse::{Message, Timestamp, frame};
 
 /// Reads a gateway's audit journal; the gateway may be running.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "gateway-audit", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,7 +47,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(manual::parse::<Cli>().command) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

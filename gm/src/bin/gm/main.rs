@@ -37,7 +37,7 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+    match manual::parse::<Arguments>().command {
         Command::Ca(command) => command.run(),
         Command::Cert(command) => command.run(),
         Command::Csr(command) => command.run(),
