@@ -28,6 +28,23 @@ def used(expr):
     return set(re.findall(r"[A-Za-z_][\w:]*", expr)) - FUNCTIONS
 
 
+def seconds(text):
+    return sum(int(count) * {"s": 1, "m": 60, "h": 3600}[unit] for count, unit in re.findall(r"(\d+)([smh])", text))
+
+
+def fire_and_clear(tests):
+    """The alerts that a test shows firing and, at a later time of the same test, not firing."""
+    shown = set()
+    for test in re.split(r"(?m)^  - name: ", tests)[1:]:
+        looks = re.findall(r"- \{?eval_time: (\w+)(?:,|\n +)\s*alertname: (\w+)\}?(\n +exp_alerts:\n)?", test)
+        fires = {}
+        for time, alert, firing in looks:
+            if firing:
+                fires[alert] = min(seconds(time), fires.get(alert, seconds(time)))
+        shown |= {alert for time, alert, firing in looks if not firing and seconds(time) > fires.get(alert, 1 << 30)}
+    return shown
+
+
 def main():
     rules = (TOP / "deploy/prometheus/rules.yml").read_text()
     known = declared() | OTHERS | set(re.findall(r"record: (\S+)", rules))
@@ -43,10 +60,14 @@ def main():
             where.setdefault(name, path.name)
     if len(where) < 20:
         sys.exit("found too few names to be right")
-    runbook = (TOP / "docs/runbook.md").read_text()
-    for alert in re.findall(r"alert: (\w+)", rules):
-        if f"\n### {alert}\n" not in runbook:
-            sys.exit(f"docs/runbook.md has no section {alert}")
+    alerts = re.findall(r"alert: (\w+)", rules)
+    for runbook in ("docs/runbook.md", "docs/runbook.zh-CN.md"):
+        sections = re.findall(r"(?m)^### (\w+)$", (TOP / runbook).read_text())
+        if sorted(sections) != sorted(alerts):
+            sys.exit(f"{runbook}: sections and alerts differ: {set(sections) ^ set(alerts)}")
+    shown = fire_and_clear((TOP / "deploy/prometheus/rules.test.yml").read_text())
+    if left := set(alerts) - shown:
+        sys.exit(f"rules.test.yml: these are not seen to fire and to be clear after it: {left}")
     sys.exit("\n".join(f"{where[name]}: no server declares {name}" for name in sorted(set(where) - known)) or 0)
 
 
