@@ -16,7 +16,7 @@ use clap_complete::Shell;
 const COMPLETIONS: &str = "--completions";
 const MAN_PAGES: &str = "--man-pages";
 /// What `--help` says of them at its end.
-const HELP: &str = "For packages: --completions SHELL (bash, elvish, fish, powershell, zsh) prints what completes this command line, and\n--man-pages DIRECTORY writes its man pages there.";
+const HELP: &str = "For packages: --completions SHELL (bash, elvish, fish, powershell, zsh) prints what completes this command line, and --man-pages DIRECTORY writes its man pages there.";
 
 /// The arguments of this process; ends it, when they ask for help, completions or man pages, or make no sense.
 #[must_use]
