@@ -40,6 +40,7 @@ enum Scenario {
     Demo(demo::Args),
     Chaos(chaos::Args),
     Failover(failover::Args),
+    Drill(chaos::drill::Args),
     Lines(lines::Args),
 }
 
@@ -70,6 +71,7 @@ fn run(scenario: &Scenario) -> anyhow::Result<ExitCode> {
         }
         Scenario::Chaos(args) => chaos::command(args, &mut progress),
         Scenario::Failover(args) => failover::command(args, &mut progress),
+        Scenario::Drill(args) => chaos::drill::command(args, &mut progress),
         Scenario::Lines(args) => {
             let need = lines::need(args)?;
             print!("{need}");

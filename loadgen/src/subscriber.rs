@@ -363,7 +363,7 @@ impl Intake<'_> {
 
 /// Channel and number: at the same place in every numbered message.
 #[inline]
-fn numbered(frame: &Frame<'_>) -> Option<(u16, u64)> {
+pub(crate) fn numbered(frame: &Frame<'_>) -> Option<(u16, u64)> {
     let (channel, rest) = frame.body.split_first_chunk::<2>()?;
     let number = rest.first_chunk::<8>()?;
     Some((u16::from_be_bytes(*channel), u64::from_be_bytes(*number)))

@@ -41,8 +41,8 @@ const REFUSALS_MAX: usize = 32;
 /// What the sessions are to do.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
-    /// The balancer.
-    pub(super) address: SocketAddr,
+    /// The balancers. A session begins at one of them, and goes to the next whenever it has lost its connection.
+    pub(super) addresses: Vec<SocketAddr>,
     pub(super) connector: Connector,
     pub(super) mix: Mix,
     /// The run's clock.
@@ -129,6 +129,8 @@ struct Open {
 /// One session, over all its connections.
 struct Trader {
     link: Link,
+    /// The balancer that it dials, of [`Setup::addresses`].
+    at: usize,
     dials: u32,
     /// Due and never sent.
     waiting: VecDeque<Request>,
@@ -159,6 +161,7 @@ impl Desk {
     fn new(setup: Setup, counters: Arc<Counters>) -> Self {
         let trader = |session| Trader {
             link: Link::Waiting { dial_ns: 0 },
+            at: session as usize % setup.addresses.len(),
             dials: 0,
             waiting: VecDeque::new(),
             open: BTreeMap::new(),
@@ -185,14 +188,15 @@ impl Desk {
             if matches!(trader.link, Link::Waiting { dial_ns } if now_ns >= dial_ns) {
                 trader.link = Link::Dialling;
                 trader.dials += 1;
-                cx.dial(self.setup.address, &self.setup.connector, DIAL_TIMEOUT, place as u32);
+                cx.dial(self.setup.addresses[trader.at], &self.setup.connector, DIAL_TIMEOUT, place as u32);
             }
         }
     }
 
-    /// The session of a place is without a connection: it dials again after a pause.
+    /// The session of a place is without a connection: it dials again after a pause, the next balancer.
     fn lost(&mut self, place: usize, now_ns: u64) {
         let trader = &mut self.traders[place];
+        trader.at = (trader.at + 1) % self.setup.addresses.len();
         let longest_ms = (BACKOFF_MS.0 << trader.dials.min(16)).min(BACKOFF_MS.1);
         let drawn = random::of(now_ns, place as u64) % (longest_ms / 2 + 1);
         trader.link = Link::Waiting { dial_ns: now_ns + (longest_ms - drawn) * NS_PER_MS };

@@ -8,6 +8,7 @@
 mod audit;
 mod checker;
 mod client;
+pub mod drill;
 mod evidence;
 mod faults;
 mod mix;
@@ -20,6 +21,7 @@ mod witness;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -45,7 +47,7 @@ use self::outcome::{Made, Story, recovery_ns};
 pub use self::outcome::{Outcome, Recovery};
 use self::town::{Setting, Town};
 use crate::figures::count;
-use crate::house::{SECURITIES, SECURITY_FIRST};
+use crate::house::{Kind, SECURITIES, SECURITY_FIRST};
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::trading::plan::Plan;
@@ -128,22 +130,6 @@ impl Args {
         self.rate * self.seconds
     }
 
-    fn plan(&self, started_unix_s: u64) -> anyhow::Result<Plan> {
-        anyhow::ensure!(self.orders() <= COUNT_MAX, "{} orders: a run can number {COUNT_MAX}", self.orders());
-        anyhow::ensure!(self.sessions.is_multiple_of(2), "--sessions: an even number");
-        Ok(Plan {
-            sessions: self.sessions,
-            security_first: SECURITY_FIRST,
-            securities: SECURITIES,
-            price: Price::whole(10),
-            margin_percent: self.margin_percent,
-            run: Plan::run_of(started_unix_s),
-            account_prefix: "01000".to_string(),
-            comp_id_prefix: "client".to_string(),
-            password: Password::default(),
-        })
-    }
-
     fn faults(&self, seed: u64) -> Vec<Planned> {
         if self.faults_per_minute == 0 {
             return Vec::new();
@@ -165,12 +151,34 @@ impl Args {
     }
 }
 
+/// A seed that nobody asked for.
+fn any_seed() -> u64 {
+    RandomState::new().hash_one(std::process::id()) >> 32
+}
+
+/// Who sends so many orders, and in what they trade.
+fn plan(orders: u64, sessions: u64, margin_percent: u64, started_unix_s: u64) -> anyhow::Result<Plan> {
+    anyhow::ensure!(orders <= COUNT_MAX, "{orders} orders: a run can number {COUNT_MAX}");
+    anyhow::ensure!(sessions.is_multiple_of(2), "--sessions: an even number");
+    Ok(Plan {
+        sessions,
+        security_first: SECURITY_FIRST,
+        securities: SECURITIES,
+        price: Price::whole(10),
+        margin_percent,
+        run: Plan::run_of(started_unix_s),
+        account_prefix: "01000".to_string(),
+        comp_id_prefix: "client".to_string(),
+        password: Password::default(),
+    })
+}
+
 /// Runs it and says what came of it.
 ///
 /// # Errors
 /// What kept it from running; a run with losses is no error.
 pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<ExitCode> {
-    let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32);
+    let seed = args.seed.unwrap_or_else(any_seed);
     let folder = TempDir::with_prefix("tongdao-chaos-").context("a folder for the run")?;
     progress.say(&format!("seed {seed}, folder {}", folder.path().display()))?;
     let mut began = false;
@@ -222,8 +230,8 @@ fn run(
     service::signals::install(&stop, || {}).context("signals")?;
     let clock = Clock::start();
     let wall_s = clock.wall_ns(0).unsigned_abs() / NS_PER_S;
-    let mix = Mix { plan: args.plan(wall_s)?, seed };
-    let (settings, connector) = wires(args, folder)?;
+    let mix = Mix { plan: plan(args.orders(), args.sessions, args.margin_percent, wall_s)?, seed };
+    let (settings, connector) = wires(args.transport, folder)?;
     let setting = Setting {
         folder: folder.path(),
         tls: settings.as_ref(),
@@ -232,8 +240,12 @@ fn run(
         journal: !args.without_journal,
     };
     let mut town = Town::start(&setting, &clock)?;
-    let setup =
-        client::Setup { address: town.address, connector: connector.clone(), mix: mix.clone(), clock };
+    let setup = client::Setup {
+        addresses: vec![town.address],
+        connector: connector.clone(),
+        mix: mix.clone(),
+        clock,
+    };
     let clients = client::start(setup).context("the clients")?;
     let ready = || clients.counters.ready.load(Ordering::Relaxed);
     wait(&clock, progress, "waiting for client sessions", ready, args.sessions, || 0)?;
@@ -254,15 +266,15 @@ fn run(
     conductor.play(&args.faults(seed), progress)?;
     conductor.settle(progress)?;
     let (made, mishaps) = (conductor.made, conductor.mishaps);
-    let flows = read_cores(&town, &connector, progress)?;
-    arrive(&clients, &town, &mix, &flows, &clock, progress)?;
+    let flows = read_cores(&town.core_addresses(), &connector, progress)?;
+    arrive(&clients, || town.has_all(&flows), &mix, &flows, &clock, progress)?;
     let seen = ask(&clients, Command::Finish)?;
     clients.running.handle().stop();
     clients.running.join().context("the clients' thread")?;
     progress.say("gateways end; cores are killed once more, and asked what they hold")?;
     town.stop_gateways(&clock)?;
     town.kill_cores(&clock)?;
-    let recovered = read_cores(&town, &connector, progress)?;
+    let recovered = read_cores(&town.core_addresses(), &connector, progress)?;
     town.stop_cores(&clock)?;
     let trails = town.audits(folder.path())?;
     let kills = made.iter().filter(|made| matches!(made.fault, Fault::GatewayKilled { .. })).count() as u64;
@@ -292,7 +304,7 @@ fn told(
     counters: &Counters,
 ) -> Story {
     let recovery = |made: Made| {
-        let recovery_ns = recovery_ns(&made, mix, schedule, &seen.histories);
+        let recovery_ns = recovery_ns(made.at_ns, made.fault.core(), mix, schedule, &seen.histories);
         (made, recovery_ns)
     };
     Story {
@@ -322,8 +334,8 @@ fn watchdog(after_s: u64) -> anyhow::Result<SyncSender<()>> {
     Ok(alive)
 }
 
-fn wires(args: &Args, folder: &TempDir) -> anyhow::Result<(Option<Settings>, Connector)> {
-    if args.transport == Wire::Tcp {
+fn wires(transport: Wire, folder: &TempDir) -> anyhow::Result<(Option<Settings>, Connector)> {
+    if transport == Wire::Tcp {
         return Ok((None, Connector::default()));
     }
     let settings =
@@ -345,20 +357,19 @@ fn ask<T>(clients: &Clients, question: impl FnOnce(SyncSender<T>) -> Command) ->
 }
 
 fn read_cores(
-    town: &Town,
+    cores: &[(Kind, SocketAddr)],
     connector: &Connector,
     progress: &mut Progress<impl Write>,
 ) -> anyhow::Result<Vec<Flow>> {
     progress.clear()?;
-    let cores = town.core_addresses();
-    cores.into_iter().map(|(kind, address)| witness::read(kind, address, connector)).collect()
+    cores.iter().map(|(kind, address)| witness::read(*kind, *address, connector)).collect()
 }
 
 /// Waits until every client has as many reports as the cores hold for it, and every gateway has them all; what is missing
 /// then is for the checker.
 fn arrive(
     clients: &Clients,
-    town: &Town,
+    gateways_have_all: impl Fn() -> anyhow::Result<bool>,
     mix: &Mix,
     flows: &[Flow],
     clock: &Clock,
@@ -375,7 +386,7 @@ fn arrive(
     loop {
         let counts = ask(clients, Command::Count)?;
         let all_came = counts.iter().zip(&expected).all(|(came, expected)| came >= expected);
-        if (all_came && town.has_all(flows)?) || clock.now_ns() > until_ns {
+        if (all_came && gateways_have_all()?) || clock.now_ns() > until_ns {
             return Ok(());
         }
         progress.show(clock.now_ns(), "waiting for the last reports")?;

@@ -15,6 +15,7 @@ use super::evidence::{History, News};
 use super::faults::{Fault, KINDS};
 use super::mix::{Mix, Request};
 use crate::figures::{count, duration};
+use crate::house::Kind;
 use crate::schedule::Schedule;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -34,20 +35,27 @@ pub(super) struct Made {
 /// How long it took until every session had an acceptance again.
 ///
 /// For each session: from the fault to the first acceptance of an order that was due after the fault, at the core that
-/// the fault concerned. For a fault: the longest of these. A session that had no such order any more is left out.
-pub(super) fn recovery_ns(made: &Made, mix: &Mix, schedule: Schedule, histories: &[History]) -> Option<u64> {
+/// the fault concerned (`None`: at either). For a fault: the longest of these. A session that had no such order any more is
+/// left out.
+pub(super) fn recovery_ns(
+    at_ns: u64,
+    core: Option<Kind>,
+    mix: &Mix,
+    schedule: Schedule,
+    histories: &[History],
+) -> Option<u64> {
     let first = |history: &History| {
-        let accepted = history.reports.iter().filter(|received| {
-            matches!(received.report.news, News::Accepted(_)) && received.at_ns >= made.at_ns
-        });
+        let accepted = history
+            .reports
+            .iter()
+            .filter(|received| matches!(received.report.news, News::Accepted(_)) && received.at_ns >= at_ns);
         let mut after = accepted.filter(|received| {
             let order = mix.request(&received.report.order).map(Request::order);
             order.is_some_and(|order| {
-                schedule.due_ns(order) >= made.at_ns
-                    && made.fault.core().is_none_or(|core| core == mix.core(order))
+                schedule.due_ns(order) >= at_ns && core.is_none_or(|core| core == mix.core(order))
             })
         });
-        after.next().map(|received| received.at_ns - made.at_ns)
+        after.next().map(|received| received.at_ns - at_ns)
     };
     histories.iter().filter_map(first).max()
 }
@@ -223,7 +231,6 @@ mod tests {
     use super::super::evidence::Received;
     use super::super::mix;
     use super::*;
-    use crate::house::Kind;
 
     #[test]
     fn the_keys_are_these_and_no_others() {
@@ -255,7 +262,7 @@ mod tests {
         ];
         let recovery_ms = |fault| {
             let made = Made { fault, at_ns: 100 * NS_PER_MS, until_ns: 200 * NS_PER_MS };
-            recovery_ns(&made, &mix, schedule, &histories).map(|ns| ns / NS_PER_MS)
+            recovery_ns(made.at_ns, made.fault.core(), &mix, schedule, &histories).map(|ns| ns / NS_PER_MS)
         };
         assert_eq!(recovery_ms(Fault::GatewayKilled { gateway: 0 }), Some(380));
         // The orders 400 and 401 are of one pair and go to one core.

@@ -45,6 +45,7 @@ impl Process {
             Server::Gateway => "gateway",
             Server::Core => "core",
             Server::Slb => "slb",
+            Server::Feed => "feed",
         };
         let mut command = Command::new(std::env::current_exe().with_context(context)?);
         command.args(["role", server, "--parent", &std::process::id().to_string(), "--config"]);
@@ -64,11 +65,16 @@ impl Process {
         child.wait().map(drop)
     }
 
+    /// Sends it a signal, and does not wait for what comes of it.
+    pub(super) fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        let Some(child) = &self.child else { return Ok(()) };
+        Ok(kill_process(Pid::from_child(child), signal)?)
+    }
+
     /// Asks it to end in order.
     pub(super) fn terminate(&mut self) -> io::Result<()> {
-        let Some(child) = &self.child else { return Ok(()) };
         self.told = true;
-        Ok(kill_process(Pid::from_child(child), Signal::TERM)?)
+        self.signal(Signal::TERM)
     }
 
     /// How it ended, if it did so by itself since it was started.

@@ -20,6 +20,8 @@ pub enum Server {
     Core,
     /// A balancer.
     Slb,
+    /// A feed.
+    Feed,
 }
 
 /// Runs a server, for a scenario whose servers are processes of their own
@@ -49,6 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Server::Gateway => gateway(args, &host),
         Server::Core => core(args, &host),
         Server::Slb => slb(args, &host),
+        Server::Feed => feed(args, &host),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -91,6 +94,17 @@ fn slb(args: &Args, host: &Host) -> anyhow::Result<()> {
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let server = slb::Server::bind(config, host)?;
     service::signals::install(&host.shutdown, || {})?;
+    let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
+    let running = server.start()?;
+    Ok(running.wait(drain_timeout)?)
+}
+
+fn feed(args: &Args, host: &Host) -> anyhow::Result<()> {
+    let config: feed::Config = service::config::load(&args.config)?;
+    let admin = Admin::bind(&config.admin, host)?;
+    let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
+    let server = feed::Server::bind(config, host)?;
+    service::signals::install(&host.shutdown, server.reload())?;
     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
     let running = server.start()?;
     Ok(running.wait(drain_timeout)?)

@@ -40,10 +40,10 @@ pub(super) struct Setting<'a> {
 }
 
 /// A core.
-struct Core {
-    kind: Kind,
-    lines: [SocketAddr; LINES.len()],
-    process: Process,
+pub(super) struct Core {
+    pub(super) kind: Kind,
+    pub(super) lines: [SocketAddr; LINES.len()],
+    pub(super) process: Process,
 }
 
 /// All servers.
@@ -62,14 +62,15 @@ impl Town {
         let mut cores = Vec::new();
         for kind in Kind::ALL {
             let (lines, admin) = ([ports.next()?, ports.next()?], ports.next()?);
-            let text = core_toml(setting, kind, lines, admin)?;
+            let text = core_toml(setting, kind, lines, &[], admin)?;
             let process = written(setting, &format!("core-{}", kind.name()), Server::Core, &text, admin)?;
             cores.push(Core { kind, lines, process });
         }
         let (mut gateways, mut behind) = (Vec::new(), Vec::new());
+        let lines: Vec<_> = cores.iter().map(|core| (core.kind, core.lines)).collect();
         for name in GATEWAYS {
             let (address, admin) = (ports.next()?, ports.next()?);
-            let text = gateway_toml(setting, name, address, &cores, admin)?;
+            let text = gateway_toml(setting, name, address, &lines, admin)?;
             gateways.push(written(setting, &format!("gateway-{name}"), Server::Gateway, &text, admin)?);
             behind.push((name, address));
         }
@@ -132,46 +133,17 @@ impl Town {
 
     /// Which servers have ended by themselves, and how.
     pub(super) fn casualties(&mut self) -> anyhow::Result<Vec<String>> {
-        let mut ended = Vec::new();
-        for process in self.processes() {
-            if let Some(status) = process.died()? {
-                ended.push(format!("{} ended by itself: {status}", process.name));
-            }
-        }
-        Ok(ended)
+        casualties(self.processes())
     }
 
     /// Whether each gateway has taken the last report of each partition.
     pub(super) fn has_all(&self, flows: &[Flow]) -> anyhow::Result<bool> {
-        #[derive(Deserialize)]
-        struct Line {
-            partitions: Vec<Partition>,
-        }
-        #[derive(Deserialize)]
-        struct Partition {
-            partition_no: i32,
-            next: i64,
-        }
-        for gateway in &self.gateways {
-            let lines: Vec<Line> = serde_json::from_str(&admin::get(gateway.admin, "/lines")?)?;
-            let next: HashMap<i32, i64> = lines
-                .iter()
-                .flat_map(|line| &line.partitions)
-                .map(|partition| (partition.partition_no, partition.next))
-                .collect();
-            let mut reports = flows.iter().flat_map(|flow| &flow.reports);
-            if reports.any(|report| {
-                next.get(&report.place.partition).is_none_or(|next| *next <= report.place.index)
-            }) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        have_all(&self.gateways, flows)
     }
 
     /// What each gateway's audit holds; for gateways that have ended.
     pub(super) fn audits(&self, folder: &Path) -> anyhow::Result<Vec<Trail>> {
-        GATEWAYS.iter().map(|name| audit::read(name, &audit_directory(folder, name))).collect()
+        audits(folder)
     }
 
     /// Waits until all are ready again.
@@ -192,11 +164,7 @@ impl Town {
 
     /// Kills the cores and starts them again.
     pub(super) fn kill_cores(&mut self, clock: &Clock) -> anyhow::Result<()> {
-        for core in &mut self.cores {
-            core.process.kill()?;
-            core.process.start()?;
-        }
-        self.cores.iter_mut().try_for_each(|core| core.process.wait_ready(clock))
+        kill_again(&mut self.cores, clock)
     }
 
     /// Ends the cores in order.
@@ -205,19 +173,77 @@ impl Town {
     }
 }
 
+/// Which of these have ended by themselves, and how.
+pub(super) fn casualties<'a>(
+    processes: impl Iterator<Item = &'a mut Process>,
+) -> anyhow::Result<Vec<String>> {
+    let mut ended = Vec::new();
+    for process in processes {
+        if let Some(status) = process.died()? {
+            ended.push(format!("{} ended by itself: {status}", process.name));
+        }
+    }
+    Ok(ended)
+}
+
+/// Kills cores and starts them again.
+pub(super) fn kill_again(cores: &mut [Core], clock: &Clock) -> anyhow::Result<()> {
+    for core in &mut *cores {
+        core.process.kill()?;
+        core.process.start()?;
+    }
+    cores.iter_mut().try_for_each(|core| core.process.wait_ready(clock))
+}
+
+/// What each gateway's audit holds; for gateways that have ended.
+pub(super) fn audits(folder: &Path) -> anyhow::Result<Vec<Trail>> {
+    GATEWAYS.iter().map(|name| audit::read(name, &audit_directory(folder, name))).collect()
+}
+
+/// Whether each gateway has taken the last report of each partition.
+pub(super) fn have_all<'a>(
+    gateways: impl IntoIterator<Item = &'a Process>,
+    flows: &[Flow],
+) -> anyhow::Result<bool> {
+    #[derive(Deserialize)]
+    struct Line {
+        partitions: Vec<Partition>,
+    }
+    #[derive(Deserialize)]
+    struct Partition {
+        partition_no: i32,
+        next: i64,
+    }
+    for gateway in gateways {
+        let lines: Vec<Line> = serde_json::from_str(&admin::get(gateway.admin, "/lines")?)?;
+        let next: HashMap<i32, i64> = lines
+            .iter()
+            .flat_map(|line| &line.partitions)
+            .map(|partition| (partition.partition_no, partition.next))
+            .collect();
+        let mut reports = flows.iter().flat_map(|flow| &flow.reports);
+        if reports
+            .any(|report| next.get(&report.place.partition).is_none_or(|next| *next <= report.place.index))
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Free ports that nothing else takes while a server is down.
-struct Ports {
+pub(super) struct Ports {
     random: Random,
     given: Vec<u16>,
 }
 
 impl Ports {
-    fn new(clock: &Clock) -> Self {
+    pub(super) fn new(clock: &Clock) -> Self {
         let wall_ns = clock.wall_ns(clock.now_ns()).cast_unsigned();
         Self { random: Random::new(wall_ns ^ u64::from(std::process::id()) << 32), given: Vec::new() }
     }
 
-    fn next(&mut self) -> anyhow::Result<SocketAddr> {
+    pub(super) fn next(&mut self) -> anyhow::Result<SocketAddr> {
         for _ in 0..1_000 {
             let port = self.random.between(PORTS.0.into(), PORTS.1.into()) as u16;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -230,7 +256,7 @@ impl Ports {
     }
 }
 
-fn written(
+pub(super) fn written(
     setting: &Setting<'_>,
     name: &str,
     server: Server,
@@ -248,7 +274,7 @@ fn quoted(path: &Path) -> anyhow::Result<String> {
     Ok(toml::Value::from(text).to_string())
 }
 
-fn tls_toml(setting: &Setting<'_>) -> anyhow::Result<String> {
+pub(super) fn tls_toml(setting: &Setting<'_>) -> anyhow::Result<String> {
     #[derive(Serialize)]
     struct Tls<'a> {
         tls: &'a Settings,
@@ -257,18 +283,20 @@ fn tls_toml(setting: &Setting<'_>) -> anyhow::Result<String> {
     Ok(toml::to_string(&Tls { tls })?)
 }
 
-fn core_toml(
+pub(super) fn core_toml(
     setting: &Setting<'_>,
     kind: Kind,
     [a, b]: [SocketAddr; LINES.len()],
+    market_data: &[SocketAddr],
     admin: SocketAddr,
 ) -> anyhow::Result<String> {
     let (name, partition_first) = (kind.name(), kind.partition_first());
     let (cash, margin) = (kind == Kind::Cash, kind == Kind::Margin);
     let orders_max = setting.orders.saturating_mul(2).clamp(100_000, u32::MAX.into());
+    let none = if market_data.is_empty() { "market_data = []\n" } else { "" };
+    let channel_first = kind.channel_first();
     let mut text = format!(
-        "market_data = []
-drain_timeout_ms = 1000
+        "{none}drain_timeout_ms = 1000
 
 [[trading]]
 name = \"{name}\"
@@ -287,6 +315,8 @@ prev_close = \"10.00\"
 
 [core]
 core_no = {partition_first}
+channel_first = {channel_first}
+channels = 1
 orders_max = {orders_max}
 orders_reserved = 100_000
 
@@ -298,6 +328,9 @@ listen = \"{admin}\"
 
 "
     );
+    for (port, address) in LINES.iter().zip(market_data) {
+        write!(text, "[[market_data]]\nname = \"quotes-{port}\"\nlisten = \"{address}\"\n\n")?;
+    }
     if setting.journal {
         let directory = quoted(&setting.folder.join(format!("journal-{name}")))?;
         write!(text, "[journal]\ndirectory = {directory}\n\n")?;
@@ -306,11 +339,11 @@ listen = \"{admin}\"
     Ok(text)
 }
 
-fn gateway_toml(
+pub(super) fn gateway_toml(
     setting: &Setting<'_>,
     name: &str,
     address: SocketAddr,
-    cores: &[Core],
+    cores: &[(Kind, [SocketAddr; LINES.len()])],
     admin: SocketAddr,
 ) -> anyhow::Result<String> {
     let mut text = format!(
@@ -323,9 +356,8 @@ fn gateway_toml(
             "[[clients]]\ncomp_id = \"{comp_id}\"\npassword = \"\"\naccounts = [\"{account}\"]\n\n"
         )?;
     }
-    for core in cores {
-        let (kind, partition_first) = (core.kind.name(), core.kind.partition_first());
-        let [line_a, line_b] = core.lines;
+    for (kind, [line_a, line_b]) in cores {
+        let (kind, partition_first) = (kind.name(), kind.partition_first());
         let mode = MODES[usize::from(name == GATEWAYS[1])];
         write!(
             text,
@@ -356,6 +388,21 @@ fn audit_directory(folder: &Path, gateway: &str) -> PathBuf {
     folder.join(format!("audit-{gateway}"))
 }
 
+/// How a pool looks after its backends.
+pub(super) const fn health_toml() -> &'static str {
+    "[pools.health]
+interval_ms = 200
+timeout_ms = 1000
+rise = 1
+fall = 1
+
+[pools.connect]
+timeout_ms = 1000
+attempts = 2
+
+"
+}
+
 fn slb_toml(address: SocketAddr, gateways: &[(&str, SocketAddr)], admin: SocketAddr) -> String {
     let mut text = format!(
         "workers = 1
@@ -373,17 +420,8 @@ pool = \"{POOL}\"
 name = \"{POOL}\"
 scheduler = \"wlc\"
 
-[pools.health]
-interval_ms = 200
-timeout_ms = 1000
-rise = 1
-fall = 1
-
-[pools.connect]
-timeout_ms = 1000
-attempts = 2
-
-"
+{}",
+        health_toml()
     );
     for (name, address) in gateways {
         text.push_str(&format!("[[pools.backends]]\nname = \"{name}\"\naddress = \"{address}\"\n\n"));

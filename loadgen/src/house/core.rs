@@ -43,7 +43,8 @@ impl Kind {
         }
     }
 
-    const fn channel_first(self) -> u16 {
+    /// ChannelNo of its first channel.
+    pub(crate) const fn channel_first(self) -> u16 {
         match self {
             Self::Cash => 2011,
             Self::Margin => 2021,
