@@ -1,12 +1,13 @@
 //! The floor: programs that do the system calls of a server and nothing else, so that a figure has something to stand
 //! beside. `floor echo` is a server that sends back what it reads, `floor relay` a proxy, `floor ping` their client,
 //! with the schedule and the recorder of the load generator. `floor broadcast` is a fan-out server, `floor fanout` the
-//! publisher and the subscribers of it and of others.
+//! publisher and the subscribers of it and of others. `floor journal` makes records durable.
 //!
 //! An order through balancer, gateway and core is `ping` → `relay` → `relay` → `echo`.
 
 mod broadcast;
 mod fanout;
+mod journal;
 mod ping;
 mod relay;
 
@@ -45,6 +46,7 @@ enum Command {
         publish: SocketAddr,
     },
     Fanout(fanout::Args),
+    Journal(journal::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Ping(args) => ping::run(&args),
         Command::Broadcast { listen, publish } => broadcast::run(listen, publish).map(|()| true),
         Command::Fanout(args) => fanout::run(&args),
+        Command::Journal(args) => journal::run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
