@@ -64,9 +64,16 @@ pub(crate) struct Args {
 
 enum Place {
     /// A file, how long it is, and where the next group goes.
-    File { file: File, len: u64, at: u64 },
+    File {
+        file: File,
+        len: u64,
+        at: u64,
+    },
     Journal(Writer),
-    JetStream { runtime: Runtime, context: jetstream::Context },
+    JetStream {
+        runtime: Runtime,
+        context: jetstream::Context,
+    },
 }
 
 impl Place {
@@ -82,12 +89,13 @@ impl Place {
                 file.sync_all()?;
                 Self::File { file, len: PREWRITTEN_BYTES, at: 0 }
             }
-            Kind::Journal => Self::Journal(Writer::open(&args.directory.join("journal"), Limits::default())?.0),
+            Kind::Journal => {
+                Self::Journal(Writer::open(&args.directory.join("journal"), Limits::default())?.0)
+            }
             Kind::Jetstream => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let context = runtime.block_on(async {
-                    tokio::time::timeout(READY, stream(&args.nats, args.replicas)).await
-                });
+                let context = runtime
+                    .block_on(async { tokio::time::timeout(READY, stream(&args.nats, args.replicas)).await });
                 Self::JetStream { runtime, context: context.context("no JetStream in time")?? }
             }
         })
