@@ -15,6 +15,17 @@ pub(crate) fn get(at: SocketAddr, path: &str) -> anyhow::Result<String> {
     request(at, "GET", path, "")
 }
 
+/// The body of what is there, if the server answers in time.
+pub(crate) fn get_within(at: SocketAddr, path: &str, timeout: Duration) -> anyhow::Result<String> {
+    request_within(at, "GET", path, "", timeout)
+}
+
+/// A counter or gauge of what `/metrics` answers, summed over its labels; 0 for one that is not there.
+pub(crate) fn counted(metrics: &str, name: &str) -> f64 {
+    let of_it = metrics.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+    of_it.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
 /// Sets something by its path alone.
 pub(crate) fn put(at: SocketAddr, path: &str) -> anyhow::Result<()> {
     request(at, "PUT", path, "").map(drop)
@@ -26,10 +37,20 @@ pub(crate) fn post(at: SocketAddr, path: &str, json: &str) -> anyhow::Result<()>
 }
 
 fn request(at: SocketAddr, method: &str, path: &str, body: &str) -> anyhow::Result<String> {
+    request_within(at, method, path, body, TIMEOUT)
+}
+
+fn request_within(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+    timeout: Duration,
+) -> anyhow::Result<String> {
     let context = || format!("{method} http://{at}{path}");
-    let mut stream = TcpStream::connect_timeout(&at, TIMEOUT).with_context(context)?;
-    stream.set_read_timeout(Some(TIMEOUT)).with_context(context)?;
-    stream.set_write_timeout(Some(TIMEOUT)).with_context(context)?;
+    let mut stream = TcpStream::connect_timeout(&at, timeout).with_context(context)?;
+    stream.set_read_timeout(Some(timeout)).with_context(context)?;
+    stream.set_write_timeout(Some(timeout)).with_context(context)?;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()

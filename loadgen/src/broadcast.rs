@@ -7,6 +7,8 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use hdrhistogram::Histogram;
+use matcher_stub::PortState;
 use service::Host;
 use service::tls::Tls;
 use transport::Clock;
@@ -14,6 +16,7 @@ use wire::szse::Text;
 use wire::szse::ext::SlowReaderPolicy;
 
 use crate::audience::{Audience, Receipts};
+use crate::curve::Curve;
 use crate::due::Due;
 use crate::feeder::Feeder;
 use crate::figures::{count, duration, rate};
@@ -86,6 +89,30 @@ pub struct Play {
     pub offered_per_s: f64,
 }
 
+/// What is needed to account for a play that has begun.
+pub(crate) struct Begun {
+    report: Report,
+    cpu_s: f64,
+    start_ns: u64,
+    planned: u64,
+    ends: Vec<(u16, u64)>,
+}
+
+/// How far a play is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    /// Numbers sent.
+    pub(crate) sent: u64,
+    /// Numbers received, over all subscribers.
+    pub(crate) received: u64,
+    /// Numbers known to be missing, over all subscribers.
+    pub(crate) missing: u64,
+    /// Subscribers that ended.
+    pub(crate) closed: u64,
+    /// Subscribers.
+    pub(crate) subscribers: u64,
+}
+
 /// Everything that runs.
 pub struct Stage {
     clock: Clock,
@@ -108,7 +135,16 @@ impl Stage {
         wires: &Wires,
         progress: &mut Progress<impl std::io::Write>,
     ) -> anyhow::Result<Self> {
-        let clock = Clock::start();
+        Self::raise_by(Clock::start(), cast, wires, progress)
+    }
+
+    /// The same by a clock that the run has already.
+    pub(crate) fn raise_by(
+        clock: Clock,
+        cast: &Cast,
+        wires: &Wires,
+        progress: &mut Progress<impl std::io::Write>,
+    ) -> anyhow::Result<Self> {
         let listen = listen(cast)?;
         // Without a certificate of ours, a feed outside this process comes to our sources over plain TCP.
         let settings = wires.settings().filter(|settings| settings.certificate.is_some());
@@ -170,23 +206,59 @@ impl Stage {
         play: Play,
         progress: &mut Progress<impl std::io::Write>,
     ) -> anyhow::Result<Report> {
-        let start_ns = play.start_ns;
+        let begun = self.begin(scenario, play)?;
+        self.watch(scenario, begun.planned, begun.start_ns, progress)?;
+        self.finish(begun)
+    }
+
+    /// Lets the sources begin.
+    pub(crate) fn begin(&self, scenario: &str, play: Play) -> anyhow::Result<Begun> {
+        let Play { feeder, start_ns, due: (channel, due), kill_after, planned, ends, offered_per_s } = play;
         let mut report = Report::new(scenario, self.clock.wall_ns(start_ns) as f64 / NS_PER_S);
-        let cpu_s = machine::cpu_seconds();
-        let (channel, due) = &play.due;
-        self.audience.date(Some(*channel), due)?;
-        let Play { feeder, kill_after, planned, ends, offered_per_s, .. } = play;
-        let begin = source::Command::Start { feeder: Box::new(feeder), kill_after };
-        self.sources.running.handle().send(begin).map_err(|_| anyhow::anyhow!("the sources are busy"))?;
-        self.watch(scenario, planned, start_ns, progress)?;
-        report.cpu_s = machine::cpu_seconds() - cpu_s;
         report.offered_per_s = offered_per_s;
+        self.audience.date(Some(channel), &due)?;
+        self.tell(source::Command::Start { feeder: Box::new(feeder), kill_after })?;
+        Ok(Begun { report, cpu_s: machine::cpu_seconds(), start_ns, planned, ends })
+    }
+
+    /// Accounts for what was played, and ends everybody.
+    pub(crate) fn finish(mut self, begun: Begun) -> anyhow::Result<Report> {
+        let Begun { mut report, cpu_s, start_ns, planned, ends } = begun;
+        report.cpu_s = machine::cpu_seconds() - cpu_s;
         report.sent = self.sources.counters.sent.load(Ordering::Relaxed);
         if let Some(flood) = self.flood.take() {
             report.figures.insert("flood_handshakes", flood.end() as f64);
         }
         self.account(&mut report, &ends, planned, start_ns)?;
         Ok(report)
+    }
+
+    fn tell(&self, command: source::Command) -> anyhow::Result<()> {
+        let told = self.sources.running.handle().send(command);
+        told.map_err(|_| anyhow::anyhow!("the sources are busy"))
+    }
+
+    /// The primary source dies, or comes back.
+    pub(crate) fn set_primary(&self, state: PortState) -> anyhow::Result<()> {
+        self.tell(source::Command::Primary(state))
+    }
+
+    /// How far it is.
+    pub(crate) fn state(&self) -> State {
+        let counters = &self.sources.counters;
+        State {
+            sent: counters.sent.load(Ordering::Relaxed),
+            received: self.audience.received(),
+            missing: self.audience.missing(),
+            closed: self.audience.closed(),
+            subscribers: self.audience.count(),
+        }
+    }
+
+    /// What was handed over since the last time.
+    pub(crate) fn collect(&mut self) -> &Histogram<u64> {
+        self.collector.collect();
+        &self.collector.series(0).recent
     }
 
     /// Shows how it goes until all has arrived, or nothing comes any more.
@@ -238,7 +310,9 @@ impl Stage {
         let (count, last_ns) = (self.audience.count(), self.audience.last_ns());
         let receipts = self.audience.finish(ends, &mut self.collector)?;
         report.account(receipts.tally);
-        report.latency_ns = Percentiles::from(&self.collector.series(0).total);
+        let total = &self.collector.series(0).total;
+        report.latency_ns = Percentiles::from(total);
+        report.curves.insert("quote", Curve::from(total));
         report.connections = Spread::of(&receipts.connections);
         let counters = &self.sources.counters;
         let seconds = |until_ns: u64| (until_ns.saturating_sub(start_ns) as f64 / NS_PER_S).max(1e-9);
@@ -258,8 +332,7 @@ impl Stage {
 
     fn lag(&self) -> anyhow::Result<Lag> {
         let (to, from) = sync_channel(1);
-        let asked = self.sources.running.handle().send(source::Command::Lag(to));
-        asked.map_err(|_| anyhow::anyhow!("the sources are busy"))?;
+        self.tell(source::Command::Lag(to))?;
         from.recv_timeout(ACCOUNT_TIMEOUT).context("the sources give no account")
     }
 }

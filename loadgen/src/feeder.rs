@@ -18,6 +18,7 @@ const AHEAD_MAX: u64 = 32_768;
 const AGAIN_NS: u64 = 200_000;
 
 /// What a source sends.
+#[expect(clippy::large_enum_variant, reason = "a run has one, and that is boxed")]
 pub enum Feeder {
     /// Quotes of one channel at a rate.
     Rate {

@@ -5,13 +5,15 @@
 //! [`ticks`] turns recorded days into frames and back. [`house`] starts servers inside this process.
 //!
 //! Start at the scenarios: [`quotes`], [`replay`] (both are a [`broadcast`]), [`orders`], [`failover`], [`chaos`],
-//! [`demo`]. The hot loops are in `source.rs`, `subscriber.rs` and `trading/trader.rs`, each an application of a shard;
+//! [`demo`], and [`scenario`], which plays several of them by a file. The hot loops are in `source.rs`, `subscriber.rs` and `trading/trader.rs`, each an application of a shard;
 //! `sessions.rs` is what the clients among them share.
 
 mod admin;
 pub mod audience;
 pub mod broadcast;
+pub mod ceiling;
 pub mod chaos;
+pub mod curve;
 pub mod demo;
 pub mod due;
 pub mod failover;
@@ -19,6 +21,7 @@ pub mod feeder;
 pub mod figures;
 pub mod flood;
 pub mod gaps;
+pub mod handshakes;
 pub mod house;
 pub mod ledger;
 pub mod lines;
@@ -31,7 +34,9 @@ pub mod quotes;
 pub mod recorder;
 pub mod replay;
 pub mod report;
+pub mod scenario;
 pub mod schedule;
+mod screen;
 mod sessions;
 pub mod source;
 pub mod stalled;

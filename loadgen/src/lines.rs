@@ -130,10 +130,7 @@ impl PerOrder {
     }
 
     fn from_counters(metrics: &str, lines: Vec<Carried>) -> anyhow::Result<Self> {
-        let sum = |name: &str| {
-            let of_it = metrics.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
-            of_it.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>()
-        };
+        let sum = |name: &str| admin::counted(metrics, name);
         let orders = sum("gateway_orders_total");
         ensure!(orders > 0.0, "it has forwarded no order since its start: there is nothing to measure");
         let of_an_order = |count: f64, bytes: f64| (count / orders, bytes / orders);

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use loadgen::progress::Progress;
 use loadgen::report::Report;
-use loadgen::{chaos, demo, failover, lines, orders, quotes, replay};
+use loadgen::{ceiling, chaos, demo, failover, lines, orders, quotes, replay, scenario};
 
 /// Measures feeds and gateways honestly, replays recorded days, and shows the whole scenario.
 ///
@@ -42,6 +42,9 @@ enum Scenario {
     Failover(failover::Args),
     Drill(chaos::drill::Args),
     Lines(lines::Args),
+    Run(scenario::Args),
+    Ceiling(ceiling::Args),
+    Compare(scenario::compare::Args),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,15 @@ fn run(scenario: &Scenario) -> anyhow::Result<ExitCode> {
         Scenario::Chaos(args) => chaos::command(args, &mut progress),
         Scenario::Failover(args) => failover::command(args, &mut progress),
         Scenario::Drill(args) => chaos::drill::command(args, &mut progress),
+        Scenario::Run(args) => play(args, &mut progress),
+        Scenario::Ceiling(args) => {
+            print!("{}", ceiling::run(args, &mut progress)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Scenario::Compare(args) => {
+            print!("{}", scenario::compare::run(args)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Scenario::Lines(args) => {
             let need = lines::need(args)?;
             print!("{need}");
@@ -82,6 +94,23 @@ fn run(scenario: &Scenario) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Plays a scenario, writes what is wanted of it and says by the exit code what it is worth.
+fn play(args: &scenario::Args, progress: &mut Progress<std::io::Stderr>) -> anyhow::Result<ExitCode> {
+    let (file, text) = scenario::file::Scenario::read(&args.file)?;
+    if args.check {
+        print!("{}", scenario::described(&file));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let run = scenario::run(&file, &text, progress)?;
+    print!("{run}");
+    if let Some(path) = &args.html {
+        std::fs::write(path, scenario::html::page(&run)).with_context(|| path.display().to_string())?;
+    }
+    args.json.as_deref().map_or(Ok(()), |path| run.write_json(path))?;
+    args.hgrm.as_deref().map_or(Ok(()), |folder| run.write_hgrm(folder))?;
+    Ok(ExitCode::from(run.outcome.code()))
 }
 
 fn write_json(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {

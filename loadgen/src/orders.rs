@@ -59,6 +59,10 @@ pub struct Args {
     /// a rate is the most that passes. Latencies, which count from the due time, then tell nothing about the server
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub in_flight: Option<u64>,
+    /// Each session sends its next order only when its last one is answered, and latency counts from the sending: the figures
+    /// of a closed loop, to be laid beside those of an open one, for they leave out what had to wait
+    #[arg(long, conflicts_with = "in_flight")]
+    pub closed_loop: bool,
     /// Threads that the sessions are spread over; their number must divide that of the sessions
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub threads: u64,
@@ -189,6 +193,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     });
     let address = args.gateway.or(started);
     let address = address.expect("invariant: one or the other");
+    let in_flight_max = if args.closed_loop { Some(1) } else { args.in_flight };
     let setup = Setup {
         address,
         connector: wires.connector(),
@@ -200,8 +205,9 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
             Protocol::Binary => Text::literal("gateway"),
             Protocol::Fix => args.fix_comp_id,
         },
-        tolerance_ns: args.in_flight.map_or(args.tolerance_ms.saturating_mul(1_000_000), |_| u64::MAX),
-        in_flight_max: args.in_flight,
+        tolerance_ns: in_flight_max.map_or(args.tolerance_ms.saturating_mul(1_000_000), |_| u64::MAX),
+        in_flight_max,
+        from_sending: args.closed_loop,
         clock,
     };
     let mut floor = Floor::start(&setup).context("the order sessions")?;

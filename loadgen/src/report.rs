@@ -9,15 +9,16 @@ use std::path::Path;
 use std::{fs, io};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::curve::Curve;
 use crate::figures::{count, duration, rate};
 use crate::ledger::Tally;
 use crate::machine::Machine;
 use crate::schedule::{Lag, Verdict};
 
 /// A latency distribution, nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Median.
     pub p50: u64,
@@ -99,7 +100,7 @@ impl Spread {
 }
 
 /// The generator's own lateness.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScheduleLag {
     /// Messages it sent late.
     pub late: u64,
@@ -128,7 +129,7 @@ impl ScheduleLag {
 }
 
 /// Something that happened on the way.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Seconds after the start.
     pub at_s: f64,
@@ -165,6 +166,9 @@ pub struct Report {
     pub latency_ns: Percentiles,
     /// Other latencies, by name.
     pub latencies_ns: BTreeMap<&'static str, Percentiles>,
+    /// Whole distributions, by name; not in the JSON, where the percentiles stand for them.
+    #[serde(skip)]
+    pub curves: BTreeMap<&'static str, Curve>,
     /// Other figures, by name.
     pub figures: BTreeMap<&'static str, f64>,
     /// How even the connections were served.
@@ -203,6 +207,7 @@ impl Report {
             rejected: 0,
             latency_ns: Percentiles::default(),
             latencies_ns: BTreeMap::new(),
+            curves: BTreeMap::new(),
             figures: BTreeMap::new(),
             connections: Spread::default(),
             schedule: ScheduleLag::of(&Lag::new(0), 0),

@@ -5,16 +5,37 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 const NS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Equal steps from a start.
+/// Rates that may follow each other in one schedule.
+pub const PIECES_MAX: usize = 8;
+
+/// Equal steps from a start, or several such pieces one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
+    pieces: [Piece; PIECES_MAX],
+    /// Pieces of these that there are.
+    used: usize,
+    count: u64,
+}
+
+/// Messages in equal steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Piece {
     start_ns: u64,
     rate_per_s: u64,
-    count: u64,
+    /// The first message.
+    first: u64,
+}
+
+impl Piece {
+    #[inline]
+    fn due_ns(&self, index: u64) -> u64 {
+        let offset_ns = u128::from(index - self.first) * NS_PER_SECOND / u128::from(self.rate_per_s);
+        self.start_ns.saturating_add(u64::try_from(offset_ns).unwrap_or(u64::MAX))
+    }
 }
 
 /// One sender's part of a schedule that several share: every `of`-th message, from `which` on.
@@ -53,26 +74,44 @@ impl Schedule {
     #[must_use]
     pub fn new(start_ns: u64, rate_per_s: u64, count: u64) -> Self {
         assert!(rate_per_s > 0, "a rate of 0 never sends");
-        Self { start_ns, rate_per_s, count }
+        let mut pieces = [Piece::default(); PIECES_MAX];
+        pieces[0] = Piece { start_ns, rate_per_s, first: 0 };
+        Self { pieces, used: 1, count }
     }
 
-    /// When message `index` is due. No rounding error adds up: every due time is computed from the start.
+    /// After these messages `count` more at `rate_per_s`, the first of them at `start_ns`.
+    ///
+    /// # Panics
+    /// At a rate of 0, when they would begin before the last of these is due, and beyond [`PIECES_MAX`].
+    #[must_use]
+    pub fn then(mut self, start_ns: u64, rate_per_s: u64, count: u64) -> Self {
+        assert!(rate_per_s > 0 && start_ns >= self.end_ns(), "a later piece, with a rate");
+        self.pieces[self.used] = Piece { start_ns, rate_per_s, first: self.count };
+        self.used += 1;
+        self.count += count;
+        self
+    }
+
+    /// When message `index` is due. No rounding error adds up: every due time is computed from its piece's start.
     #[inline]
     #[must_use]
     pub fn due_ns(&self, index: u64) -> u64 {
-        let offset_ns = u128::from(index) * NS_PER_SECOND / u128::from(self.rate_per_s);
-        self.start_ns.saturating_add(u64::try_from(offset_ns).unwrap_or(u64::MAX))
+        let later = self.pieces[1..self.used].iter().take_while(|piece| piece.first <= index).count();
+        self.pieces[later].due_ns(index)
     }
 
     /// How many messages are due at `now_ns` or before.
     #[inline]
     #[must_use]
     pub fn due_count(&self, now_ns: u64) -> u64 {
-        let Some(elapsed_ns) = now_ns.checked_sub(self.start_ns) else { return 0 };
+        let later = self.pieces[1..self.used].iter().take_while(|piece| piece.start_ns <= now_ns).count();
+        let piece = &self.pieces[later];
+        let end = if later + 1 < self.used { self.pieces[later + 1].first } else { self.count };
+        let Some(elapsed_ns) = now_ns.checked_sub(piece.start_ns) else { return 0 };
         // The largest i with floor(i * 10^9 / rate) <= elapsed, plus one.
         let first_later =
-            ((u128::from(elapsed_ns) + 1) * u128::from(self.rate_per_s)).div_ceil(NS_PER_SECOND);
-        u64::try_from(first_later).unwrap_or(u64::MAX).min(self.count)
+            ((u128::from(elapsed_ns) + 1) * u128::from(piece.rate_per_s)).div_ceil(NS_PER_SECOND);
+        u64::try_from(first_later).unwrap_or(u64::MAX).saturating_add(piece.first).min(end)
     }
 
     /// How many messages there are.
@@ -223,7 +262,7 @@ impl Lag {
 const LATE_SHARE_MAX: f64 = 0.001;
 
 /// Whether the generator did what it was told to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The figures stand.
@@ -283,6 +322,18 @@ mod tests {
         }
         sent.sort_unstable();
         assert_eq!(sent, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn pieces_follow_each_other_and_may_leave_a_pause() {
+        let schedule = Schedule::new(100, 1_000_000_000, 3).then(1_000, 500_000_000, 2).then(2_000, 1, 1);
+        let due: Vec<u64> = (0..6).map(|index| schedule.due_ns(index)).collect();
+        assert_eq!(due, [100, 101, 102, 1_000, 1_002, 2_000]);
+        assert_eq!(
+            [99, 100, 500, 1_000, 1_001, 1_999, 2_000, u64::MAX].map(|now_ns| schedule.due_count(now_ns)),
+            [0, 1, 3, 4, 4, 5, 6, 6]
+        );
+        assert_eq!((schedule.count(), schedule.end_ns()), (6, 2_000));
     }
 
     proptest! {

@@ -48,6 +48,8 @@ pub enum Command {
     },
     /// Sends no more.
     End,
+    /// Closes the primary's port, or opens it again.
+    Primary(PortState),
     /// How late were they?
     Lag(SyncSender<Lag>),
 }
@@ -123,8 +125,14 @@ impl Exchange {
         }
         if self.kill_after.is_some_and(|after| sent >= after) {
             self.kill_after = None;
-            self.publisher.set_port(cx, 0, PortState::Down);
-            self.counters.killed_ns.store(now_ns.max(1), Ordering::Relaxed);
+            self.set_primary(cx, PortState::Down);
+        }
+    }
+
+    fn set_primary(&mut self, cx: &mut Cx, state: PortState) {
+        self.publisher.set_port(cx, 0, state);
+        if state == PortState::Down {
+            self.counters.killed_ns.store(self.clock.now_ns().max(1), Ordering::Relaxed);
         }
     }
 }
@@ -173,6 +181,7 @@ impl App for Exchange {
                 self.ended = true;
                 self.counters.finished_ns.store(self.clock.now_ns().max(1), Ordering::Relaxed);
             }
+            Command::Primary(state) => self.set_primary(cx, state),
             Command::Lag(to) => {
                 let lag = self.feeder.as_ref().map_or(Lag::new(0), |feeder| feeder.lag());
                 if to.try_send(lag).is_err() {

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use serde::Deserialize;
 use service::tls::{Settings, local_settings};
 use tempfile::TempDir;
 use transport::tls::{Client, Suites};
 use transport::{Connector, SocketOptions};
 
 /// What connections go over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// Plain TCP.
     Tcp,
     /// TLS 1.3 over TCP, with ShangMi (SM2, SM3, SM4-GCM).
+    #[default]
     Tls,
     /// QUIC, with ShangMi; servers in this process talk to each other over TLS.
     Quic,

@@ -13,10 +13,10 @@ mod evidence;
 mod faults;
 mod mix;
 mod outcome;
-mod process;
+pub(crate) mod process;
 pub(crate) mod random;
 pub mod role;
-mod town;
+pub(crate) mod town;
 mod witness;
 
 use std::hash::{BuildHasher, RandomState};

@@ -19,9 +19,9 @@ const TIMEOUT_NS: u64 = 20_000_000_000;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A server: its configuration, and its process while it has one.
-pub(super) struct Process {
-    pub(super) name: String,
-    pub(super) admin: SocketAddr,
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) admin: SocketAddr,
     server: Server,
     config: PathBuf,
     log: PathBuf,
@@ -32,13 +32,13 @@ pub(super) struct Process {
 
 impl Process {
     /// A server with this configuration, not started. Its log goes beside it.
-    pub(super) fn new(name: &str, server: Server, config: PathBuf, admin: SocketAddr) -> Self {
+    pub(crate) fn new(name: &str, server: Server, config: PathBuf, admin: SocketAddr) -> Self {
         let log = config.with_extension("log");
         Self { name: name.to_string(), admin, server, config, log, child: None, told: false }
     }
 
     /// Starts it; it ends with this process, whatever ends that. It must be called from a thread that lives as long.
-    pub(super) fn start(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
         let context = || format!("starting {}", self.name);
         let log = File::options().create(true).append(true).open(&self.log).with_context(context)?;
         let server = match self.server {
@@ -59,14 +59,14 @@ impl Process {
     }
 
     /// Kills it, as a power cut would.
-    pub(super) fn kill(&mut self) -> io::Result<()> {
+    pub(crate) fn kill(&mut self) -> io::Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         child.kill()?;
         child.wait().map(drop)
     }
 
     /// Sends it a signal, and does not wait for what comes of it.
-    pub(super) fn signal(&mut self, signal: Signal) -> io::Result<()> {
+    pub(crate) fn signal(&mut self, signal: Signal) -> io::Result<()> {
         let Some(child) = &self.child else { return Ok(()) };
         Ok(kill_process(Pid::from_child(child), signal)?)
     }
@@ -93,7 +93,7 @@ impl Process {
     }
 
     /// Ends it in order, and waits for that.
-    pub(super) fn stop(&mut self, clock: &Clock) -> anyhow::Result<()> {
+    pub(crate) fn stop(&mut self, clock: &Clock) -> anyhow::Result<()> {
         self.terminate().with_context(|| format!("ending {}", self.name))?;
         let until_ns = clock.now_ns() + TIMEOUT_NS;
         while self.child.is_some() {
@@ -108,12 +108,12 @@ impl Process {
     }
 
     /// Waits until it says that it is ready.
-    pub(super) fn wait_ready(&mut self, clock: &Clock) -> anyhow::Result<()> {
+    pub(crate) fn wait_ready(&mut self, clock: &Clock) -> anyhow::Result<()> {
         self.wait(clock, "/ready")
     }
 
     /// Waits until it is there: signals and commands reach it.
-    pub(super) fn wait_live(&mut self, clock: &Clock) -> anyhow::Result<()> {
+    pub(crate) fn wait_live(&mut self, clock: &Clock) -> anyhow::Result<()> {
         self.wait(clock, "/live")
     }
 

@@ -29,14 +29,14 @@ const AUDIT_SEGMENT_BYTES: u64 = 16 << 20;
 const POOL: &str = "gateways";
 
 /// What all configurations have in common.
-pub(super) struct Setting<'a> {
-    pub(super) folder: &'a Path,
-    pub(super) tls: Option<&'a Settings>,
-    pub(super) plan: &'a Plan,
+pub(crate) struct Setting<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) tls: Option<&'a Settings>,
+    pub(crate) plan: &'a Plan,
     /// Orders of the run.
-    pub(super) orders: u64,
+    pub(crate) orders: u64,
     /// The cores keep a journal.
-    pub(super) journal: bool,
+    pub(crate) journal: bool,
 }
 
 /// A core.
@@ -47,9 +47,9 @@ pub(super) struct Core {
 }
 
 /// All servers.
-pub(super) struct Town {
+pub(crate) struct Town {
     /// Where clients connect.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     cores: Vec<Core>,
     gateways: Vec<Process>,
     slb: Process,
@@ -57,7 +57,7 @@ pub(super) struct Town {
 
 impl Town {
     /// Writes the configurations, starts all, and waits until orders can be sent.
-    pub(super) fn start(setting: &Setting<'_>, clock: &Clock) -> anyhow::Result<Self> {
+    pub(crate) fn start(setting: &Setting<'_>, clock: &Clock) -> anyhow::Result<Self> {
         let mut ports = Ports::new(clock);
         let mut cores = Vec::new();
         for kind in Kind::ALL {
@@ -82,7 +82,8 @@ impl Town {
         Ok(town)
     }
 
-    fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
+    /// All of them.
+    pub(crate) fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
         let cores = self.cores.iter_mut().map(|core| &mut core.process);
         cores.chain(&mut self.gateways).chain(std::iter::once(&mut self.slb))
     }
@@ -157,7 +158,7 @@ impl Town {
     }
 
     /// Ends balancer and gateways in order.
-    pub(super) fn stop_gateways(&mut self, clock: &Clock) -> anyhow::Result<()> {
+    pub(crate) fn stop_gateways(&mut self, clock: &Clock) -> anyhow::Result<()> {
         self.slb.stop(clock)?;
         self.gateways.iter_mut().try_for_each(|gateway| gateway.stop(clock))
     }
@@ -168,7 +169,7 @@ impl Town {
     }
 
     /// Ends the cores in order.
-    pub(super) fn stop_cores(&mut self, clock: &Clock) -> anyhow::Result<()> {
+    pub(crate) fn stop_cores(&mut self, clock: &Clock) -> anyhow::Result<()> {
         self.cores.iter_mut().try_for_each(|core| core.process.stop(clock))
     }
 }
@@ -232,18 +233,18 @@ pub(super) fn have_all<'a>(
 }
 
 /// Free ports that nothing else takes while a server is down.
-pub(super) struct Ports {
+pub(crate) struct Ports {
     random: Random,
     given: Vec<u16>,
 }
 
 impl Ports {
-    pub(super) fn new(clock: &Clock) -> Self {
+    pub(crate) fn new(clock: &Clock) -> Self {
         let wall_ns = clock.wall_ns(clock.now_ns()).cast_unsigned();
         Self { random: Random::new(wall_ns ^ u64::from(std::process::id()) << 32), given: Vec::new() }
     }
 
-    pub(super) fn next(&mut self) -> anyhow::Result<SocketAddr> {
+    pub(crate) fn next(&mut self) -> anyhow::Result<SocketAddr> {
         for _ in 0..1_000 {
             let port = self.random.between(PORTS.0.into(), PORTS.1.into()) as u16;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -256,7 +257,7 @@ impl Ports {
     }
 }
 
-pub(super) fn written(
+pub(crate) fn written(
     setting: &Setting<'_>,
     name: &str,
     server: Server,
@@ -274,7 +275,7 @@ fn quoted(path: &Path) -> anyhow::Result<String> {
     Ok(toml::Value::from(text).to_string())
 }
 
-pub(super) fn tls_toml(setting: &Setting<'_>) -> anyhow::Result<String> {
+pub(crate) fn tls_toml(setting: &Setting<'_>) -> anyhow::Result<String> {
     #[derive(Serialize)]
     struct Tls<'a> {
         tls: &'a Settings,

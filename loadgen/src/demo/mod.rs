@@ -3,7 +3,6 @@
 //! Clients -> balancer -> two gateways -> cash and margin cores -> reports back; the cores' market data, from a primary
 //! and a backup source -> feed -> subscribers. Half way the primary source is killed.
 
-mod screen;
 mod summary;
 mod town;
 mod view;
@@ -18,7 +17,6 @@ use transport::Clock;
 use wire::szse::ext::SlowReaderPolicy;
 use wire::szse::{Password, Price, Text};
 
-use self::screen::{Line, Screen, Style};
 use self::summary::Summary;
 pub use self::summary::succeeded;
 use self::town::Town;
@@ -33,6 +31,7 @@ use crate::progress::Progress;
 use crate::recorder::Collector;
 use crate::report::{Event, Percentiles, Report};
 use crate::schedule::Schedule;
+use crate::screen::{Line, Screen, Style};
 use crate::subscriber;
 use crate::trading::floor::Floor;
 use crate::trading::plan::Plan;
@@ -173,6 +172,7 @@ impl Demo {
             target_comp_id: Text::literal("gateway"),
             tolerance_ns: TOLERANCE_NS,
             in_flight_max: None,
+            from_sending: false,
             clock,
         };
         let floor = Floor::start(&setup).context("the order sessions")?;

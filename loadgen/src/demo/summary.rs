@@ -1,9 +1,9 @@
 //! What the demo says at the end, and whether it went as it should.
 
-use super::screen::{Line, Style};
 use crate::audience::Receipts;
 use crate::figures::{count, duration, rate};
 use crate::report::Report;
+use crate::screen::{Line, Style};
 use crate::trading::floor::Account;
 
 /// What is said at the end.

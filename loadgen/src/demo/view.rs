@@ -1,10 +1,10 @@
 //! What the demo shows while it runs: the scenario from top to bottom, every figure live.
 
-use super::screen::{Line, Style, bar, wrap};
 use super::town::{Town, source_names};
 use crate::figures::{count, duration, rate};
 use crate::house::{BACKUP, Kind, PRIMARY};
 use crate::report::{Event, Percentiles};
+use crate::screen::{Line, Style, bar, wrap};
 use crate::trading::floor::State;
 
 /// Widths of the columns: a picture fits 80 characters.

@@ -83,7 +83,7 @@ impl Desk {
         };
         let slots: Vec<_> = (0..share.part(setup.plan.sessions)).map(slot).collect();
         Self {
-            book: Book::new(&setup.plan, share, recorders),
+            book: Book::new(&setup, share, recorders),
             setup,
             share,
             slots,
@@ -138,7 +138,7 @@ impl Desk {
                 continue;
             };
             self.book.plan.fill_in(number, &mut trader.order);
-            self.book.orders.sent(number);
+            self.book.sent(number, now_ns);
             let mut kept = Ok(0);
             cx.send(id, |out| kept = engine.send(&single(&trader.order, now), now, out));
             if let Err(error) = kept {

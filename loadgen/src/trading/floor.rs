@@ -10,6 +10,7 @@ use anyhow::Context;
 use wire::szse::Text;
 
 use super::trader::{self, Command, Counters, Outcome, Setup, Traders};
+use crate::curve::Curve;
 use crate::ledger::Tally;
 use crate::recorder::{Collector, Series};
 use crate::report::{ConnectionTotal, Percentiles, Report, ScheduleLag, Spread};
@@ -152,6 +153,8 @@ impl Floor {
         report.latency_ns = Percentiles::from(&self.accepts().total);
         report.latencies_ns.insert("accept", report.latency_ns);
         report.latencies_ns.insert("fill", Percentiles::from(&self.fills().total));
+        report.curves.insert("accept", Curve::from(&self.accepts().total));
+        report.curves.insert("fill", Curve::from(&self.fills().total));
         let account = Account::of(&outcomes);
         report.schedule = ScheduleLag::of(&account.lag, planned);
         report.connections = Spread::of(&account.connections);

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use ::fix::session::Credentials;
+use serde::Deserialize;
 use shard::{App, ConnId, Cx, Opened, Reason, Running};
 use transport::{Clock, Connector};
 use wire::szse::code::ExecType;
@@ -22,6 +23,7 @@ use wire::szse::{Frame, I32, I64, Message, Qty, Text, Timestamp, frame};
 use super::account::{News, Orders};
 use super::fix;
 use super::plan::Plan;
+use crate::due::Notes;
 use crate::logon::{thread_name, trading};
 use crate::recorder::{Interval, Recorder};
 use crate::report::ConnectionTotal;
@@ -34,9 +36,11 @@ const TICK_MS: u32 = 20;
 pub(super) const HAND_OVER_NS: u64 = 250_000_000;
 
 /// What is spoken with the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// The exchange's binary protocol.
+    #[default]
     Binary,
     /// FIX 4.4.
     Fix,
@@ -63,6 +67,8 @@ pub struct Setup {
     pub tolerance_ns: u64,
     /// Orders without an answer that a session may have; what is due beyond them waits.
     pub in_flight_max: Option<u64>,
+    /// Latencies count from the sending, as those of a closed loop do, and not from when an order was due.
+    pub from_sending: bool,
     /// The run's clock.
     pub clock: Clock,
 }
@@ -188,6 +194,8 @@ pub(super) struct Book {
     /// Of this thread.
     sessions: u64,
     pub(super) schedule: Option<Schedule>,
+    /// When orders were sent, if latencies count from then.
+    sendings: Option<Notes>,
     pub(super) orders: Orders,
     foreign: u64,
     last_ns: u64,
@@ -216,7 +224,7 @@ impl Desk {
     fn new(setup: Setup, share: Share, [accepts, fills]: [Recorder; 2], counters: Arc<Counters>) -> Self {
         let trader = |place| Trader::new(&setup.plan, share.message(place));
         let traders = (0..share.part(setup.plan.sessions)).map(trader);
-        let book = Book::new(&setup.plan, share, [accepts, fills]);
+        let book = Book::new(&setup, share, [accepts, fills]);
         Self {
             sessions: Sessions::new(setup.address, setup.connector.clone(), traders),
             setup,
@@ -252,7 +260,7 @@ impl Desk {
             };
             self.book.plan.fill_in(number, &mut trader.order);
             trader.order.base.transact_time = transact_time;
-            self.book.orders.sent(number);
+            self.book.sent(number, now_ns);
             cx.send(id, |out| frame::encode(&trader.order, out));
         }
     }
@@ -285,17 +293,27 @@ fn synchronise(frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
 }
 
 impl Book {
-    pub(super) fn new(plan: &Plan, share: Share, [accepts, fills]: [Recorder; 2]) -> Self {
+    pub(super) fn new(setup: &Setup, share: Share, [accepts, fills]: [Recorder; 2]) -> Self {
         Self {
-            plan: plan.clone(),
-            sessions: share.part(plan.sessions),
+            plan: setup.plan.clone(),
+            sessions: share.part(setup.plan.sessions),
             schedule: None,
+            sendings: setup.from_sending.then(Notes::default),
             orders: Orders::new(share, 0),
             foreign: 0,
             last_ns: 0,
             refusals: Vec::new(),
             accepts,
             fills,
+        }
+    }
+
+    /// An order goes out.
+    #[inline]
+    pub(super) fn sent(&mut self, order: u64, now_ns: u64) {
+        self.orders.sent(order);
+        if let Some(sendings) = &self.sendings {
+            sendings.set(order, now_ns);
         }
     }
 
@@ -436,7 +454,11 @@ impl Book {
 
     #[inline]
     fn since_due(&self, order: u64, now_ns: u64) -> u64 {
-        self.schedule.map_or(0, |schedule| now_ns.saturating_sub(schedule.due_ns(order)))
+        let from_ns = match (&self.sendings, &self.schedule) {
+            (Some(sendings), _) => sendings.get(order),
+            (None, schedule) => schedule.as_ref().map(|schedule| schedule.due_ns(order)),
+        };
+        from_ns.map_or(0, |from_ns| now_ns.saturating_sub(from_ns))
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 /// How a piece of text looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     #[default]
     Plain,
     Bold,
@@ -29,21 +29,21 @@ impl Style {
 
 /// A line of styled pieces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Line(Vec<(Style, String)>);
+pub(crate) struct Line(Vec<(Style, String)>);
 
 impl Line {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Appends a piece.
-    pub(super) fn add(mut self, style: Style, text: impl Into<String>) -> Self {
+    pub(crate) fn add(mut self, style: Style, text: impl Into<String>) -> Self {
         self.0.push((style, text.into()));
         self
     }
 
     /// Appends a piece of at least `width` characters.
-    pub(super) fn cell(self, style: Style, text: impl AsRef<str>, width: usize) -> Self {
+    pub(crate) fn cell(self, style: Style, text: impl AsRef<str>, width: usize) -> Self {
         self.add(style, format!("{:<width$}", text.as_ref()))
     }
 
@@ -63,7 +63,7 @@ impl Line {
 }
 
 /// Where it is drawn.
-pub(super) struct Screen<W: Write> {
+pub(crate) struct Screen<W: Write> {
     to: W,
     terminal: bool,
     colours: bool,
@@ -73,7 +73,7 @@ pub(super) struct Screen<W: Write> {
 
 impl Screen<io::Stdout> {
     /// On standard output.
-    pub(super) fn stdout() -> Self {
+    pub(crate) fn stdout() -> Self {
         let to = io::stdout();
         let terminal = to.is_terminal();
         let colours = terminal && std::env::var_os("NO_COLOR").is_none();
@@ -83,17 +83,17 @@ impl Screen<io::Stdout> {
 
 impl<W: Write> Screen<W> {
     /// Whether what is drawn can be drawn over.
-    pub(super) fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
 
     /// Its width now.
-    pub(super) fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         size().0
     }
 
     /// Draws these lines over those of the last time.
-    pub(super) fn draw(&mut self, lines: &[Line]) -> io::Result<()> {
+    pub(crate) fn draw(&mut self, lines: &[Line]) -> io::Result<()> {
         let (columns, rows) = size();
         // What is taller than the terminal cannot be drawn over: its top has left the screen.
         let shown = &lines[..lines.len().min(rows.saturating_sub(1))];
@@ -113,7 +113,7 @@ impl<W: Write> Screen<W> {
     }
 
     /// Prints a line that stays, below what is drawn.
-    pub(super) fn say(&mut self, line: &Line) -> io::Result<()> {
+    pub(crate) fn say(&mut self, line: &Line) -> io::Result<()> {
         self.drawn = 0;
         line.print(&mut self.to, usize::MAX, self.colours)?;
         writeln!(self.to)?;
@@ -127,7 +127,7 @@ fn size() -> (usize, usize) {
 }
 
 /// `text` in lines of at most `width` characters, broken between words; a longer word has a line of its own.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {
@@ -142,7 +142,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// How far something is, as a bar of `width` characters.
-pub(super) fn bar(part: f64, width: usize) -> String {
+pub(crate) fn bar(part: f64, width: usize) -> String {
     let full = (part.clamp(0.0, 1.0) * width as f64).round() as usize;
     "━".repeat(full) + &"─".repeat(width - full)
 }

@@ -1,0 +1,329 @@
+//! The kinds of load that a scenario offers, each by its own schedule, for the whole run.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use fix::session::Credentials;
+use hdrhistogram::Histogram;
+use matcher_stub::PortState;
+use transport::Clock;
+use wire::szse::ext::SlowReaderPolicy;
+use wire::szse::{Password, Text};
+
+use super::file;
+use crate::broadcast::{Begun, Cast, Play, Stage};
+use crate::curve::Curve;
+use crate::due::Due;
+use crate::feeder::Feeder;
+use crate::handshakes::{self, Storm};
+use crate::padded::Padded;
+use crate::progress::Progress;
+use crate::report::{Percentiles, Report, ScheduleLag};
+use crate::schedule::{Pacer, Schedule, Share};
+use crate::trading::floor::Floor;
+use crate::trading::plan::Plan;
+use crate::trading::trader::{self, Protocol};
+use crate::wait::wait;
+use crate::wires::Wires;
+
+/// ChannelNo of the quotes.
+const CHANNEL: u16 = 2011;
+
+/// How far a load is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct State {
+    /// Messages sent.
+    pub(super) sent: u64,
+    /// Messages served to the end: answered, received by the mean subscriber, done.
+    pub(super) served: f64,
+    /// What is known to be wrong: refused, missing, doubled, out of order, failed.
+    pub(super) wrong: u64,
+    /// Everything that was sent is there.
+    pub(super) settled: bool,
+}
+
+/// One kind of load.
+pub(super) trait Load {
+    /// Its name: the section of the file.
+    fn name(&self) -> &'static str;
+    /// What its latency is of.
+    fn what(&self) -> &'static str;
+    /// What it connects with, in a few words.
+    fn who(&self) -> String;
+    /// Lets it begin.
+    fn begin(&mut self, schedule: Schedule) -> anyhow::Result<()>;
+    /// How far it is.
+    fn state(&self) -> State;
+    /// Latencies since the last time.
+    fn collect(&mut self) -> &Histogram<u64>;
+    /// Our primary source dies, or comes back.
+    fn set_primary(&self, _state: PortState) -> anyhow::Result<()> {
+        Ok(())
+    }
+    /// Accounts for it and ends it.
+    fn finish(self: Box<Self>) -> anyhow::Result<Report>;
+}
+
+/// Order sessions.
+pub(super) struct Orders {
+    floor: Floor,
+    planned: u64,
+    closed_loop: bool,
+    started_unix_s: f64,
+    start_ns: u64,
+    clock: Clock,
+}
+
+/// What is ordered by whom.
+pub(super) fn plan(orders: &file::Orders, wall_ns: i64) -> anyhow::Result<Plan> {
+    Ok(Plan {
+        sessions: orders.sessions,
+        security_first: orders.security_first,
+        securities: orders.securities,
+        price: orders.price.parse().context("orders: price")?,
+        margin_percent: orders.margin_percent,
+        run: Plan::run_of(wall_ns.unsigned_abs() / 1_000_000_000),
+        account_prefix: orders.account_prefix.clone(),
+        comp_id_prefix: orders.comp_id_prefix.clone(),
+        password: Password::new(orders.password.as_bytes()).context("orders: password")?,
+    })
+}
+
+impl Orders {
+    /// Sessions that have logged on at `address`.
+    pub(super) fn start(
+        orders: &file::Orders,
+        plan: &Plan,
+        address: SocketAddr,
+        connector: transport::Connector,
+        (clock, tolerance_ns): (Clock, u64),
+        progress: &mut Progress<impl std::io::Write>,
+    ) -> anyhow::Result<Self> {
+        let by_fix = orders.protocol == Protocol::Fix;
+        let setup = trader::Setup {
+            address,
+            connector,
+            protocol: orders.protocol,
+            fix_logon: Credentials { username: String::new(), password: orders.password.clone() },
+            plan: plan.clone(),
+            threads: orders.threads,
+            target_comp_id: if by_fix {
+                Text::truncated(&orders.fix_comp_id)
+            } else {
+                Text::literal("gateway")
+            },
+            tolerance_ns: if orders.closed_loop { u64::MAX } else { tolerance_ns },
+            in_flight_max: orders.closed_loop.then_some(1),
+            from_sending: orders.closed_loop,
+            clock,
+        };
+        let floor = Floor::start(&setup).context("the order sessions")?;
+        let what = format!("waiting for order sessions to log on at {address}");
+        wait(&clock, progress, &what, || floor.state().ready, orders.sessions, || floor.state().closed)?;
+        let closed_loop = orders.closed_loop;
+        Ok(Self { floor, planned: 0, closed_loop, started_unix_s: 0.0, start_ns: 0, clock })
+    }
+}
+
+impl Load for Orders {
+    fn name(&self) -> &'static str {
+        "orders"
+    }
+
+    fn what(&self) -> &'static str {
+        if self.closed_loop { "sent to accepted (closed loop)" } else { "due to accepted" }
+    }
+
+    fn who(&self) -> String {
+        format!("{} sessions", crate::figures::count(self.floor.sessions()))
+    }
+
+    fn begin(&mut self, schedule: Schedule) -> anyhow::Result<()> {
+        self.planned = schedule.count();
+        self.start_ns = schedule.due_ns(0);
+        self.started_unix_s = self.clock.wall_ns(self.start_ns) as f64 / 1e9;
+        self.floor.begin(schedule)
+    }
+
+    fn state(&self) -> State {
+        let state = self.floor.state();
+        let answered = state.accepted + state.rejected;
+        State {
+            sent: state.sent,
+            served: answered as f64,
+            wrong: state.rejected + state.wrong,
+            settled: state.is_settled(),
+        }
+    }
+
+    fn collect(&mut self) -> &Histogram<u64> {
+        self.floor.collect();
+        &self.floor.accepts().recent
+    }
+
+    fn finish(self: Box<Self>) -> anyhow::Result<Report> {
+        let mut report = Report::new("orders", self.started_unix_s);
+        let last_ns = self.floor.last_ns();
+        let account = self.floor.finish(self.planned, &mut report)?;
+        let seconds = last_ns.saturating_sub(self.start_ns) as f64 / 1e9;
+        report.achieved_per_s = (account.accepted + account.rejected) as f64 / seconds.max(1e-9);
+        Ok(report)
+    }
+}
+
+/// Sources and subscribers of a feed.
+pub(super) struct Quotes {
+    stage: Stage,
+    quotes: Option<Padded>,
+    tolerance_ns: u64,
+    begun: Option<Begun>,
+}
+
+impl Quotes {
+    /// Sources that the feed has come to, and subscribers that have come to it.
+    pub(super) fn start(
+        quotes: &file::Quotes,
+        (feed, listen): (SocketAddr, &[SocketAddr]),
+        wires: &Wires,
+        (clock, tolerance_ns): (Clock, u64),
+        progress: &mut Progress<impl std::io::Write>,
+    ) -> anyhow::Result<Self> {
+        let cast = Cast {
+            feed: Some(feed),
+            listen: listen.to_vec(),
+            comp_id: Text::truncated(&quotes.comp_id),
+            sources: quotes.sources,
+            subscribers: quotes.subscribers,
+            threads: quotes.threads as usize,
+            policy: SlowReaderPolicy::DISCONNECT,
+            snapshots: false,
+            stalled: 0,
+            flood: None,
+            channels: vec![CHANNEL],
+        };
+        let frames = Padded::new(CHANNEL, quotes.size, quotes.securities)?;
+        let stage = Stage::raise_by(clock, &cast, wires, progress)?;
+        Ok(Self { stage, quotes: Some(frames), tolerance_ns, begun: None })
+    }
+}
+
+impl Load for Quotes {
+    fn name(&self) -> &'static str {
+        "quotes"
+    }
+
+    fn what(&self) -> &'static str {
+        "due to received, all subscribers"
+    }
+
+    fn who(&self) -> String {
+        format!("{} subscribers", crate::figures::count(self.stage.state().subscribers))
+    }
+
+    fn begin(&mut self, schedule: Schedule) -> anyhow::Result<()> {
+        let quotes = self.quotes.take().context("invariant: it begins once")?;
+        let planned = schedule.count();
+        let play = Play {
+            feeder: Feeder::Rate {
+                pacer: Pacer::new(schedule, Share::ALL, self.tolerance_ns),
+                quotes,
+                channel: CHANNEL,
+            },
+            start_ns: schedule.due_ns(0),
+            due: (CHANNEL, Due::Rate(schedule)),
+            kill_after: None,
+            planned,
+            ends: vec![(CHANNEL, planned)],
+            offered_per_s: 0.0,
+        };
+        self.begun = Some(self.stage.begin("quotes", play)?);
+        Ok(())
+    }
+
+    fn state(&self) -> State {
+        let state = self.stage.state();
+        State {
+            sent: state.sent,
+            served: state.received as f64 / state.subscribers.max(1) as f64,
+            wrong: state.missing + state.closed,
+            settled: state.received >= state.sent * state.subscribers || state.closed >= state.subscribers,
+        }
+    }
+
+    fn collect(&mut self) -> &Histogram<u64> {
+        self.stage.collect()
+    }
+
+    fn set_primary(&self, state: PortState) -> anyhow::Result<()> {
+        self.stage.set_primary(state)
+    }
+
+    fn finish(self: Box<Self>) -> anyhow::Result<Report> {
+        let begun = self.begun.context("invariant: it has begun")?;
+        self.stage.finish(begun)
+    }
+}
+
+/// Connections that do their handshake and end.
+pub(super) struct Handshakes {
+    setup: handshakes::Setup,
+    storm: Option<Storm>,
+    planned: u64,
+    start_ns: u64,
+}
+
+impl Handshakes {
+    pub(super) fn new(setup: handshakes::Setup) -> Self {
+        Self { setup, storm: None, planned: 0, start_ns: 0 }
+    }
+}
+
+impl Load for Handshakes {
+    fn name(&self) -> &'static str {
+        "handshakes"
+    }
+
+    fn what(&self) -> &'static str {
+        "due to done"
+    }
+
+    fn who(&self) -> String {
+        format!("at {}", self.setup.address)
+    }
+
+    fn begin(&mut self, schedule: Schedule) -> anyhow::Result<()> {
+        (self.planned, self.start_ns) = (schedule.count(), schedule.due_ns(0));
+        self.storm = Some(Storm::start(&self.setup, schedule).context("the handshakes")?);
+        Ok(())
+    }
+
+    fn state(&self) -> State {
+        let Some(storm) = &self.storm else { return State::default() };
+        let load = |of: &std::sync::atomic::AtomicU64| of.load(Ordering::Relaxed);
+        let (sent, done, failed) =
+            (load(&storm.counters.sent), load(&storm.counters.done), load(&storm.counters.failed));
+        State { sent, served: done as f64, wrong: failed, settled: done + failed >= sent }
+    }
+
+    fn collect(&mut self) -> &Histogram<u64> {
+        self.storm.as_mut().expect("invariant: it has begun").collect()
+    }
+
+    fn finish(self: Box<Self>) -> anyhow::Result<Report> {
+        let mut report = Report::new("handshakes", 0.0);
+        let storm = self.storm.context("invariant: it has begun")?;
+        let ended = storm.finish(Duration::from_secs(60))?;
+        report.sent = ended.sent;
+        report.expected = ended.sent;
+        report.received = ended.done;
+        report.lost = ended.failed;
+        report.latency_ns = Percentiles::from(&ended.latency_ns);
+        report.curves.insert("handshake", Curve::from(&ended.latency_ns));
+        report.schedule = ScheduleLag::of(&ended.lag, self.planned);
+        let seconds = ended.last_ns.saturating_sub(self.start_ns) as f64 / 1e9;
+        report.achieved_per_s = ended.done as f64 / seconds.max(1e-9);
+        Ok(report)
+    }
+}

@@ -1,0 +1,223 @@
+//! `loadgen run`: a scenario from a file, in phases, against a town of processes or servers that run already.
+//!
+//! [`file`] is what stands in the file. `conductor.rs` plays it: it watches the loads (`load.rs`) and the servers
+//! (`stage.rs`, `components.rs`) and lets happen what is to happen. [`result`] is what came of it, [`html`] its page.
+
+pub mod compare;
+mod components;
+mod conductor;
+pub mod file;
+pub mod html;
+mod load;
+pub mod result;
+mod stage;
+mod view;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use transport::Clock;
+
+use self::conductor::{Conductor, Track};
+use self::file::{Door, Phase, Scenario};
+use self::load::{Handshakes, Load, Orders, Quotes};
+use self::result::{FORMAT, Outcome, Run, Server};
+use self::stage::Stage;
+use crate::handshakes;
+use crate::machine::{self, Machine};
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::screen::Screen;
+
+/// Between the word to begin and the first message.
+const LEAD_NS: u64 = 300_000_000;
+
+/// A scenario from a file: phases with rates of orders, quotes and handshakes, against a town of processes or servers that
+/// run already, and what happens to them on the way
+///
+/// Exit code 0: everything arrived once and in order, and the generator held its schedule. 1: something was lost, doubled,
+/// refused or out of order. 2: it could not run. 3: the generator did not send what it should have. 4: the 99th percentile is
+/// longer than the scenario allows.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// The scenario
+    #[arg(value_name = "FILE.toml")]
+    pub file: PathBuf,
+    /// Only check the file, and say what it would do
+    #[arg(long)]
+    pub check: bool,
+    /// Write the report as a page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the latency distribution of each load as a .hgrm file into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub hgrm: Option<PathBuf>,
+}
+
+/// What the file would do, for people.
+#[must_use]
+pub fn described(scenario: &Scenario) -> String {
+    let mut text = format!("{}: {} s\n", scenario.name, scenario.seconds());
+    for (phase, span) in scenario.phases.iter().zip(conductor::spans(scenario)) {
+        let (orders, quotes, handshakes) = (phase.orders_per_s, phase.quotes_per_s, phase.handshakes_per_s);
+        text += &format!(
+            "  {:>6.0} s  {}: {orders} orders, {quotes} quotes, {handshakes} handshakes a second\n",
+            span.from_s, phase.name
+        );
+    }
+    for event in &scenario.events {
+        text += &format!("  {:>6.1} s  {}\n", event.at_s, event.told());
+    }
+    text
+}
+
+/// Plays it.
+///
+/// # Errors
+/// What kept it from running; a run with losses is no error.
+pub fn run(scenario: &Scenario, text: &str, progress: &mut Progress<impl Write>) -> anyhow::Result<Run> {
+    let clock = Clock::start();
+    let orders = scenario.orders.clone().unwrap_or_default();
+    let plan = load::plan(&orders, clock.wall_ns(0))?;
+    let planned = scenario.schedule(0, |phase| phase.orders_per_s).map_or(0, |schedule| schedule.count());
+    progress.say(&format!("{}: {} s; the servers start", scenario.name, scenario.seconds()))?;
+    let mut stage = Stage::raise(scenario, &plan, planned, &clock)?;
+    let tolerance_ns = scenario.tolerance_ms * 1_000_000;
+    let mut loads: Vec<Part> = Vec::new();
+    if let (Some(orders), Some(address)) = (&scenario.orders, stage.gateway) {
+        let load = Orders::start(
+            orders,
+            &plan,
+            address,
+            order_connector(scenario, &stage),
+            (clock, tolerance_ns),
+            progress,
+        )?;
+        loads.push((Box::new(load), |phase| phase.orders_per_s, orders.p99_ms_max));
+    }
+    if let (Some(quotes), Some(address)) = (&scenario.quotes, stage.feed) {
+        let load =
+            Quotes::start(quotes, (address, &stage.listen), &stage.wires, (clock, tolerance_ns), progress)?;
+        loads.push((Box::new(load), |phase| phase.quotes_per_s, quotes.p99_ms_max));
+    }
+    if let Some(file::Handshakes { at, p99_ms_max }) = scenario.handshakes {
+        let (address, connector) = match at {
+            Door::Gateway => (stage.gateway, order_connector(scenario, &stage)),
+            Door::Feed => (stage.feed, stage.wires.connector()),
+        };
+        let address = address.with_context(|| format!("handshakes: at = {at:?}: it is not there"))?;
+        let setup = handshakes::Setup { address, connector, tolerance_ns, clock };
+        loads.push((Box::new(Handshakes::new(setup)), |phase| phase.handshakes_per_s, p99_ms_max));
+    }
+    let start_ns = clock.now_ns() + LEAD_NS;
+    let track = |(load, rate_per_s, p99_ms_max): Part| {
+        let schedule =
+            scenario.schedule(start_ns, rate_per_s).context("invariant: what is there is offered")?;
+        Ok(Track::new(load, schedule, rate_per_s, p99_ms_max, scenario.phases.len()))
+    };
+    let tracks = loads.into_iter().map(track).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut conductor = Conductor::new(clock, scenario, &mut stage, tracks, start_ns)?;
+    let cpu_s = machine::cpu_seconds();
+    watch(&mut conductor, progress)?;
+    let cpu_s = machine::cpu_seconds() - cpu_s;
+    let run = account(conductor, text, cpu_s)?;
+    stage.stop().context("ending the town")?;
+    Ok(run)
+}
+
+/// A load, its rate in a phase, and its limit.
+type Part = (Box<dyn Load>, fn(&Phase) -> u64, Option<f64>);
+
+/// A town's orders go through its balancer, which carries TCP.
+fn order_connector(scenario: &Scenario, stage: &Stage) -> transport::Connector {
+    if scenario.targets.is_some() { stage.wires.connector() } else { stage.wires.inner() }
+}
+
+/// Plays it, and shows how it goes: on a terminal the whole picture, else a line now and then.
+fn watch(conductor: &mut Conductor<'_>, progress: &mut Progress<impl Write>) -> anyhow::Result<()> {
+    let mut screen = Screen::stdout();
+    conductor.play(|run, now_ns| {
+        if screen.is_terminal() {
+            screen.draw(&view::lines(run, now_ns, screen.columns()))?;
+        } else {
+            progress.show(now_ns, &view::plain(run, now_ns))?;
+        }
+        Ok(())
+    })?;
+    progress.clear()?;
+    Ok(())
+}
+
+/// Asks all what they did.
+fn account(conductor: Conductor<'_>, text: &str, cpu_s: f64) -> anyhow::Result<Run> {
+    let interval_s = conductor.interval_s();
+    let started_unix_s = conductor.clock.wall_ns(conductor.start_ns) as f64 / 1e9;
+    let Conductor { scenario, spans, tracks, components, events, .. } = conductor;
+    let server = |looked: &components::Looked| Server {
+        name: looked.name.clone(),
+        conditions: looked.conditions.clone(),
+        cpu_s: looked.cpu_s,
+        memory_bytes_max: looked.memory_bytes_max,
+    };
+    let mut run = Run {
+        format: FORMAT.to_owned(),
+        scenario: scenario.name.clone(),
+        about: scenario.about.clone(),
+        outcome: Outcome::Clean,
+        reasons: Vec::new(),
+        seconds: scenario.seconds() as f64,
+        loads: Vec::new(),
+        phases: spans,
+        interval_s,
+        events,
+        components: components.all.iter().map(server).collect(),
+        cpu_s,
+        started_unix_s,
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: Machine::this(),
+        file: text.to_owned(),
+    };
+    for track in tracks {
+        run.loads.push(of_track(track, scenario)?);
+    }
+    run.judge();
+    Ok(run)
+}
+
+fn of_track(track: Track, scenario: &Scenario) -> anyhow::Result<result::Load> {
+    let (name, what, who) = (track.load.name(), track.load.what(), track.load.who());
+    let (rows, phases, planned) = (track.rows.clone(), track.in_phases(scenario), track.schedule.count());
+    let seconds: u64 =
+        scenario.phases.iter().filter(|phase| (track.rate_per_s)(phase) > 0).map(|phase| phase.seconds).sum();
+    let p99_ms_max = track.p99_ms_max;
+    let served = track.state.served;
+    let report: Report = track.load.finish().with_context(|| name.to_owned())?;
+    let curve = ["accept", "quote", "handshake"].iter().find_map(|name| report.curves.get(name));
+    Ok(result::Load {
+        name: name.to_owned(),
+        what: what.to_owned(),
+        who,
+        offered_per_s: planned as f64 / seconds.max(1) as f64,
+        achieved_per_s: served / seconds.max(1) as f64,
+        planned,
+        sent: report.sent,
+        expected: report.expected,
+        received: report.received,
+        lost: report.lost,
+        duplicated: report.duplicated,
+        out_of_order: report.out_of_order,
+        rejected: report.rejected,
+        closed: report.connections.closed,
+        latency_ns: report.latency_ns,
+        p99_ms_max,
+        schedule: report.schedule,
+        curve: curve.cloned().unwrap_or_default(),
+        phases,
+        rows,
+    })
+}

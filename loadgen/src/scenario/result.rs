@@ -1,0 +1,433 @@
+//! What a scenario came to: for programs as JSON, for people as text and as a page, and to be laid beside other runs.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::components::Condition;
+use crate::curve::Curve;
+use crate::figures::{count, duration, rate};
+use crate::machine::Machine;
+use crate::report::{Event, Percentiles, ScheduleLag};
+use crate::schedule::Verdict;
+
+/// Longer files are not results.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// What this file is, so that another one is told from it.
+pub const FORMAT: &str = "tongdao-run-1";
+
+/// What a run is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything came, in time and in order, and the generator held its schedule.
+    Clean,
+    /// The same, but the generator was late with a part: the high percentiles hold its own lateness.
+    Late,
+    /// The generator sent less than it should have: the figures are those of another rate.
+    NotHeld,
+    /// A limit of the scenario was exceeded.
+    TooSlow,
+    /// Something was lost, doubled, out of order or refused.
+    Lossy,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// [`FORMAT`].
+    pub format: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// What it is to show.
+    pub about: String,
+    /// What it is worth.
+    pub outcome: Outcome,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// How long load was offered, seconds.
+    pub seconds: f64,
+    /// Each kind of load.
+    pub loads: Vec<Load>,
+    /// The phases.
+    pub phases: Vec<Span>,
+    /// Seconds from one row of a load to the next.
+    pub interval_s: f64,
+    /// What happened on the way.
+    pub events: Vec<Event>,
+    /// The servers.
+    pub components: Vec<Server>,
+    /// CPU time of the generator, seconds.
+    pub cpu_s: f64,
+    /// When it began, seconds since 1970.
+    pub started_unix_s: f64,
+    /// The command.
+    pub command: String,
+    /// Of the generator.
+    pub version: String,
+    /// On what.
+    pub machine: Machine,
+    /// The scenario's file.
+    pub file: String,
+}
+
+/// One kind of load. Names that other results of the load generator have, too, mean the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Load {
+    /// Its name.
+    pub name: String,
+    /// What its latency is of.
+    pub what: String,
+    /// What it connects with.
+    pub who: String,
+    /// The schedule's mean rate while it offers anything.
+    pub offered_per_s: f64,
+    /// The rate at which messages were served to the end.
+    pub achieved_per_s: f64,
+    /// Messages that the schedule holds.
+    pub planned: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Arrivals that should have been.
+    pub expected: u64,
+    /// Arrivals.
+    pub received: u64,
+    /// What never arrived.
+    pub lost: u64,
+    /// Arrivals of what was there before.
+    pub duplicated: u64,
+    /// Arrivals after a later one.
+    pub out_of_order: u64,
+    /// What was refused.
+    pub rejected: u64,
+    /// Connections that ended before they were to.
+    pub closed: u64,
+    /// From the due time.
+    pub latency_ns: Percentiles,
+    /// The limit of the scenario on the 99th percentile, milliseconds.
+    pub p99_ms_max: Option<f64>,
+    /// The generator's own lateness.
+    pub schedule: ScheduleLag,
+    /// The whole distribution.
+    pub curve: Curve,
+    /// In each phase.
+    pub phases: Vec<InPhase>,
+    /// In each interval, from the start on.
+    pub rows: Vec<Row>,
+}
+
+/// A load in one phase.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct InPhase {
+    /// The rate that was offered.
+    pub offered_per_s: f64,
+    /// The rate that was served.
+    pub achieved_per_s: f64,
+    /// Latencies of what came in it.
+    pub latency_ns: Percentiles,
+}
+
+/// A load in one interval. Latencies are of what came in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The rate that was offered.
+    pub offered_per_s: f64,
+    /// The rate that was served.
+    pub achieved_per_s: f64,
+    /// Median, nanoseconds; 0 where nothing came.
+    pub p50: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// The longest.
+    pub max: u64,
+    /// What was known to be wrong since the start.
+    pub wrong: u64,
+}
+
+/// A phase.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Span {
+    /// Its name.
+    pub name: String,
+    /// When it begins, seconds after the start.
+    pub from_s: f64,
+    /// When it ends.
+    pub to_s: f64,
+}
+
+/// A server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// Since when (seconds after the start) it was how.
+    pub conditions: Vec<(f64, Condition)>,
+    /// CPU time that it used, seconds.
+    pub cpu_s: f64,
+    /// The most memory that it had, bytes.
+    pub memory_bytes_max: f64,
+}
+
+impl Load {
+    fn broken(&self) -> u64 {
+        self.lost + self.duplicated + self.out_of_order + self.rejected + self.closed
+    }
+
+    fn too_slow(&self) -> bool {
+        self.p99_ms_max.is_some_and(|ms| self.latency_ns.p99 as f64 > ms * 1e6)
+    }
+
+    /// What is to be said of it, the worst first.
+    fn judged(&self) -> (Outcome, String) {
+        let name = &self.name;
+        if self.broken() > 0 {
+            let all = [
+                (self.lost, "lost"),
+                (self.duplicated, "doubled"),
+                (self.out_of_order, "out of order"),
+                (self.rejected, "refused"),
+                (self.closed, "connections ended"),
+            ];
+            let there = all.iter().filter(|(number, _)| *number > 0);
+            let said: Vec<String> =
+                there.map(|(number, what)| format!("{} {what}", count(*number))).collect();
+            return (Outcome::Lossy, format!("{name}: {}", said.join(", ")));
+        }
+        if let Some(ms) = self.p99_ms_max.filter(|_| self.too_slow()) {
+            let p99 = duration(self.latency_ns.p99);
+            return (
+                Outcome::TooSlow,
+                format!("{name}: p99 {p99}, where the scenario wants at most {ms} ms"),
+            );
+        }
+        let ScheduleLag { late_share, max_ns, verdict, .. } = self.schedule;
+        match verdict {
+            Verdict::NotHeld => (
+                Outcome::NotHeld,
+                format!(
+                    "{name}: the generator sent {} of {}: these are the figures of another rate",
+                    count(self.sent),
+                    count(self.planned)
+                ),
+            ),
+            Verdict::Late => (
+                Outcome::Late,
+                format!(
+                    "{name}: the generator itself was late with {:.2} % of the messages, at most {}: the high percentiles hold that",
+                    late_share * 100.0,
+                    duration(max_ns)
+                ),
+            ),
+            Verdict::Held => {
+                (Outcome::Clean, format!("{name}: all {} arrived, once and in order", count(self.expected)))
+            }
+        }
+    }
+}
+
+impl Run {
+    /// Says what it is worth, from its loads.
+    pub fn judge(&mut self) {
+        let judged: Vec<_> = self.loads.iter().map(Load::judged).collect();
+        self.outcome = judged
+            .iter()
+            .map(|(outcome, _)| *outcome)
+            .max_by_key(|outcome| *outcome as u8)
+            .unwrap_or(Outcome::Clean);
+        self.reasons = judged.into_iter().map(|(_, why)| why).collect();
+    }
+
+    /// Reads one that was written before.
+    ///
+    /// # Errors
+    /// A file that cannot be read or that is not the result of a scenario.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let context = || path.display().to_string();
+        let bytes = std::fs::metadata(path).with_context(context)?.len();
+        ensure!(
+            bytes <= FILE_BYTES_MAX,
+            "{}: {bytes} bytes, a result has at most {FILE_BYTES_MAX}",
+            context()
+        );
+        let text = std::fs::read_to_string(path).with_context(context)?;
+        let not = || format!("{} is not the result of a scenario (loadgen run FILE --json)", context());
+        let run: Self = serde_json::from_str(&text).with_context(not)?;
+        ensure!(run.format == FORMAT, "{}: format {:?}, not {FORMAT:?}", context(), run.format);
+        Ok(run)
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write_json(&self, path: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string(self)? + "\n";
+        std::fs::write(path, text).with_context(|| path.display().to_string())
+    }
+
+    /// Writes a `.hgrm` file for each load into a folder.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write_hgrm(&self, folder: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        for load in &self.loads {
+            let path = folder.join(format!("{}.hgrm", load.name));
+            std::fs::write(&path, load.curve.hgrm().to_string())
+                .with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} over {:.0} s: {}", self.scenario, self.seconds, self.outcome.said())?;
+        for reason in &self.reasons {
+            writeln!(f, "  {reason}")?;
+        }
+        writeln!(
+            f,
+            "  {:<12}{:>10}{:>12}{:>12}{:>9}{:>9}{:>9}{:>9}",
+            "", "sent", "offered", "achieved", "p50", "p99", "p99.9", "max"
+        )?;
+        for load in &self.loads {
+            let Percentiles { p50, p99, p999, max, .. } = load.latency_ns;
+            write!(f, "  {:<12}{:>10}", load.name, count(load.sent))?;
+            write!(f, "{:>12}{:>12}", rate(load.offered_per_s), rate(load.achieved_per_s))?;
+            for ns in [p50, p99, p999, max] {
+                write!(f, "{:>9}", duration(ns))?;
+            }
+            writeln!(f)?;
+        }
+        for Event { at_s, what } in &self.events {
+            writeln!(f, "  at {at_s:>5.1} s  {what}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Outcome {
+    /// In a few words.
+    #[must_use]
+    pub fn said(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Late => "clean, but the generator was late",
+            Self::NotHeld => "the generator did not hold its schedule",
+            Self::TooSlow => "slower than the scenario allows",
+            Self::Lossy => "something was lost or refused",
+        }
+    }
+
+    /// The exit code that says so.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Clean | Self::Late => 0,
+            Self::Lossy => 1,
+            Self::NotHeld => 3,
+            Self::TooSlow => 4,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Lag;
+
+    /// A load of which all 10 messages came, 1 ms after they were due, sent by a generator with this lag.
+    fn load(lag: Lag, planned: u64) -> Load {
+        let mut latencies = crate::recorder::histogram();
+        latencies.saturating_record_n(1_000_000, 10);
+        Load {
+            name: "orders".to_owned(),
+            what: String::new(),
+            who: String::new(),
+            offered_per_s: 10.0,
+            achieved_per_s: 10.0,
+            planned,
+            sent: 10,
+            expected: 10,
+            received: 10,
+            lost: 0,
+            duplicated: 0,
+            out_of_order: 0,
+            rejected: 0,
+            closed: 0,
+            latency_ns: Percentiles::from(&latencies),
+            p99_ms_max: None,
+            schedule: ScheduleLag::of(&lag, planned),
+            curve: Curve::from(&latencies),
+            phases: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    fn lag(lag_ns: u64) -> Lag {
+        let mut lag = Lag::new(1_000);
+        lag.sent(10, lag_ns);
+        lag
+    }
+
+    fn run(loads: Vec<Load>) -> Run {
+        let mut run = Run {
+            format: FORMAT.to_owned(),
+            scenario: "x".to_owned(),
+            about: String::new(),
+            outcome: Outcome::Clean,
+            reasons: Vec::new(),
+            seconds: 1.0,
+            loads,
+            phases: Vec::new(),
+            interval_s: 1.0,
+            events: Vec::new(),
+            components: Vec::new(),
+            cpu_s: 0.1,
+            started_unix_s: 0.0,
+            command: String::new(),
+            version: String::new(),
+            machine: Machine::this(),
+            file: String::new(),
+        };
+        run.judge();
+        run
+    }
+
+    #[test]
+    fn the_worst_of_its_loads_is_what_a_run_is_worth() {
+        let good = || load(lag(0), 10);
+        let slow = Load { p99_ms_max: Some(0.5), ..good() };
+        let lossy = Load { lost: 1, rejected: 2, ..good() };
+        for (loads, outcome, code, said) in [
+            (vec![good()], Outcome::Clean, 0, "all 10 arrived"),
+            (vec![good(), load(lag(5_000), 10)], Outcome::Late, 0, "late with 100.00 %"),
+            (vec![load(lag(0), 11), good()], Outcome::NotHeld, 3, "sent 10 of 11"),
+            (vec![load(lag(5_000), 10), slow.clone()], Outcome::TooSlow, 4, "at most 0.5 ms"),
+            (vec![slow, lossy], Outcome::Lossy, 1, "1 lost, 2 refused"),
+        ] {
+            let run = run(loads);
+            assert_eq!((run.outcome, run.outcome.code()), (outcome, code), "{run}");
+            assert!(run.to_string().contains(said), "{run}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_can_be_read_and_other_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json");
+        run(vec![load(lag(0), 10)]).write_json(&path).unwrap();
+        let read = Run::read(&path).unwrap();
+        assert_eq!((read.loads[0].curve.count(), read.loads[0].latency_ns.count), (10, 10));
+        let refused = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            format!("{:#}", Run::read(&path).unwrap_err())
+        };
+        assert!(refused("{\"scenario\": \"orders\"}").contains("not the result of a scenario"));
+        let other = serde_json::to_string(&Run { format: "tongdao-run-0".to_owned(), ..read }).unwrap();
+        assert!(refused(&other).contains("tongdao-run-0"));
+    }
+}
