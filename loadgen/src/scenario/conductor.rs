@@ -196,7 +196,8 @@ impl<'a> Conductor<'a> {
                 take_ns += TAKE_NS;
             }
             let at_s = self.at_s(now_ns);
-            let phase = self.phase(at_s);
+            // What came since the last time, most of it before now.
+            let phase = self.phase(at_s - TAKE_NS as f64 / NS_PER_S / 2.0);
             self.components.collect(at_s);
             self.tracks.iter_mut().for_each(|track| track.take(phase));
             let over = now_ns >= end_ns
@@ -205,7 +206,7 @@ impl<'a> Conductor<'a> {
                 self.tracks.iter_mut().for_each(|track| track.end_row(row_ns, row_ns + self.interval_ns));
                 row_ns += self.interval_ns;
             }
-            if over && now_ns > row_ns {
+            if over && self.tracks.iter().any(|track| !track.row.is_empty()) {
                 self.tracks.iter_mut().for_each(|track| track.end_row(row_ns, row_ns + self.interval_ns));
             }
             show(self, now_ns)?;

@@ -215,7 +215,8 @@ impl Load {
             Verdict::Late => (
                 Outcome::Late,
                 format!(
-                    "{name}: the generator itself was late with {:.2} % of the messages, at most {}: the high percentiles hold that",
+                    "{name}: all {} arrived, once and in order; the generator itself was late with {:.2} % of what it sent, by at most {}: the high percentiles hold that",
+                    count(self.expected),
                     late_share * 100.0,
                     duration(max_ns)
                 ),

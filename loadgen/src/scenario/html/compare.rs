@@ -85,7 +85,8 @@ fn section(load: &str, runs: &[(String, Run)]) -> String {
 
 fn table(found: &[Found<'_>]) -> String {
     let mut rows = String::new();
-    let first = found.first().map(|(.., load)| load.latency_ns).unwrap_or_default();
+    let Some((.., of_first)) = found.first() else { return String::new() };
+    let (first, of_what) = (of_first.latency_ns, &of_first.what);
     for (_, name, _, load) in found {
         let Percentiles { p50, p99, p999, max, .. } = load.latency_ns;
         rows += &format!(
@@ -97,7 +98,12 @@ fn table(found: &[Found<'_>]) -> String {
             rate(load.achieved_per_s)
         );
         for (own, of_first) in [(p50, first.p50), (p99, first.p99), (p999, first.p999), (max, first.max)] {
-            rows += &against(own, of_first);
+            // Latencies counted from another moment are no better and no worse.
+            rows += &if load.what == *of_what {
+                against(own, of_first)
+            } else {
+                format!("<td>{}</td>", duration(own))
+            };
         }
         rows += &format!(
             "<td>{}</td></tr>",
