@@ -18,7 +18,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus::Registry;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::host::Host;
@@ -32,7 +32,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// The `[admin]` section of a server's configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
@@ -96,7 +96,14 @@ impl Admin {
     /// # Errors
     /// When the address cannot be bound.
     pub fn bind(config: &Config, host: &Host) -> io::Result<Self> {
-        let listener = StdListener::bind(config.listen)?;
+        Self::over(StdListener::bind(config.listen)?, config, host)
+    }
+
+    /// Serves on a socket that listens already, such as that of a process that hands over.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn over(listener: StdListener, config: &Config, host: &Host) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener,
@@ -114,6 +121,14 @@ impl Admin {
     /// When the system does not say.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The listening socket once more, for a process that takes over.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn share(&self) -> io::Result<StdListener> {
+        self.listener.try_clone()
     }
 
     /// Says when the server is ready, or why not: `/ready` answers 200, or 503 with the reason.

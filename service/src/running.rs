@@ -144,7 +144,7 @@ impl Running {
 }
 
 /// Tells systemd, where it is there and waits for it (`Type=notify`).
-fn tell_service_manager(state: NotifyState<'_>) {
+pub(crate) fn tell_service_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "the service manager could not be told");
     }

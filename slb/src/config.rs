@@ -2,30 +2,41 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use service::config::{Invalid, addresses_differ};
 use transport::SocketOptions;
 
-use crate::schedule::Scheduler;
+mod check;
+mod listener;
+mod pool;
+
+pub use check::{Bytes, Check};
+pub use listener::ListenerConfig;
+pub use pool::{BackendConfig, ConnectConfig, HealthConfig, OutlierConfig, PoolConfig};
 
 /// Weights go up to this, as those of cloud load balancers do.
 pub(crate) const WEIGHT_MAX: u32 = 100;
+/// Listeners at most: each is a socket of each worker.
+pub(crate) const LISTENERS_MAX: usize = 256;
 /// Backends of a pool at most: the order of turns has one entry for each unit of weight.
 pub(crate) const BACKENDS_MAX: usize = 256;
 
 /// The whole configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Worker threads; 0 for one a core.
     pub workers: usize,
-    /// Whether another process may listen on the same ports.
-    pub share_port: bool,
+    /// The zone that this balancer stands in; empty: in none, and the zones of backends do not count.
+    pub zone: String,
     /// How long open connections may go on after the order to drain.
     pub drain_timeout_ms: u64,
     /// Bytes of one read at most.
     pub read_bytes_max: usize,
+    /// Where a new process asks this one for its listening sockets; empty: nowhere.
+    pub handover: PathBuf,
     /// The admin port.
     pub admin: service::admin::Config,
     /// Options of all sockets.
@@ -36,142 +47,22 @@ pub struct Config {
     pub pools: Vec<PoolConfig>,
 }
 
-/// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerConfig {
-    /// Its name in metrics and logs.
-    pub name: String,
-    /// The address; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The pool that gets its connections.
-    pub pool: String,
-    /// Connections at a time.
-    #[serde(default = "ListenerConfig::connections_max_default")]
-    pub connections_max: usize,
-    /// How long a connection may be silent.
-    #[serde(default = "ListenerConfig::idle_timeout_ms_default")]
-    pub idle_timeout_ms: u64,
-}
-
-impl ListenerConfig {
-    /// A listener with the default limits.
-    pub fn new(name: &str, listen: SocketAddr, pool: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            listen,
-            pool: pool.to_owned(),
-            connections_max: Self::connections_max_default(),
-            idle_timeout_ms: Self::idle_timeout_ms_default(),
-        }
-    }
-
-    fn connections_max_default() -> usize {
-        100_000
-    }
-
-    fn idle_timeout_ms_default() -> u64 {
-        900_000
-    }
-}
-
-/// A group of backends that are alike.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PoolConfig {
-    /// Its name.
-    pub name: String,
-    /// Who is next.
-    #[serde(default)]
-    pub scheduler: Scheduler,
-    /// How backends are asked for their health.
-    #[serde(default)]
-    pub health: HealthConfig,
-    /// How clients' connections are brought to backends.
-    #[serde(default)]
-    pub connect: ConnectConfig,
-    /// The backends.
-    pub backends: Vec<BackendConfig>,
-}
-
-/// Health checks of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HealthConfig {
-    /// From one check to the next.
-    pub interval_ms: u64,
-    /// How long an answer may take.
-    pub timeout_ms: u64,
-    /// Good answers in a row that bring a backend back.
-    pub rise: u32,
-    /// Failures in a row that take it out.
-    pub fall: u32,
-}
-
-impl Default for HealthConfig {
-    fn default() -> Self {
-        Self { interval_ms: 2_000, timeout_ms: 5_000, rise: 3, fall: 3 }
-    }
-}
-
-/// How clients' connections are brought to backends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ConnectConfig {
-    /// How long one backend may take.
-    pub timeout_ms: u64,
-    /// Backends tried for one connection.
-    pub attempts: u32,
-}
-
-impl Default for ConnectConfig {
-    fn default() -> Self {
-        Self { timeout_ms: 3_000, attempts: 3 }
-    }
-}
-
-/// A server that takes connections.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BackendConfig {
-    /// Its name, unique in its pool.
-    pub name: String,
-    /// Its address.
-    pub address: SocketAddr,
-    /// Its share, 0 to 100.
-    #[serde(default = "BackendConfig::weight_default")]
-    pub weight: u32,
-}
-
-impl BackendConfig {
-    /// A backend of full weight.
-    pub fn new(name: &str, address: SocketAddr) -> Self {
-        Self { name: name.to_owned(), address, weight: Self::weight_default() }
-    }
-
-    fn weight_default() -> u32 {
-        WEIGHT_MAX
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             workers: 0,
-            share_port: false,
+            zone: String::new(),
             drain_timeout_ms: 30_000,
             read_bytes_max: 64 * 1024,
+            handover: PathBuf::new(),
             admin: service::admin::Config { listen: local(7090), ..service::admin::Config::default() },
             socket: SocketOptions::default(),
             listeners: vec![ListenerConfig::new("orders", local(7000), "gateways")],
-            pools: vec![PoolConfig {
-                name: "gateways".to_owned(),
-                scheduler: Scheduler::default(),
-                health: HealthConfig::default(),
-                connect: ConnectConfig::default(),
-                backends: vec![BackendConfig::new("a", local(7001)), BackendConfig::new("b", local(7002))],
-            }],
+            pools: vec![PoolConfig::new(
+                "gateways",
+                vec![BackendConfig::new("a", local(7001)), BackendConfig::new("b", local(7002))],
+            )],
         }
     }
 }
@@ -187,8 +78,8 @@ impl service::config::Config for Config {
         for (at, pool) in self.pools.iter().enumerate() {
             pool.validate(&format!("pools[{at}]"))?;
         }
-        if self.listeners.is_empty() {
-            return Err(Invalid::new("listeners", "expected at least one"));
+        if self.listeners.is_empty() || self.listeners.len() > LISTENERS_MAX {
+            return Err(Invalid::new("listeners", format!("expected 1 to {LISTENERS_MAX}")));
         }
         for (at, listener) in self.listeners.iter().enumerate() {
             self.validate_listener(&format!("listeners[{at}]"), listener)?;
@@ -205,32 +96,12 @@ impl service::config::Config for Config {
 
 impl Config {
     fn validate_listener(&self, key: &str, listener: &ListenerConfig) -> Result<(), Invalid> {
-        within(&format!("{key}.idle_timeout_ms"), listener.idle_timeout_ms, 1..=u64::from(u32::MAX))?;
+        listener.validate(key)?;
         if self.pools.iter().any(|pool| pool.name == listener.pool) {
             return Ok(());
         }
         let known: Vec<_> = self.pools.iter().map(|pool| pool.name.as_str()).collect();
         Err(Invalid::new(format!("{key}.pool"), format!("expected one of the pools: {}", known.join(", "))))
-    }
-}
-
-impl PoolConfig {
-    fn validate(&self, key: &str) -> Result<(), Invalid> {
-        let day_ms = 86_400_000;
-        within(&format!("{key}.health.interval_ms"), self.health.interval_ms, 1..=day_ms)?;
-        within(&format!("{key}.health.timeout_ms"), self.health.timeout_ms, 1..=day_ms)?;
-        within(&format!("{key}.health.rise"), self.health.rise.into(), 1..=1000)?;
-        within(&format!("{key}.health.fall"), self.health.fall.into(), 1..=1000)?;
-        within(&format!("{key}.connect.timeout_ms"), self.connect.timeout_ms, 1..=day_ms)?;
-        within(&format!("{key}.connect.attempts"), self.connect.attempts.into(), 1..=BACKENDS_MAX as u64)?;
-        unique(&format!("{key}.backends"), self.backends.iter().map(|backend| &backend.name))?;
-        if self.backends.is_empty() || self.backends.len() > BACKENDS_MAX {
-            return Err(Invalid::new(format!("{key}.backends"), format!("expected 1 to {BACKENDS_MAX}")));
-        }
-        for (at, backend) in self.backends.iter().enumerate() {
-            within(&format!("{key}.backends[{at}].weight"), backend.weight.into(), 0..=WEIGHT_MAX.into())?;
-        }
-        Ok(())
     }
 }
 
@@ -284,12 +155,56 @@ mod tests {
     }
 
     #[test]
+    fn checks_and_lists_are_read_or_refused_where_they_stand() {
+        let with = |check: &str| {
+            let default = include_str!("default.toml");
+            default.replace("\nkind = \"tcp\"", &format!("\n{check}"))
+        };
+        let config: Config =
+            parse(&with("kind = 'http'\npath = '/ready'\nstatus = [200, 204]"), "x").unwrap();
+        let http = Check::Http { path: "/ready".to_owned(), host: String::new(), status: vec![200, 204] };
+        assert_eq!(config.pools[0].health.check, http);
+        assert!(parse::<Config>(&with("kind = 'exchange'\nsend = 'PING'\nexpect = 'hex:2b'"), "x").is_ok());
+        assert!(error(&with("kind = 'exchange'\nexpect = ''")).contains("expected 1 to 4096 bytes"));
+        assert!(error(&with("kind = 'exchange'\nexpect = 'hex:1'")).contains("hexadecimal"));
+        assert!(error(&with("kind = 'http'\npath = 'ready'")).contains("expected a path"));
+        assert!(error(&with("kind = 'http'\npath = '/'\nstatus = [99]")).contains("100 to 599"));
+        assert!(error(&with("kind = 'udp'")).contains("udp"));
+        let listed = |list: &str| include_str!("default.toml").replace("allow = []", list);
+        assert!(parse::<Config>(&listed("allow = ['10.0.0.0/8', '::1/128']"), "x").is_ok());
+        assert!(error(&listed("allow = ['10.0.0.0/33']")).contains("allow"));
+    }
+
+    #[test]
+    fn the_probes_of_the_documentation_are_good_and_their_checksums_right() {
+        let page = include_str!("../../docs/slb.md");
+        let blocks = page.split("```").filter_map(|block| block.split_once("[pools.health.check]"));
+        let probes: Vec<Check> = blocks
+            .map(|(_, check)| {
+                let check = format!("[pools.health.check]{check}");
+                let text =
+                    include_str!("default.toml").replace("[pools.health.check]\nkind = \"tcp\"", &check);
+                parse::<Config>(&text, "docs/slb.md").unwrap().pools[0].health.check.clone()
+            })
+            .collect();
+        assert_eq!(probes.len(), 4);
+        let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>() % 256;
+        let Check::Exchange { send: szse, .. } = &probes[2] else { panic!("{:?}", probes[2]) };
+        let (frame, checksum) = szse.as_slice().split_at(100);
+        assert_eq!(checksum, sum(frame).to_be_bytes());
+        let Check::Exchange { send: fix, .. } = &probes[3] else { panic!("{:?}", probes[3]) };
+        let (message, checksum) = fix.as_slice().split_at(fix.as_slice().len() - 7);
+        assert_eq!(checksum, format!("10={:03}\u{1}", sum(message)).as_bytes());
+    }
+
+    #[test]
     fn a_backend_needs_a_name_and_an_address_only() {
         let text = "[[listeners]]\nname='l'\nlisten='127.0.0.1:0'\npool='p'\n[[pools]]\nname='p'\n\
                     [[pools.backends]]\nname='a'\naddress='127.0.0.1:1'\n";
         let config: Config = parse(text, "x").unwrap();
         assert_eq!(config.pools[0].backends[0].weight, 100);
         assert_eq!(config.listeners[0].connections_max, 100_000);
+        assert!(matches!(config.pools[0].health.check, Check::Tcp));
         assert!(error("[[pools]]\nname = 'p'\nbackends = []\n").contains("expected 1 to 256"));
     }
 }

@@ -1,49 +1,64 @@
 //! One client's connection, from the choice of a backend to the close.
 
+use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use transport::{Connector, Stream};
 
-use crate::pool::{Backend, Lease, Pool};
+use crate::access::{Outcome, Record};
+use crate::backend::{Backend, Lease};
+use crate::capped::Capped;
+use crate::port::Slot;
 use crate::proxy::{Counts, End, Scratch, pump};
-use crate::schedule::Tried;
-use crate::worker::{Port, Slot};
+use crate::schedule::{Flow, Tried};
 
-/// Why no backend could be reached.
-enum Unreached {
-    /// None takes connections.
-    NoBackend,
-    /// Those that were tried did not accept.
-    Connect,
+/// Serves one client until its connection is over, and counts how it ended. `task` is what this runs as.
+pub(crate) async fn serve(
+    mut client: Stream,
+    peer: SocketAddr,
+    slot: Slot,
+    scratch: Rc<Scratch>,
+    task: Rc<OnceCell<AbortHandle>>,
+) {
+    let mut record = Record::new(&slot, peer);
+    let (mut stream, mut lease) = match reach(&slot, peer).await {
+        Ok(reached) => reached,
+        Err(outcome) => return record.end(outcome),
+    };
+    if let Some(task) = task.get() {
+        lease.close_with(task.clone());
+    }
+    let (inward, outward) = record.reached(lease.backend());
+    let counts = Counts { inward, outward, held: &slot.metrics().held_bytes };
+    let end = carry(&mut client, &mut stream, &scratch, &slot, counts).await;
+    if end == End::Reset {
+        reset_at_close(&client);
+        reset_at_close(&stream);
+    }
+    record.end(end.into());
 }
 
-/// Serves one client until its connection is over, and counts how it ended.
-pub(crate) async fn serve(mut client: Stream, peer: SocketAddr, slot: Slot, scratch: Rc<Scratch>) {
-    let port = slot.port();
-    let (mut stream, lease) = match reach(port, peer).await {
-        Ok(reached) => reached,
-        Err(Unreached::NoBackend) => return port.metrics.refused_no_backend.inc(),
-        Err(Unreached::Connect) => return port.metrics.refused_connect.inc(),
-    };
-    let backend = lease.backend();
-    let counts = Counts {
-        inward: &backend.metrics.bytes_in,
-        outward: &backend.metrics.bytes_out,
-        held: &port.metrics.held_bytes,
-    };
-    match pump(&mut client, &mut stream, &scratch, counts, port.idle_timeout).await {
-        End::Done => port.metrics.ended_done.inc(),
-        End::Reset => {
-            port.metrics.ended_reset.inc();
-            reset_at_close(&client);
-            reset_at_close(&stream);
+/// Moves the bytes, where the listener has a limit no faster than that.
+async fn carry(
+    client: &mut Stream,
+    backend: &mut Stream,
+    scratch: &Scratch,
+    slot: &Slot,
+    counts: Counts<'_>,
+) -> End {
+    let idle_timeout = slot.rules().idle_timeout;
+    match slot.byte_limits() {
+        None => pump(client, backend, scratch, counts, idle_timeout).await,
+        Some(limits) => {
+            let mut client = Capped::new(client, &limits.inward);
+            let mut backend = Capped::new(backend, &limits.outward);
+            pump(&mut client, &mut backend, scratch, counts, idle_timeout).await
         }
-        End::Idle => port.metrics.ended_idle.inc(),
     }
 }
 
@@ -58,36 +73,44 @@ fn reset_at_close(stream: &Stream) {
 }
 
 /// Connects to a backend; to another when that fails, up to the pool's number of attempts.
-async fn reach(port: &Port, peer: SocketAddr) -> Result<(Stream, Lease), Unreached> {
+async fn reach(slot: &Slot, peer: SocketAddr) -> Result<(Stream, Lease), Outcome> {
+    let pool = &slot.rules().pool;
+    let config = pool.plan().config.connect;
+    let flow = Flow { client: peer, listener: slot.port().address };
     let mut tried = Tried::default();
-    let mut failure = Unreached::NoBackend;
-    for _ in 0..port.pool.connect().attempts {
-        let Some(lease) = port.pool.choose(peer.ip(), &tried) else { break };
+    let mut failure = Outcome::NoBackend;
+    for _ in 0..config.attempts {
+        let Some(lease) = pool.choose(&flow, &tried) else { break };
         tried.add(lease.at());
-        match connect(port, &port.pool, lease.backend()).await {
-            Some(stream) => return Ok((stream, lease)),
-            None => failure = Unreached::Connect,
+        match connect(slot, lease.backend(), Duration::from_millis(config.timeout_ms)).await {
+            Some(stream) => {
+                pool.reached(&flow, lease.backend());
+                return Ok((stream, lease));
+            }
+            None => failure = Outcome::Connect,
         }
     }
     Err(failure)
 }
 
-async fn connect(port: &Port, pool: &Arc<Pool>, backend: &Backend) -> Option<Stream> {
-    let timeout = Duration::from_millis(pool.connect().timeout_ms);
+async fn connect(slot: &Slot, backend: &Backend, timeout: Duration) -> Option<Stream> {
+    let rules = slot.rules();
     let started = Instant::now();
-    match Connector::tcp(port.socket).dial(backend.address(), timeout).await {
+    match Connector::tcp(rules.socket).dial(backend.address(), timeout).await {
         Ok(stream) => {
-            port.metrics.connect_seconds.observe(started.elapsed().as_secs_f64());
+            slot.metrics().connect_seconds.observe(started.elapsed().as_secs_f64());
             backend.metrics.connected.inc();
+            backend.connect_was_good();
             Some(stream)
         }
         Err(error) => {
-            tracing::debug!(pool = pool.name(), backend = backend.name(), %error);
+            tracing::debug!(pool = rules.pool.name(), backend = backend.name(), %error);
             match error.kind() {
                 ErrorKind::ConnectionRefused => backend.metrics.connect_refused.inc(),
                 ErrorKind::TimedOut => backend.metrics.connect_timeout.inc(),
                 _ => backend.metrics.connect_other.inc(),
             }
+            rules.pool.connect_failed(backend);
             None
         }
     }

@@ -1,17 +1,18 @@
-//! What an operator sees and changes at run time: `/backends` on the admin port, and [`Control`]
-//! for a program that embeds the balancer.
+//! What an operator sees and changes at run time: [`Control`], for a program that embeds the balancer
+//! and for the routes of the admin port.
 
-use std::sync::Arc;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
-use axum::extract::{Path, State as Shared};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::backend::Backend;
 use crate::config::{Config, WEIGHT_MAX};
-use crate::pool::{Backend, Pool};
+use crate::live::{Applied, ApplyError, Live};
+use crate::pool::Pool;
+use crate::port::Inherited;
 use crate::schedule::Scheduler;
 
 /// A pool as it is now.
@@ -31,7 +32,7 @@ pub struct BackendView {
     /// Its name.
     pub name: String,
     /// Its address.
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
     /// Whether it takes new connections, or why not.
     pub state: State,
     /// Its weight, 0 to 100.
@@ -48,7 +49,9 @@ pub enum State {
     Up,
     /// It does not.
     Down,
-    /// An operator took it out; its connections go on.
+    /// It is left out for a while because clients' connections to it failed.
+    Ejected,
+    /// An operator took it out; its connections go on, for as long as the pool says.
     Draining,
 }
 
@@ -63,21 +66,126 @@ pub enum ControlError {
     Weight,
 }
 
-/// A handle to look at the pools and change them while they work. Clones are the same handle.
+/// Why a configuration file was not taken over; all stays as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The balancer was started without one.
+    #[error("there is no configuration file")]
+    NoFile,
+    /// It cannot be read or is wrong: where, and what was expected.
+    #[error("{0}")]
+    File(String),
+    /// It is good but cannot be taken over.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// A handle to look at the balancer and change it while it works. Clones are the same handle.
 #[derive(Clone, Debug)]
 pub struct Control {
-    pools: Arc<[Arc<Pool>]>,
+    pub(crate) live: Arc<Live>,
+    file: Arc<OnceLock<PathBuf>>,
 }
 
 impl Control {
-    pub(crate) fn new(pools: &[Arc<Pool>]) -> Self {
-        Self { pools: pools.into() }
+    pub(crate) fn new(live: Live) -> Self {
+        // There from the start, so that the first one is seen as one more.
+        for result in ["applied", "refused"] {
+            live.metrics.reloads.with_label_values(&[result]);
+        }
+        Self { live: Arc::new(live), file: Arc::default() }
+    }
+
+    /// The configuration that is in force. Weights in it may be of the past: [`Self::pools`] has them.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.live.now().config.clone()
+    }
+
+    /// Takes over a configuration: listeners, pools and backends come, go and change, and no
+    /// connection is closed. Weights are those of `config` afterwards; what an operator drained stays
+    /// drained.
+    ///
+    /// # Errors
+    /// When it makes no sense, or a new address cannot be listened on; then all is as it was.
+    pub fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
+        let applied = self.live.apply(config, Inherited::default());
+        self.count_reload(applied.is_ok());
+        match &applied {
+            Ok(applied) => {
+                tracing::info!(opened = ?applied.opened, closed = ?applied.closed, "configuration taken over");
+                if !applied.wait_for_restart.is_empty() {
+                    tracing::warn!(keys = ?applied.wait_for_restart, "these wait for a restart");
+                }
+            }
+            Err(error) => tracing::error!(%error, "configuration refused, all stays as it was"),
+        }
+        applied
+    }
+
+    /// Names the file that [`Self::reload`] reads; the first name stays.
+    pub fn set_file(&self, file: &Path) {
+        self.file.get_or_init(|| file.to_owned());
+    }
+
+    /// Takes over the configuration file, as [`Self::apply`] does.
+    ///
+    /// # Errors
+    /// When there is no file, or it is wrong (the error says where), or cannot be taken over; then all
+    /// is as it was.
+    pub fn reload(&self) -> Result<Applied, ReloadError> {
+        let Some(file) = self.file.get() else {
+            self.count_reload(false);
+            tracing::error!("reload refused: there is no configuration file");
+            return Err(ReloadError::NoFile);
+        };
+        match std::fs::read_to_string(file) {
+            Ok(text) => self.apply_text(&text, &file.display().to_string()),
+            Err(error) => Err(self.refused(format!("cannot read {}: {error}", file.display()))),
+        }
+    }
+
+    /// Takes over a configuration in TOML, as [`Self::apply`] does; `name` stands for the file in errors.
+    ///
+    /// # Errors
+    /// When it is wrong (the error says where), or cannot be taken over; then all is as it was.
+    pub fn apply_text(&self, text: &str, name: &str) -> Result<Applied, ReloadError> {
+        match service::config::parse(text, name) {
+            Ok(config) => Ok(self.apply(config)?),
+            Err(error) => Err(self.refused(error.to_string())),
+        }
+    }
+
+    fn refused(&self, error: String) -> ReloadError {
+        self.count_reload(false);
+        tracing::error!(error, "reload refused, all stays as it was");
+        ReloadError::File(error)
+    }
+
+    fn count_reload(&self, applied: bool) {
+        self.live.metrics.reloads.with_label_values(&[if applied { "applied" } else { "refused" }]).inc();
+    }
+
+    /// The bound address of a listener.
+    #[must_use]
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.live.now().ports.iter().find(|port| port.name == listener).map(|port| port.address)
+    }
+
+    /// The listening sockets of all listeners and workers once more.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<TcpListener>> {
+        let now = self.live.now();
+        let sockets: io::Result<Vec<_>> = now.ports.iter().map(|port| port.sockets()).collect();
+        Ok(sockets?.into_iter().flatten().collect())
     }
 
     /// All pools as they are now.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolView> {
-        self.pools.iter().map(|pool| view(pool)).collect()
+        self.live.now().pools.iter().map(|pool| view(pool)).collect()
     }
 
     /// One backend as it is now.
@@ -85,8 +193,7 @@ impl Control {
     /// # Errors
     /// When there is none of that name.
     pub fn backend(&self, pool: &str, backend: &str) -> Result<BackendView, ControlError> {
-        let (pool, at) = self.find(pool, backend)?;
-        Ok(view_backend(&pool.backends()[at]))
+        self.find(pool, backend).map(|(_, backend)| view_backend(&backend))
     }
 
     /// Sets a weight; 0 takes no new connection and keeps the old ones.
@@ -97,9 +204,9 @@ impl Control {
         if weight > WEIGHT_MAX {
             return Err(ControlError::Weight);
         }
-        let (pool, at) = self.find(pool, backend)?;
-        tracing::info!(pool = pool.name(), backend, weight, "weight");
-        pool.set_weight(at, weight);
+        let (pool, backend) = self.find(pool, backend)?;
+        tracing::info!(pool = pool.name(), backend = backend.name(), weight, "weight");
+        pool.change(|| backend.set_weight(weight));
         Ok(())
     }
 
@@ -108,42 +215,18 @@ impl Control {
     /// # Errors
     /// When there is no such backend.
     pub fn set_draining(&self, pool: &str, backend: &str, draining: bool) -> Result<(), ControlError> {
-        let (pool, at) = self.find(pool, backend)?;
-        tracing::info!(pool = pool.name(), backend, draining, "drain");
-        pool.set_draining(at, draining);
+        let (pool, backend) = self.find(pool, backend)?;
+        tracing::info!(pool = pool.name(), backend = backend.name(), draining, "drain");
+        pool.change(|| backend.set_draining(draining));
         Ok(())
     }
 
-    /// Takes over the weights of `config`. Whatever else differs waits for a restart.
-    pub fn reload(&self, config: &Config) {
-        for pool in &config.pools {
-            for backend in &pool.backends {
-                match self.find(&pool.name, &backend.name) {
-                    Ok((found, at)) if found.backends()[at].weight() != backend.weight => {
-                        tracing::info!(
-                            pool = pool.name,
-                            backend = backend.name,
-                            weight = backend.weight,
-                            "weight"
-                        );
-                        found.set_weight(at, backend.weight);
-                    }
-                    Ok(_) => {}
-                    Err(_) => {
-                        tracing::warn!(pool = pool.name, backend = backend.name, "new: waits for a restart");
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits until the pools are as `wanted` says; looks again at each change of a backend's state
-    /// or weight (not of its connections).
+    /// Waits until the pools are as `wanted` says; looks again at each change of the configuration or
+    /// of a backend's state or weight (not of its connections).
     pub async fn wait_until(&self, mut wanted: impl FnMut(&[PoolView]) -> bool) {
-        let mut changes: Vec<_> = self.pools.iter().map(|pool| pool.subscribe()).collect();
+        let mut changes = self.live.subscribe();
         while !wanted(&self.pools()) {
-            let any = changes.iter_mut().map(|change| Box::pin(change.changed()));
-            first_of(any.collect()).await;
+            changes.changed().await.expect("invariant: the sender lives in self, which is borrowed");
         }
     }
 
@@ -152,41 +235,35 @@ impl Control {
     /// # Errors
     /// The name of one that has none.
     pub(crate) fn readiness(&self) -> Result<(), String> {
-        match self.pools.iter().find(|pool| !pool.is_ready()) {
+        match self.live.now().pools.iter().find(|pool| !pool.is_ready()) {
             Some(pool) => Err(format!("pool {} has no backend that takes connections", pool.name())),
             None => Ok(()),
         }
     }
 
-    fn find(&self, pool: &str, backend: &str) -> Result<(&Arc<Pool>, usize), ControlError> {
-        let pool = self.pools.iter().find(|known| known.name() == pool).ok_or(ControlError::Unknown)?;
-        let at = pool.backends().iter().position(|known| known.name() == backend);
-        at.map(|at| (pool, at)).ok_or(ControlError::Unknown)
+    fn find(&self, pool: &str, backend: &str) -> Result<(Arc<Pool>, Arc<Backend>), ControlError> {
+        let now = self.live.now();
+        let pool = now.pool(pool).ok_or(ControlError::Unknown)?;
+        let backend = pool.backend(backend).ok_or(ControlError::Unknown)?;
+        Ok((Arc::clone(pool), backend))
     }
 }
 
-/// Completes with the first of `futures`.
-async fn first_of<F: Future + Unpin>(mut futures: Vec<F>) {
-    std::future::poll_fn(|context| {
-        let ready = futures.iter_mut().any(|future| std::pin::Pin::new(future).poll(context).is_ready());
-        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-}
-
 fn view(pool: &Pool) -> PoolView {
+    let plan = pool.plan();
     PoolView {
         pool: pool.name().to_owned(),
-        scheduler: pool.scheduler(),
-        backends: pool.backends().iter().map(view_backend).collect(),
+        scheduler: plan.config.scheduler,
+        backends: plan.backends.iter().map(|backend| view_backend(backend)).collect(),
     }
 }
 
 fn view_backend(backend: &Backend) -> BackendView {
-    let state = match (backend.is_draining(), backend.is_up()) {
-        (true, _) => State::Draining,
-        (false, true) => State::Up,
-        (false, false) => State::Down,
+    let state = match (backend.is_draining(), backend.is_up(), backend.is_ejected()) {
+        (true, _, _) => State::Draining,
+        (false, false, _) => State::Down,
+        (false, true, true) => State::Ejected,
+        (false, true, false) => State::Up,
     };
     BackendView {
         name: backend.name().to_owned(),
@@ -194,56 +271,5 @@ fn view_backend(backend: &Backend) -> BackendView {
         state,
         weight: backend.weight(),
         connections: backend.open(),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Weight {
-    weight: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Drain {
-    draining: bool,
-}
-
-/// `GET /backends`, `POST /backends/{pool}/{backend}/weight` with `{"weight": 50}` and
-/// `POST /backends/{pool}/{backend}/drain` with `{"draining": true}`.
-pub(crate) fn routes(control: Control) -> Router {
-    Router::new()
-        .route("/backends", get(|Shared(control): Shared<Control>| async move { Json(control.pools()) }))
-        .route("/backends/{pool}/{backend}/weight", post(post_weight))
-        .route("/backends/{pool}/{backend}/drain", post(post_drain))
-        .with_state(control)
-}
-
-type Target = Path<(String, String)>;
-
-async fn post_weight(
-    Shared(control): Shared<Control>,
-    Path((pool, backend)): Target,
-    Json(wanted): Json<Weight>,
-) -> Response {
-    answer(&control, &pool, &backend, control.set_weight(&pool, &backend, wanted.weight))
-}
-
-async fn post_drain(
-    Shared(control): Shared<Control>,
-    Path((pool, backend)): Target,
-    Json(wanted): Json<Drain>,
-) -> Response {
-    answer(&control, &pool, &backend, control.set_draining(&pool, &backend, wanted.draining))
-}
-
-/// The backend as it is after the change, or why there was none.
-fn answer(control: &Control, pool: &str, backend: &str, changed: Result<(), ControlError>) -> Response {
-    match changed.and_then(|()| control.backend(pool, backend)) {
-        Ok(view) => Json(view).into_response(),
-        Err(error @ ControlError::Unknown) => (StatusCode::NOT_FOUND, format!("{error}\n")).into_response(),
-        Err(error @ ControlError::Weight) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")).into_response()
-        }
     }
 }

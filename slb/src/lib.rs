@@ -2,26 +2,42 @@
 //!
 //! It knows connections, not what is said on them: no frame, no session, no TLS. Each worker thread
 //! has a listening socket of its own on every address (SO_REUSEPORT) and keeps a connection from
-//! accept to close; the threads share only atomics (who is up, weights, open connections) and an
-//! order of turns that is replaced whole when those change.
+//! accept to close; the threads share only atomics (who is up, weights, open connections) and
+//! snapshots that are replaced whole: of the configuration, and of the order of turns.
 //!
-//! Start at [`Server::bind`]; then `worker` (accepting), `connection` (one client's connection from
-//! choice of backend to close), `proxy` (the bytes: the hot loop), `schedule` and `pool` (who is
-//! next), `health` (who is up), [`Control`] (what an operator sees and changes).
+//! Start at [`Server::bind`]; then `live` (the configuration in force, and its change), `worker`
+//! (accepting), `connection` (one client's connection from choice of backend to close), `proxy` (the
+//! bytes: the hot loop), `schedule` and `pool` (who is next), `health` (who is up), [`Control`] (what an
+//! operator sees and changes).
 
+mod access;
+mod backend;
+mod capped;
+mod check;
 mod config;
 mod connection;
 mod control;
+mod handover;
 mod health;
+mod limit;
+mod live;
 mod metrics;
+mod persistence;
 mod pool;
+mod port;
 mod proxy;
+mod routes;
 mod schedule;
 mod server;
 mod worker;
 
-pub use config::{BackendConfig, Config, ConnectConfig, HealthConfig, ListenerConfig, PoolConfig};
-pub use control::{BackendView, Control, ControlError, PoolView, State};
+pub use config::{
+    BackendConfig, Bytes, Check, Config, ConnectConfig, HealthConfig, ListenerConfig, OutlierConfig,
+    PoolConfig,
+};
+pub use control::{BackendView, Control, ControlError, PoolView, ReloadError, State};
+pub use handover::{Offer, Takeover};
+pub use live::{Applied, ApplyError};
 pub use metrics::Metrics;
-pub use schedule::Scheduler;
+pub use schedule::{Scheduler, Zones};
 pub use server::{BindError, Server};

@@ -1,19 +1,20 @@
 //! The balancer as a program; all it does is in the library.
 
-use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
 use service::admin::Admin;
-use service::config::load;
-use slb::{Config, Control, Server};
+use signal_hook::consts::SIGUSR2;
+use signal_hook::iterator::Signals;
+use slb::{Config, Offer, Server, Takeover};
 
 /// A layer-4 load balancer: one address for many servers
 ///
 /// Takes TCP connections and passes each on to a server of a pool: by weight (smooth weighted round
 /// robin), evenly, to the least loaded, or by the client's address. Servers that do not answer are
-/// left out until they do. Weights and drains change at run time through the admin port.
+/// left out until they do. Its configuration changes at run time,
+/// by SIGHUP or through the admin port, and no connection is closed for it.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -31,22 +32,52 @@ fn run() -> anyhow::Result<ExitCode> {
     service::telemetry::init(args.service.log_format)?;
     service::process::raise_file_limit();
     let host = service::Host::for_process()?;
-    let admin = Admin::bind(&config.admin, &host)?;
+    let handover = Some(config.handover.clone()).filter(|path| !path.as_os_str().is_empty());
+    let mut before = handover.as_deref().map_or_else(|| Ok(Takeover::default()), Takeover::ask)?;
+    let admin = match before.socket(config.admin.listen) {
+        Some(socket) => Admin::over(socket, &config.admin, &host)?,
+        None => Admin::bind(&config.admin, &host)?,
+    };
+    let admin_socket = admin.share()?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
-    let server = Server::bind(config, &host)?;
-    let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
+    let server = Server::bind_over(config, &host, &mut before)?;
+    let admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
     let control = server.control().clone();
-    service::signals::install(&host.shutdown, move || reload(&control, args.service.config.as_deref()))?;
+    if let Some(file) = &args.service.config {
+        control.set_file(file);
+    }
+    let reloading = control.clone();
+    // What is wrong is logged and counted; the answer is for the admin port.
+    service::signals::install(&host.shutdown, move || drop(reloading.reload()))?;
     let running = server.start()?;
+    before.ready()?;
+    let _admin = match handover {
+        None => Some(admin),
+        Some(path) => {
+            Offer::bind(&path, admin_socket)?.start(control, host.shutdown.clone(), move || drop(admin))?;
+            restart_on_signal()?;
+            tracing::info!(path = %path.display(), "can be taken over from");
+            None
+        }
+    };
     running.wait(drain_timeout)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes over from the file what can change without dropping a connection.
-fn reload(control: &Control, file: Option<&Path>) {
-    let Some(file) = file else { return tracing::warn!("reload: there is no configuration file") };
-    match load::<Config>(file) {
-        Ok(config) => control.reload(&config),
-        Err(error) => tracing::error!("reload refused, all stays as it was: {error:#}"),
-    }
+/// On SIGUSR2 starts this program anew, from the file that it was started from: the new one takes over.
+fn restart_on_signal() -> anyhow::Result<()> {
+    let program = std::env::current_exe()?;
+    let mut signals = Signals::new([SIGUSR2])?;
+    std::thread::Builder::new().name("restarts".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            let started =
+                Command::new(&program).args(std::env::args_os().skip(1)).stdin(Stdio::null()).spawn();
+            // If it takes over, this process ends first.
+            match started.and_then(|mut child| child.wait()) {
+                Ok(status) => tracing::error!(%status, "the process that was to take over has ended"),
+                Err(error) => tracing::error!(%error, "no process could be started that takes over"),
+            }
+        }
+    })?;
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Everything the balancer counts.
 
+use service::prometheus::core::{MetricVec, MetricVecBuilder};
 use service::prometheus::{Histogram, IntCounter, IntGauge};
 
 service::metrics! {
@@ -9,9 +10,9 @@ service::metrics! {
         accepted: IntCounterVec = "slb_connections_accepted_total" ["listener"],
         /// Clients' connections that are open.
         open: IntGaugeVec = "slb_connections_open" ["listener"],
-        /// Clients' connections closed without reaching a backend. limit: the listener had its most; no_backend: none is up with a weight; connect: none of those tried accepted.
+        /// Clients' connections closed without reaching a backend. limit: the listener had its most; rate: too many a second; list: the client may not; no_backend: none is up with a weight; connect: none of those tried accepted.
         refused: IntCounterVec = "slb_connections_refused_total" ["listener", "reason"],
-        /// Connections that ended after reaching a backend. done: both sides closed; reset: one side broke off; idle: silent for too long.
+        /// Connections that ended after reaching a backend. done: both sides closed; reset: one side broke off; idle: silent for too long; closed: by the balancer, for its backend had drained for too long, or it stopped.
         ended: IntCounterVec = "slb_connections_ended_total" ["listener", "reason"],
         /// Accepts that failed, for want of files most likely.
         accept_errors: IntCounterVec = "slb_accept_errors_total" ["listener"],
@@ -19,6 +20,8 @@ service::metrics! {
         panics: IntCounter = "slb_panics_total",
         /// Bytes read from one side that the other has not taken yet.
         held_bytes: IntGauge = "slb_held_bytes",
+        /// Times that the backend was left out because connects to it failed.
+        ejections: IntCounterVec = "slb_backend_ejections_total" ["pool", "backend"],
         /// Whether the backend answers its health checks: 1 or 0.
         up: IntGaugeVec = "slb_backend_up" ["pool", "backend"],
         /// The backend's weight.
@@ -33,8 +36,50 @@ service::metrics! {
         checks: IntCounterVec = "slb_backend_checks_total" ["pool", "backend", "result"],
         /// Bytes between clients and the backend. in: to the backend; out: from it.
         bytes: IntCounterVec = "slb_backend_bytes_total" ["pool", "backend", "direction"],
+        /// Configurations that were to be taken over while running. applied, or refused: then all stayed as it was.
+        reloads: IntCounterVec = "slb_reloads_total" ["result"],
         /// How long connects to backends took, in seconds.
         connect_seconds: Histogram = "slb_connect_seconds" [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
+    }
+}
+
+impl Metrics {
+    /// Ends the series of a backend that is no more.
+    pub(crate) fn forget_backend(&self, pool: &str, backend: &str) {
+        let both = [pool, backend];
+        for gauge in [&self.up, &self.weight, &self.backend_open] {
+            forget(gauge, &both);
+        }
+        forget(&self.connected, &both);
+        forget(&self.ejections, &both);
+        let labelled = [
+            (&self.connect_failures, &["refused", "timeout", "other"][..]),
+            (&self.checks, &["good", "failed"]),
+            (&self.bytes, &["in", "out"]),
+        ];
+        for (counter, values) in labelled {
+            values.iter().for_each(|value| forget(counter, &[pool, backend, value]));
+        }
+    }
+
+    /// Ends the series of a listener that is no more.
+    pub(crate) fn forget_listener(&self, listener: &str) {
+        forget(&self.open, &[listener]);
+        for counter in [&self.accepted, &self.accept_errors] {
+            forget(counter, &[listener]);
+        }
+        REFUSED.iter().for_each(|reason| forget(&self.refused, &[listener, reason]));
+        ENDED.iter().for_each(|reason| forget(&self.ended, &[listener, reason]));
+    }
+}
+
+const REFUSED: &[&str] = &["limit", "rate", "list", "no_backend", "connect"];
+const ENDED: &[&str] = &["done", "reset", "idle", "closed"];
+
+/// One that was never looked up is not there, which is as good.
+fn forget<T: MetricVecBuilder>(metric: &MetricVec<T>, labels: &[&str]) {
+    if let Err(error) = metric.remove_label_values(labels) {
+        tracing::debug!(%error, "a series that was not there");
     }
 }
 
@@ -44,11 +89,14 @@ pub(crate) struct ListenerMetrics {
     pub(crate) accepted: IntCounter,
     pub(crate) open: IntGauge,
     pub(crate) refused_limit: IntCounter,
+    pub(crate) refused_rate: IntCounter,
+    pub(crate) refused_list: IntCounter,
     pub(crate) refused_no_backend: IntCounter,
     pub(crate) refused_connect: IntCounter,
     pub(crate) ended_done: IntCounter,
     pub(crate) ended_reset: IntCounter,
     pub(crate) ended_idle: IntCounter,
+    pub(crate) ended_closed: IntCounter,
     pub(crate) accept_errors: IntCounter,
     pub(crate) panics: IntCounter,
     pub(crate) held_bytes: IntGauge,
@@ -63,11 +111,14 @@ impl ListenerMetrics {
             accepted: metrics.accepted.with_label_values(&[listener]),
             open: metrics.open.with_label_values(&[listener]),
             refused_limit: refused("limit"),
+            refused_rate: refused("rate"),
+            refused_list: refused("list"),
             refused_no_backend: refused("no_backend"),
             refused_connect: refused("connect"),
             ended_done: ended("done"),
             ended_reset: ended("reset"),
             ended_idle: ended("idle"),
+            ended_closed: ended("closed"),
             accept_errors: metrics.accept_errors.with_label_values(&[listener]),
             panics: metrics.panics.clone(),
             held_bytes: metrics.held_bytes.clone(),
@@ -83,6 +134,7 @@ pub(crate) struct BackendMetrics {
     pub(crate) weight: IntGauge,
     pub(crate) open: IntGauge,
     pub(crate) connected: IntCounter,
+    pub(crate) ejections: IntCounter,
     pub(crate) connect_refused: IntCounter,
     pub(crate) connect_timeout: IntCounter,
     pub(crate) connect_other: IntCounter,
@@ -102,6 +154,7 @@ impl BackendMetrics {
             up: metrics.up.with_label_values(&both),
             weight: metrics.weight.with_label_values(&both),
             open: metrics.backend_open.with_label_values(&both),
+            ejections: metrics.ejections.with_label_values(&both),
             connected: metrics.connected.with_label_values(&both),
             connect_refused: failures("refused"),
             connect_timeout: failures("timeout"),

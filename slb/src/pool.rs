@@ -1,115 +1,105 @@
 //! A pool: backends that are alike, and the choice among them.
 //!
-//! Workers choose without a lock: the order of turns is replaced whole when health, weights or
-//! drains change (rare, by cold threads), everything else is an atomic of the backend.
+//! Workers choose without a lock: the plan (settings, backends, the order of turns) is replaced whole
+//! when the configuration, health, weights or drains change (rare, by cold threads); everything else is
+//! an atomic of the backend.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::config::{BackendConfig, ConnectConfig, HealthConfig, PoolConfig};
+use crate::backend::{Backend, Lease};
+use crate::config::{BackendConfig, PoolConfig};
 use crate::metrics::{BackendMetrics, Metrics};
-use crate::schedule::{Scheduler, Tried, attraction, lighter, smooth_turns, stable_hash};
+use crate::persistence::Persistence;
+use crate::schedule::{Flow, Scheduler, Tried, Zones, attraction, smooth_turns};
 
-/// A server that takes connections, and what is known of it.
-#[derive(Debug)]
-pub(crate) struct Backend {
-    name: String,
-    address: SocketAddr,
-    name_hash: u64,
-    weight: AtomicU32,
-    up: AtomicBool,
-    draining: AtomicBool,
-    open: AtomicU32,
-    pub(crate) metrics: BackendMetrics,
-}
-
-impl Backend {
-    fn new(config: &BackendConfig, metrics: BackendMetrics) -> Self {
-        metrics.up.set(1);
-        metrics.weight.set(config.weight.into());
-        Self {
-            name: config.name.clone(),
-            address: config.address,
-            name_hash: stable_hash(config.name.as_bytes()),
-            weight: AtomicU32::new(config.weight),
-            up: AtomicBool::new(true),
-            draining: AtomicBool::new(false),
-            open: AtomicU32::new(0),
-            metrics,
-        }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub(crate) fn weight(&self) -> u32 {
-        self.weight.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Connections open or being opened.
-    pub(crate) fn open(&self) -> u32 {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    fn takes_connections(&self) -> bool {
-        self.is_up() && !self.is_draining() && self.weight() > 0
-    }
-
-    fn lighter_than(&self, other: &Self) -> bool {
-        lighter(self.open(), self.weight(), other.open(), other.weight())
-    }
-}
+/// Tells of every change of what an operator sees: the configuration, health, weights, drains.
+pub(crate) type Changes = Arc<watch::Sender<u64>>;
 
 /// A pool: see the module.
 #[derive(Debug)]
 pub(crate) struct Pool {
     name: String,
-    scheduler: Scheduler,
-    health: HealthConfig,
-    connect: ConnectConfig,
-    backends: Box<[Backend]>,
-    /// The backends that take connections: one period of their turns for WRR, each once otherwise.
-    turns: ArcSwap<Vec<u16>>,
+    plan: ArcSwap<Plan>,
     next_turn: AtomicUsize,
-    /// Held while `turns` is made anew. Counts the changes.
-    changes: Mutex<watch::Sender<u64>>,
+    persistence: Mutex<Persistence>,
+    /// Held while the plan is made anew.
+    changing: Mutex<()>,
+    changes: Changes,
+    metrics: Metrics,
+}
+
+/// What a pool is at a moment.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Its settings. Weights in it may be of the past.
+    pub(crate) config: Arc<PoolConfig>,
+    pub(crate) backends: Arc<[Arc<Backend>]>,
+    /// The balancer's zone.
+    zone: Arc<str>,
+    /// The backends that take connections, those first that are preferred: a tier is for when nobody in
+    /// those before it is left. Of each tier one period of turns for WRR, each backend once otherwise.
+    tiers: Vec<Vec<u16>>,
+}
+
+/// Primaries of the own zone, primaries of others, backups of the own zone, backups of others.
+const TIERS: usize = 4;
+
+impl Plan {
+    fn new(config: Arc<PoolConfig>, backends: Arc<[Arc<Backend>]>, zone: Arc<str>) -> Self {
+        let tier_of: Vec<_> =
+            config.backends.iter().map(|backend| tier(backend, config.zones, &zone)).collect();
+        let turns = |tier| {
+            let weights = backends.iter().zip(&tier_of).map(|(backend, of)| match config.scheduler {
+                _ if *of != Some(tier) || !backend.takes_connections() => 0,
+                Scheduler::Wrr => backend.weight(),
+                Scheduler::Rr | Scheduler::Wlc | Scheduler::Source | Scheduler::Tuple => 1,
+            });
+            smooth_turns(&weights.collect::<Vec<_>>())
+        };
+        let tiers = (0..TIERS).map(turns).filter(|turns| !turns.is_empty()).collect();
+        Self { config, backends, zone, tiers }
+    }
+
+    /// Of the same backends as they are now.
+    fn anew(&self) -> Self {
+        Self::new(Arc::clone(&self.config), Arc::clone(&self.backends), Arc::clone(&self.zone))
+    }
+
+    fn empty(config: Arc<PoolConfig>, zone: Arc<str>) -> Self {
+        Self { config, backends: Arc::new([]), zone, tiers: Vec::new() }
+    }
+}
+
+/// Where a backend stands; none: it is not taken at all.
+fn tier(backend: &BackendConfig, zones: Zones, own: &str) -> Option<usize> {
+    let elsewhere = !own.is_empty() && !backend.zone.is_empty() && backend.zone != own;
+    let first = if backend.backup { 2 } else { 0 };
+    match (elsewhere, zones) {
+        (false, _) | (true, Zones::Any) => Some(first),
+        (true, Zones::Prefer) => Some(first + 1),
+        (true, Zones::Only) => None,
+    }
 }
 
 impl Pool {
-    pub(crate) fn new(config: &PoolConfig, metrics: &Metrics) -> Self {
-        let backends = config
-            .backends
-            .iter()
-            .map(|backend| Backend::new(backend, BackendMetrics::new(metrics, &config.name, &backend.name)))
-            .collect();
+    pub(crate) fn new(config: &PoolConfig, zone: &str, metrics: &Metrics, changes: &Changes) -> Self {
+        let nobody = Plan::empty(Arc::new(config.clone()), zone.into());
         let pool = Self {
             name: config.name.clone(),
-            scheduler: config.scheduler,
-            health: config.health,
-            connect: config.connect,
-            backends,
-            turns: ArcSwap::default(),
+            plan: ArcSwap::from_pointee(nobody),
             next_turn: AtomicUsize::new(0),
-            changes: Mutex::new(watch::Sender::new(0)),
+            persistence: Mutex::default(),
+            changing: Mutex::default(),
+            changes: Arc::clone(changes),
+            metrics: metrics.clone(),
         };
-        pool.change(|| {});
+        pool.configure(config, zone);
         pool
     }
 
@@ -117,122 +107,164 @@ impl Pool {
         &self.name
     }
 
-    pub(crate) fn scheduler(&self) -> Scheduler {
-        self.scheduler
+    pub(crate) fn plan(&self) -> Guard<Arc<Plan>> {
+        self.plan.load()
     }
 
-    pub(crate) fn health(&self) -> HealthConfig {
-        self.health
-    }
-
-    pub(crate) fn connect(&self) -> ConnectConfig {
-        self.connect
-    }
-
-    pub(crate) fn backends(&self) -> &[Backend] {
-        &self.backends
+    /// The backend of a name, as it is now.
+    pub(crate) fn backend(&self, name: &str) -> Option<Arc<Backend>> {
+        self.plan.load().backends.iter().find(|backend| backend.name() == name).cloned()
     }
 
     /// Whether a new connection would find a backend.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.turns.load().is_empty()
+        !self.plan.load().tiers.is_empty()
     }
 
-    /// Tells of each change of health, weights and drains.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).subscribe()
-    }
-
-    pub(crate) fn set_up(&self, at: usize, up: bool) {
-        self.change(|| self.backends[at].up.store(up, Ordering::Relaxed));
-        self.backends[at].metrics.up.set(up.into());
-    }
-
-    pub(crate) fn set_weight(&self, at: usize, weight: u32) {
-        self.change(|| self.backends[at].weight.store(weight, Ordering::Relaxed));
-        self.backends[at].metrics.weight.set(weight.into());
-    }
-
-    pub(crate) fn set_draining(&self, at: usize, draining: bool) {
-        self.change(|| self.backends[at].draining.store(draining, Ordering::Relaxed));
-    }
-
-    /// Changes something of the backends, and the turns with it.
-    fn change(&self, change: impl FnOnce()) {
-        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        change();
-        let turn_weights: Vec<u32> = self.backends.iter().map(|backend| self.turn_weight(backend)).collect();
-        self.turns.store(Arc::new(smooth_turns(&turn_weights)));
-        changes.send_modify(|count| *count += 1);
-    }
-
-    fn turn_weight(&self, backend: &Backend) -> u32 {
-        match (backend.takes_connections(), self.scheduler) {
-            (false, _) => 0,
-            (true, Scheduler::Wrr) => backend.weight(),
-            (true, Scheduler::Rr | Scheduler::Wlc | Scheduler::Source) => 1,
+    /// Takes over a configuration. Backends of the same name and address stay what they are, but for
+    /// their weight; those that are no longer there drain.
+    pub(crate) fn configure(&self, config: &PoolConfig, zone: &str) {
+        self.renew(|old| {
+            let backends: Arc<[_]> =
+                config.backends.iter().map(|wanted| self.backend_of(wanted, old)).collect();
+            self.give_up(old, &backends);
+            Plan::new(Arc::new(config.clone()), backends, zone.into())
+        });
+        if config.persistence_ms == 0 {
+            self.persistence().clear();
         }
     }
 
-    /// Chooses a backend for a connection from `client` that is none of `tried`, and counts the
-    /// connection as open there until the lease is dropped.
-    pub(crate) fn choose(self: &Arc<Self>, client: IpAddr, tried: &Tried) -> Option<Lease> {
-        let turns = self.turns.load();
-        let first = self.next_turn.fetch_add(1, Ordering::Relaxed) % turns.len().max(1);
-        let mut in_turn = turns[first..].iter().chain(&turns[..first]).map(|&at| usize::from(at));
-        let mut untried = in_turn.by_ref().filter(|&at| !tried.has(at));
-        let at = match self.scheduler {
+    /// Ends the pool: it is in the configuration no more.
+    pub(crate) fn retire(&self) {
+        self.renew(|old| {
+            self.give_up(old, &[]);
+            Plan::empty(Arc::clone(&old.config), Arc::clone(&old.zone))
+        });
+    }
+
+    /// Drains those that do not stay, and forgets those whose name is free.
+    fn give_up(&self, old: &Plan, stay: &[Arc<Backend>]) {
+        for backend in old.backends.iter().filter(|old| !stay.iter().any(|stays| Arc::ptr_eq(stays, old))) {
+            tracing::info!(pool = self.name, backend = backend.name(), address = %backend.address(), "removed");
+            backend.retire();
+            if !stay.iter().any(|other| other.name() == backend.name()) {
+                self.metrics.forget_backend(&self.name, backend.name());
+            }
+        }
+    }
+
+    fn backend_of(&self, wanted: &BackendConfig, old: &Plan) -> Arc<Backend> {
+        let Some(known) = old.backends.iter().find(|known| known.is(wanted)) else {
+            let metrics = BackendMetrics::new(&self.metrics, &self.name, &wanted.name);
+            return Arc::new(Backend::new(wanted, metrics));
+        };
+        if known.weight() != wanted.weight {
+            tracing::info!(pool = self.name, backend = wanted.name, weight = wanted.weight, "weight");
+            known.set_weight(wanted.weight);
+        }
+        Arc::clone(known)
+    }
+
+    /// Changes something of the backends, and the turns with it.
+    pub(crate) fn change(&self, change: impl FnOnce()) {
+        self.renew(|old| {
+            change();
+            old.anew()
+        });
+    }
+
+    fn renew(&self, plan: impl FnOnce(&Plan) -> Plan) {
+        self.renew_if(|old| Some(plan(old)));
+    }
+
+    fn renew_if(&self, plan: impl FnOnce(&Plan) -> Option<Plan>) {
+        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(plan) = plan(&self.plan.load()) else { return };
+        self.plan.store(Arc::new(plan));
+        drop(changing);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Chooses a backend that is none of `tried` for a connection, and counts the connection as open there
+    /// until the lease is dropped.
+    pub(crate) fn choose(&self, flow: &Flow, tried: &Tried) -> Option<Lease> {
+        let plan = self.plan.load();
+        let turn = self.next_turn.fetch_add(1, Ordering::Relaxed);
+        let at = self.kept(&plan, flow, tried).or_else(|| plan.choose(flow, tried, turn))?;
+        Some(Lease::new(&plan.backends[at], at))
+    }
+
+    /// A connection of a client came to a backend: more of it come to the same one, for a while.
+    pub(crate) fn reached(&self, flow: &Flow, backend: &Backend) {
+        if self.plan.load().config.persistence_ms > 0 {
+            self.persistence().keep(flow.client.ip().to_canonical(), backend.number, Instant::now());
+        }
+    }
+
+    /// A connect to a backend failed: when too many did in a row, it is left out for a while, unless too many
+    /// are already.
+    pub(crate) fn connect_failed(&self, backend: &Backend) {
+        let outlier = self.plan.load().config.outlier;
+        let failures = backend.connect_failed();
+        if outlier.connect_failures == 0 || failures < outlier.connect_failures || backend.is_ejected() {
+            return;
+        }
+        self.renew_if(|old| {
+            let ejected = 1 + old.backends.iter().filter(|backend| backend.is_ejected()).count();
+            let too_many = ejected * 100 > old.backends.len() * outlier.ejected_percent_max as usize;
+            if too_many || backend.is_ejected() {
+                return None;
+            }
+            tracing::warn!(pool = self.name, backend = backend.name(), failures, "left out: connects fail");
+            backend.set_ejected(true);
+            Some(old.anew())
+        });
+    }
+
+    /// The backend that the client came to last, if it is one of those whose turn it could be.
+    fn kept(&self, plan: &Plan, flow: &Flow, tried: &Tried) -> Option<usize> {
+        let time = Duration::from_millis(plan.config.persistence_ms);
+        if time.is_zero() {
+            return None;
+        }
+        let number = self.persistence().find(flow.client.ip().to_canonical(), time, Instant::now())?;
+        let first = plan.tiers.first()?.iter().map(|&at| usize::from(at));
+        first.filter(|&at| !tried.has(at)).find(|&at| plan.backends[at].number == number)
+    }
+
+    fn persistence(&self) -> MutexGuard<'_, Persistence> {
+        self.persistence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Plan {
+    fn choose(&self, flow: &Flow, tried: &Tried, turn: usize) -> Option<usize> {
+        self.tiers.iter().find_map(|turns| self.choose_of(turns, flow, tried, turn))
+    }
+
+    fn choose_of(&self, turns: &[u16], flow: &Flow, tried: &Tried, turn: usize) -> Option<usize> {
+        let (before, from) = turns.split_at(turn % turns.len());
+        let in_turn = from.iter().chain(before).map(|&at| usize::from(at));
+        let mut untried = in_turn.filter(|&at| !tried.has(at));
+        match self.config.scheduler {
             Scheduler::Wrr | Scheduler::Rr => untried.next(),
             Scheduler::Wlc => untried.reduce(|best, at| self.lighter(best, at)),
-            Scheduler::Source => self.most_attracted(client, untried),
-        }?;
-        Some(Lease::new(self, at))
+            Scheduler::Source => self.most_attracted(flow.source_hash(), untried),
+            Scheduler::Tuple => self.most_attracted(flow.tuple_hash(), untried),
+        }
     }
 
     fn lighter(&self, best: usize, at: usize) -> usize {
         if self.backends[at].lighter_than(&self.backends[best]) { at } else { best }
     }
 
-    fn most_attracted(&self, client: IpAddr, untried: impl Iterator<Item = usize>) -> Option<usize> {
-        let client = match client {
-            IpAddr::V4(ip) => stable_hash(&ip.octets()),
-            IpAddr::V6(ip) => stable_hash(&ip.octets()),
-        };
+    fn most_attracted(&self, flow: u64, untried: impl Iterator<Item = usize>) -> Option<usize> {
         let pull = |at: usize| {
             let backend = &self.backends[at];
-            attraction(client, backend.name_hash, backend.weight())
+            attraction(flow, backend.name_hash, backend.weight())
         };
         untried.max_by(|&a, &b| pull(a).total_cmp(&pull(b)))
-    }
-}
-
-/// A connection counted at its backend.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pool: Arc<Pool>,
-    at: usize,
-}
-
-impl Lease {
-    fn new(pool: &Arc<Pool>, at: usize) -> Self {
-        pool.backends[at].open.fetch_add(1, Ordering::Relaxed);
-        pool.backends[at].metrics.open.inc();
-        Self { pool: Arc::clone(pool), at }
-    }
-
-    pub(crate) fn at(&self) -> usize {
-        self.at
-    }
-
-    pub(crate) fn backend(&self) -> &Backend {
-        &self.pool.backends[self.at]
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.backend().open.fetch_sub(1, Ordering::Relaxed);
-        self.backend().metrics.open.dec();
     }
 }
 

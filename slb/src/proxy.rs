@@ -13,9 +13,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use service::prometheus::{IntCounter, IntGauge};
+use service::prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+
+use crate::access::Tally;
 
 /// Reads of one direction before the worker's other connections get their turn.
 const READS_A_TURN: u32 = 16;
@@ -44,9 +46,9 @@ pub(crate) enum End {
 /// What the pump counts.
 pub(crate) struct Counts<'a> {
     /// Bytes to the backend.
-    pub(crate) inward: &'a IntCounter,
+    pub(crate) inward: &'a Tally,
     /// Bytes from the backend.
-    pub(crate) outward: &'a IntCounter,
+    pub(crate) outward: &'a Tally,
     /// Bytes held for slow receivers.
     pub(crate) held: &'a IntGauge,
 }
@@ -90,7 +92,7 @@ pub(crate) async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// One direction: from its source to its sink.
 struct Direction<'a> {
-    bytes: &'a IntCounter,
+    bytes: &'a Tally,
     held: Held<'a>,
     state: State,
     moved: bool,
@@ -105,7 +107,7 @@ enum State {
 }
 
 impl<'a> Direction<'a> {
-    fn new(bytes: &'a IntCounter, held_gauge: &'a IntGauge) -> Self {
+    fn new(bytes: &'a Tally, held_gauge: &'a IntGauge) -> Self {
         let held = Held { bytes: Vec::new(), written: 0, gauge: held_gauge };
         Self { bytes, held, state: State::Open, moved: false }
     }

@@ -1,5 +1,7 @@
 //! Who is next: pure functions over the weights and loads of a pool's backends.
 
+use std::net::{IpAddr, SocketAddr};
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::BACKENDS_MAX;
@@ -18,6 +20,68 @@ pub enum Scheduler {
     /// By the client's address (without port): the same client comes to the same backend, and when
     /// a backend goes, only its own clients move.
     Source,
+    /// By addresses and ports of the client and of the listener: a client's connections are spread, and
+    /// each goes the same way in every balancer.
+    Tuple,
+}
+
+/// Which of the other zones' backends are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Zones {
+    /// Zones do not count.
+    #[default]
+    Any,
+    /// Those of other zones only while no backend of the own zone takes connections.
+    Prefer,
+    /// None.
+    Only,
+}
+
+/// Who connects to whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flow {
+    pub(crate) client: SocketAddr,
+    pub(crate) listener: SocketAddr,
+}
+
+impl Flow {
+    /// By the client's address. A client of IPv4 is the same client on a socket of IPv6.
+    pub(crate) fn source_hash(&self) -> u64 {
+        match self.client.ip().to_canonical() {
+            IpAddr::V4(ip) => stable_hash(&ip.octets()),
+            IpAddr::V6(ip) => stable_hash(&ip.octets()),
+        }
+    }
+
+    pub(crate) fn tuple_hash(&self) -> u64 {
+        let mut bytes = ArrayBytes { bytes: [0; 36], len: 0 };
+        for end in [self.client, self.listener] {
+            match end.ip().to_canonical() {
+                IpAddr::V4(ip) => bytes.add(&ip.octets()),
+                IpAddr::V6(ip) => bytes.add(&ip.octets()),
+            }
+            bytes.add(&end.port().to_be_bytes());
+        }
+        stable_hash(bytes.filled())
+    }
+}
+
+/// Room for two addresses and ports.
+struct ArrayBytes {
+    bytes: [u8; 36],
+    len: usize,
+}
+
+impl ArrayBytes {
+    fn add(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    fn filled(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 /// Backends that were already tried for a connection.
@@ -167,6 +231,20 @@ mod tests {
         // Pinned: two versions side by side must send a client to the same backend.
         assert_eq!(stable_hash(b""), mix(0xcbf2_9ce4_8422_2325));
         assert_eq!(stable_hash(&[10, 0, 0, 1]), 0xe7a7_7091_5e3a_6bb4);
+    }
+
+    #[test]
+    fn hashes_of_flows_are_pinned_and_see_through_mapped_addresses() {
+        let flow = |client: &str| Flow {
+            client: client.parse().unwrap(),
+            listener: "10.9.9.9:7000".parse().unwrap(),
+        };
+        assert_eq!(flow("10.0.0.1:1").source_hash(), stable_hash(&[10, 0, 0, 1]));
+        assert_eq!(flow("10.0.0.1:1").source_hash(), flow("[::ffff:10.0.0.1]:2").source_hash());
+        let expected = stable_hash(&[10, 0, 0, 1, 0, 1, 10, 9, 9, 9, 27, 88]);
+        assert_eq!(flow("10.0.0.1:1").tuple_hash(), expected);
+        assert_eq!(flow("[::ffff:10.0.0.1]:1").tuple_hash(), expected);
+        assert_ne!(flow("10.0.0.1:2").tuple_hash(), expected);
     }
 
     #[test]

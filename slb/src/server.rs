@@ -2,38 +2,27 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
 
 use service::{Host, Running, Shutdown};
 use tokio::runtime::{LocalOptions, LocalRuntime};
-use transport::Listener;
+use tokio::sync::mpsc;
 
-use crate::config::{Config, ListenerConfig};
-use crate::control::{self, Control};
-use crate::health;
-use crate::metrics::{ListenerMetrics, Metrics};
-use crate::pool::Pool;
-use crate::worker::{self, Port};
+use crate::config::Config;
+use crate::control::Control;
+use crate::handover::Takeover;
+use crate::live::{ApplyError, Live, Opening};
+use crate::metrics::Metrics;
+use crate::{health, routes, worker};
 
 /// Why a balancer could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The configuration makes no sense (only when it was not loaded by [`service::config`]).
-    #[error("configuration: {key}: {problem}")]
-    Config {
-        /// Where.
-        key: String,
-        /// What was expected.
-        problem: String,
-    },
+    /// The configuration makes no sense, or an address cannot be listened on.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
     /// Another server of this [`Host`] has the same metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] service::prometheus::Error),
-    /// An address cannot be listened on; the error names it.
-    #[error(transparent)]
-    Listen(#[from] io::Error),
 }
 
 /// A balancer that is bound and not yet running.
@@ -42,10 +31,8 @@ pub struct Server {
     shutdown: Shutdown,
     read_bytes_max: usize,
     control: Control,
-    pools: Vec<Arc<Pool>>,
-    addresses: Vec<(String, SocketAddr)>,
-    /// For each worker, a listener of each port.
-    workers: Vec<Vec<(Listener, Arc<Port>)>>,
+    /// For each worker, what it is to accept on.
+    workers: Vec<mpsc::Receiver<Opening>>,
 }
 
 impl Server {
@@ -55,39 +42,29 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound, or the host already has a balancer.
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
-        service::config::Config::validate(&config)
-            .map_err(|invalid| BindError::Config { key: invalid.key, problem: invalid.problem })?;
+        Self::bind_over(config, host, &mut Takeover::default())
+    }
+
+    /// As [`Self::bind`], on the sockets of a process that hands over, where it has them.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_over(config: Config, host: &Host, takeover: &mut Takeover) -> Result<Self, BindError> {
         let metrics = Metrics::register(&host.registry)?;
-        let pools: Vec<_> = config.pools.iter().map(|pool| Arc::new(Pool::new(pool, &metrics))).collect();
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let mut addresses = Vec::new();
-        let mut workers: Vec<_> = (0..count).map(|_| Vec::new()).collect();
-        for listener in &config.listeners {
-            let port = Arc::new(port(listener, &config, &pools, &metrics));
-            let mut address = listener.listen;
-            if !config.share_port {
-                Listener::ensure_unused(address)?;
-            }
-            for worker in &mut workers {
-                let bound = Listener::bind(address, config.socket)?;
-                // With port 0 the first takes a free one, and the others share it.
-                address = bound.local_addr()?;
-                worker.push((bound, Arc::clone(&port)));
-            }
-            addresses.push((listener.name.clone(), address));
-        }
-        let control = Control::new(&pools);
+        let read_bytes_max = config.read_bytes_max;
         let shutdown = host.shutdown.clone();
-        Ok(Self { shutdown, read_bytes_max: config.read_bytes_max, control, pools, addresses, workers })
+        let (live, workers) = Live::start(config, count, takeover.sockets(), metrics, shutdown.clone())?;
+        Ok(Self { shutdown, read_bytes_max, control: Control::new(live), workers })
     }
 
     /// The bound address of a listener.
     #[must_use]
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
-        self.addresses.iter().find(|(name, _)| name == listener).map(|&(_, address)| address)
+        self.control.address(listener)
     }
 
     /// The handle to look at backends and change them.
@@ -104,7 +81,7 @@ impl Server {
 
     /// What the balancer adds to the admin port.
     pub fn routes(&self) -> axum::Router {
-        control::routes(self.control.clone())
+        routes::routes(self.control.clone())
     }
 
     /// Starts the workers and the health checks.
@@ -121,18 +98,15 @@ impl Server {
     }
 
     fn spawn_all(self, running: &mut Running) -> io::Result<()> {
-        for (name, address) in &self.addresses {
-            tracing::info!(listener = name, %address, workers = self.workers.len(), "listening");
-        }
-        for (at, listeners) in self.workers.into_iter().enumerate() {
+        for (at, openings) in self.workers.into_iter().enumerate() {
             let shutdown = self.shutdown.clone();
             running.spawn(&format!("slb-{at}"), move || {
-                runtime()?.block_on(worker::run(listeners, self.read_bytes_max, shutdown))
+                runtime()?.block_on(worker::run(openings, self.read_bytes_max, shutdown))
             })?;
         }
-        let (pools, shutdown) = (self.pools, self.shutdown);
+        let (control, shutdown) = (self.control, self.shutdown);
         running.spawn("slb-health", move || {
-            runtime().map(|runtime| runtime.block_on(health::watch(pools, shutdown)))
+            runtime().map(|runtime| runtime.block_on(health::watch(control, shutdown)))
         })
     }
 
@@ -143,22 +117,9 @@ impl Server {
     /// When a listener cannot be polled.
     pub async fn run(self) -> io::Result<()> {
         let mut checks = tokio::task::JoinSet::new();
-        checks.spawn_local(health::watch(self.pools, self.shutdown.clone()));
-        let listeners = self.workers.into_iter().next().unwrap_or_default();
-        worker::run(listeners, self.read_bytes_max, self.shutdown).await
-    }
-}
-
-fn port(listener: &ListenerConfig, config: &Config, pools: &[Arc<Pool>], metrics: &Metrics) -> Port {
-    let pool = pools.iter().find(|pool| pool.name() == listener.pool);
-    Port {
-        name: listener.name.clone(),
-        pool: Arc::clone(pool.expect("invariant: validated with the configuration")),
-        socket: config.socket,
-        idle_timeout: Duration::from_millis(listener.idle_timeout_ms),
-        connections_max: listener.connections_max,
-        open: AtomicUsize::new(0),
-        metrics: ListenerMetrics::new(metrics, &listener.name),
+        checks.spawn_local(health::watch(self.control, self.shutdown.clone()));
+        let openings = self.workers.into_iter().next().expect("invariant: there is a worker");
+        worker::run(openings, self.read_bytes_max, self.shutdown).await
     }
 }
 

@@ -1,83 +1,55 @@
 //! A worker: one thread that accepts and serves connections of every port.
 
+use std::cell::OnceCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use service::{Phase, Shutdown};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
-use transport::{Acceptor, Listener, SocketOptions, Stream};
+use transport::{Acceptor, Stream};
 
 use crate::connection;
-use crate::metrics::ListenerMetrics;
-use crate::pool::Pool;
+use crate::live::Opening;
+use crate::port::{Port, Slot};
 use crate::proxy::Scratch;
 
 /// A pause after the system had no file or memory for a connection: it will have none at once
 /// again, and asking would take the time that closing connections needs.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
 
-/// A configured listener: what all workers share of it.
-#[derive(Debug)]
-pub(crate) struct Port {
-    pub(crate) name: String,
-    pub(crate) pool: Arc<Pool>,
-    pub(crate) socket: SocketOptions,
-    pub(crate) idle_timeout: Duration,
-    pub(crate) connections_max: usize,
-    pub(crate) open: AtomicUsize,
-    pub(crate) metrics: ListenerMetrics,
-}
-
-/// A connection counted against the limit of its port.
-#[derive(Debug)]
-pub(crate) struct Slot(Arc<Port>);
-
-impl Slot {
-    fn take(port: &Arc<Port>) -> Option<Self> {
-        if port.open.fetch_add(1, Ordering::Relaxed) >= port.connections_max {
-            port.open.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        port.metrics.open.inc();
-        Some(Self(Arc::clone(port)))
-    }
-
-    pub(crate) fn port(&self) -> &Port {
-        &self.0
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.open.dec();
-    }
-}
-
-/// Accepts and serves until the server drains and all connections are over, or it stops.
-/// Runs within a `LocalRuntime` or a `LocalSet`.
+/// Accepts and serves what it is given to, until the server drains and all connections are over, or it
+/// stops. Runs within a `LocalRuntime` or a `LocalSet`.
 pub(crate) async fn run(
-    listeners: Vec<(Listener, Arc<Port>)>,
+    mut openings: mpsc::Receiver<Opening>,
     read_bytes_max: usize,
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let scratch = Rc::new(Scratch::new(read_bytes_max));
     let mut doors = JoinSet::new();
-    for (listener, port) in listeners {
-        let acceptor = listener.accepting().await?;
-        doors.spawn_local(
-            Door { port, scratch: Rc::clone(&scratch), connections: JoinSet::new() }
-                .run(acceptor, shutdown.clone()),
-        );
+    loop {
+        tokio::select! {
+            biased;
+            Some((listener, port)) = openings.recv() => {
+                let acceptor = listener.accepting().await?;
+                let door = Door { port, scratch: Rc::clone(&scratch), connections: JoinSet::new() };
+                doors.spawn_local(door.run(acceptor, shutdown.clone()));
+            }
+            Some(ended) = doors.join_next() => door_ended(ended),
+            () = shutdown.reached(Phase::Draining) => break,
+        }
     }
     while let Some(ended) = doors.join_next().await {
-        ended.expect("invariant: a door's own code does not panic, and its connections' panics are caught");
+        door_ended(ended);
     }
     Ok(())
+}
+
+fn door_ended(ended: Result<(), JoinError>) {
+    ended.expect("invariant: a door's own code does not panic, and its connections' panics are caught");
 }
 
 /// One port at one worker.
@@ -89,10 +61,13 @@ struct Door {
 
 impl Door {
     async fn run(mut self, acceptor: Acceptor, shutdown: Shutdown) {
+        let port = Arc::clone(&self.port);
         tokio::select! {
             () = self.accept(&acceptor) => {}
+            () = port.closed() => {}
             () = shutdown.reached(Phase::Draining) => {}
         }
+        port.release_sockets();
         self.take_queued(&acceptor).await;
         drop(acceptor);
         tokio::select! {
@@ -116,12 +91,11 @@ impl Door {
 
     fn admit(&mut self, stream: Stream, peer: SocketAddr) {
         self.port.metrics.accepted.inc();
-        match Slot::take(&self.port) {
-            Some(slot) => {
-                self.connections.spawn_local(connection::serve(stream, peer, slot, Rc::clone(&self.scratch)));
-            }
-            None => self.port.metrics.refused_limit.inc(),
-        }
+        let Some(slot) = Slot::take(&self.port, peer) else { return };
+        let task = Rc::new(OnceCell::new());
+        let serving = connection::serve(stream, peer, slot, Rc::clone(&self.scratch), Rc::clone(&task));
+        let spawned = self.connections.spawn_local(serving);
+        task.set(spawned).expect("invariant: it is set here alone, before the task runs");
     }
 
     async fn accept_failed(&self, error: &io::Error) {

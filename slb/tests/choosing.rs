@@ -129,3 +129,58 @@ fn a_connection_beyond_the_limit_is_closed_and_its_place_is_free_again_later() {
     stream.write_all(b"x").unwrap();
     assert_eq!(harness::read(&mut stream, 1), b"x");
 }
+
+#[test]
+fn what_a_drained_backend_still_has_after_its_time_is_closed_and_counted() {
+    let (a, b) = (Backend::start('a'), Backend::start('b'));
+    let mut config = config(Scheduler::Rr, &[('a', a.address, 1), ('b', b.address, 1)]);
+    config.pools[0].drain_timeout_ms = 20;
+    let balancer = Balancer::start(config.clone());
+    let mut open: Vec<_> = (0..4).map(|_| balancer.open()).collect();
+    balancer.control.set_draining("p", "a", true).unwrap();
+    let closed = "slb_connections_ended_total{listener=\"l\",reason=\"closed\"}";
+    balancer.wait_for_metric(closed, 2);
+    for (name, stream) in &mut open {
+        if *name == 'a' { assert_closed(stream) } else { assert_echoes(stream) }
+    }
+    balancer.control.set_draining("p", "a", false).unwrap();
+    assert_eq!(balancer.count(10, 'a'), 5, "it is as before");
+
+    config.pools[0].backends.pop();
+    balancer.control.apply(config).unwrap();
+    balancer.wait_for_metric(closed, 4);
+    open.iter_mut().for_each(|(_, stream)| assert_closed(stream));
+    balancer.wait_for_metric("slb_connections_open{listener=\"l\"}", 0);
+}
+
+#[test]
+fn the_secondary_takes_over_when_the_primary_falls_and_gives_back() {
+    let (mut a, b) = (Backend::start('a'), Backend::start('b'));
+    let mut config = config(Scheduler::Rr, &[('a', a.address, 1), ('b', b.address, 1)]);
+    config.pools[0].backends[1].backup = true;
+    config.pools[0].outlier.connect_failures = 0; // Its checks alone say when it is back.
+    eager_checks(&mut config);
+    let balancer = Balancer::start(config);
+    assert_eq!(balancer.count(10, 'a'), 10);
+    a.stop();
+    assert_eq!(balancer.count(10, 'b'), 10, "from the first refused connect on, not from the first check");
+    balancer.wait_for_state('a', State::Down);
+    let _a = Backend::start_at('a', a.address);
+    balancer.wait_for_state('a', State::Up);
+    assert_eq!(balancer.count(10, 'a'), 10);
+}
+
+#[test]
+fn a_client_comes_back_to_its_backend_whatever_the_scheduler_says() {
+    let backends: Vec<_> = ('a'..='c').map(Backend::start).collect();
+    let list: Vec<_> = backends.iter().map(|backend| (backend.name, backend.address, 100)).collect();
+    let mut config = config(Scheduler::Rr, &list);
+    config.pools[0].persistence_ms = 3_600_000;
+    let balancer = Balancer::start(config);
+    let home = balancer.open().0;
+    assert_eq!(balancer.count(20, home), 20);
+    balancer.control.set_weight("p", &home.to_string(), 0).unwrap();
+    let next = balancer.open().0;
+    assert_ne!(next, home);
+    assert_eq!(balancer.count(20, next), 20);
+}

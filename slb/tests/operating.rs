@@ -3,12 +3,12 @@
 
 mod harness;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use harness::{Backend, config, dead_address, eager_checks};
-use rustix::process::{Pid, Signal, kill_process};
+use harness::{Backend, Program, config, dead_address, eager_checks};
+use rustix::process::Signal;
 use service::Host;
 use service::admin::{self, Admin};
 use slb::{Scheduler, Server};
@@ -98,7 +98,6 @@ fn the_program_prints_its_defaults_and_refuses_what_it_does_not_know() {
 #[test]
 fn the_program_serves_reloads_its_weights_and_drains() {
     let a = Backend::start('a');
-    let path = std::env::temp_dir().join(format!("slb-run-{}.toml", std::process::id()));
     let text = |weight| {
         format!(
             "workers = 1\n[admin]\nlisten = '127.0.0.1:0'\n[[listeners]]\nname = 'l'\nlisten = '127.0.0.1:0'\n\
@@ -106,52 +105,81 @@ fn the_program_serves_reloads_its_weights_and_drains() {
             a.address
         )
     };
-    std::fs::write(&path, text(100)).unwrap();
-    let mut program = Command::new(env!("CARGO_BIN_EXE_slb"))
-        .args(["--log-format", "json", "--config", path.to_str().unwrap()])
-        .env_remove("RUST_LOG")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
-    let mut logged = |message: &str, field: &str| -> String {
-        loop {
-            let line = lines.next().expect("the program ended early").unwrap();
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if line["fields"]["message"] == message {
-                return line["fields"][field].to_string().trim_matches('"').to_owned();
-            }
-        }
-    };
-    let admin: SocketAddr = logged("admin port", "address").parse().unwrap();
-    let at: SocketAddr = logged("listening", "address").parse().unwrap();
+    let mut program = Program::start("run", &text(100));
+    let path = program.config.clone();
+    let at: SocketAddr = program.logged("listening", "address").parse().unwrap();
+    let admin: SocketAddr = program.logged("admin port", "address").parse().unwrap();
     let mut client = TcpStream::connect(at).unwrap();
     assert_eq!(harness::read(&mut client, 1), b"a");
 
-    let pid = Pid::from_child(&program);
     assert_eq!(request(admin, "GET", "/ready", "").0, 200);
     std::fs::write(&path, text(7)).unwrap();
-    kill_process(pid, Signal::HUP).unwrap();
-    assert_eq!(logged("weight", "weight"), "7");
-    kill_process(pid, Signal::TERM).unwrap();
-    assert_eq!(logged("shutdown", "phase"), "draining");
+    program.signal(Signal::HUP);
+    assert_eq!(program.logged("weight", "weight"), "7");
+    assert_eq!(request(admin, "POST", "/reload", "").0, 200);
+
+    std::fs::write(&path, text(101)).unwrap();
+    program.signal(Signal::HUP);
+    assert!(program.logged("reload refused, all stays as it was", "error").contains("expected 0 to 100"));
+    let (status, body) = request(admin, "POST", "/reload", "");
+    assert!(status == 422 && body.contains("weight = 101"), "{status} {body}");
+    let (status, body) = request(admin, "POST", "/config", "workers = 1\nworkerz = 2\n");
+    assert!(status == 422 && body.contains("configuration:2:1: unknown field `workerz`"), "{status} {body}");
+    assert!(request(admin, "GET", "/metrics", "").1.contains("slb_reloads_total{result=\"refused\"} 3"));
+
+    let (status, body) = request(admin, "POST", "/config", &text(9).replace("workers = 1", "workers = 2"));
+    let applied: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &applied["wait_for_restart"][0]), (200, &"workers".into()));
+    let in_force: serde_json::Value = serde_json::from_str(&request(admin, "GET", "/config", "").1).unwrap();
+    assert_eq!(
+        (&in_force["workers"], &in_force["pools"][0]["backends"][0]["weight"]),
+        (&1.into(), &9.into())
+    );
+    program.signal(Signal::TERM);
+    assert_eq!(program.logged("shutdown", "phase"), "draining");
     assert_eq!(request(admin, "GET", "/ready", "").0, 503);
     harness::assert_echoes(&mut client);
     drop(client);
-    assert!(program.wait().unwrap().success());
+    program.end();
     std::fs::remove_file(path).unwrap();
 }
 
 #[test]
-fn a_port_that_another_balancer_has_is_refused_unless_it_is_to_be_shared() {
+fn a_port_that_another_balancer_has_is_refused() {
     let a = Backend::start('a');
     let mut config = config(Scheduler::Wrr, &[('a', a.address, 100)]);
-    config.share_port = true;
     let first = harness::Balancer::start(config.clone());
     config.listeners[0].listen = first.address;
-    drop(Server::bind(config.clone(), &Host::default()).unwrap());
-    config.share_port = false;
     let error = Server::bind(config, &Host::default()).unwrap_err().to_string();
     assert!(error.contains(&first.address.to_string()) && error.contains("in use"), "{error}");
     assert_eq!(first.open().0, 'a', "the one that was there goes on");
+}
+
+#[test]
+fn of_a_sample_of_connections_each_leaves_a_line_when_it_ends() {
+    let a = Backend::start('a');
+    let mut program = Program::start(
+        "access",
+        &format!(
+            "workers = 1\n[admin]\nlisten = '127.0.0.1:0'\n[[listeners]]\nname = 'l'\nlisten = '127.0.0.1:0'\n\
+             pool = 'p'\naccess_log_every = 2\n[[pools]]\nname = 'p'\n[[pools.backends]]\nname = 'a'\naddress = '{}'\n",
+            a.address
+        ),
+    );
+    let path = program.config.clone();
+    let at: SocketAddr = program.logged("listening", "address").parse().unwrap();
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(at).unwrap();
+        assert_eq!(harness::read(&mut client, 1), b"a");
+        harness::assert_echoes(&mut client);
+        harness::close_sending(&client);
+        harness::assert_closed(&mut client);
+    }
+    program.signal(Signal::TERM);
+    let access: Vec<_> = program.end().into_iter().filter(|line| line["target"] == "slb::access").collect();
+    assert_eq!(access.len(), 2, "the first of three and the third: {access:?}");
+    let fields = &access[0]["fields"];
+    assert_eq!((&fields["backend"], &fields["end"]), (&"a".into(), &"done".into()));
+    assert_eq!((&fields["bytes_in"], &fields["bytes_out"]), (&4.into(), &5.into()));
+    std::fs::remove_file(path).unwrap();
 }

@@ -34,11 +34,16 @@ fn config() -> Config {
         workers: 1,
         listeners: vec![ListenerConfig::new("l", SocketAddr::from(([0, 0, 0, 0], PORT)), "p")],
         pools: vec![PoolConfig {
-            name: "p".to_owned(),
             scheduler: Scheduler::Rr,
-            health: HealthConfig { interval_ms: 1000, timeout_ms: 500, rise: 2, fall: 2 },
+            health: HealthConfig {
+                interval_ms: 1000,
+                timeout_ms: 500,
+                rise: 2,
+                fall: 2,
+                ..HealthConfig::default()
+            },
             connect: ConnectConfig { timeout_ms: 200, attempts: 2 },
-            backends: vec![backend("a"), backend("b")],
+            ..PoolConfig::new("p", vec![backend("a"), backend("b")])
         }],
         ..Config::default()
     }

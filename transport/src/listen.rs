@@ -56,6 +56,28 @@ impl Listener {
         Ok(Self { bound: Bound::Os(bound), options, tls: None })
     }
 
+    /// Takes over a socket that listens already: from another process, or from a listener that is given up. Nobody who
+    /// waits in its queue notices.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn adopt(socket: std::net::TcpListener, options: SocketOptions) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { bound: Bound::Os(socket), options, tls: None })
+    }
+
+    /// The listening socket once more, to be handed to another process or listener: it listens until both are closed.
+    /// `None` where there is none: over QUIC, and in a simulation.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn share(&self) -> io::Result<Option<std::net::TcpListener>> {
+        match &self.bound {
+            Bound::Os(socket) => socket.try_clone().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Binds for QUIC, as [`Listener::bind`] does for TCP. A connection arrives with its client's first bytes: with a
     /// protocol in which the server speaks first, none would ever.
     ///

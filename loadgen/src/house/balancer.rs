@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use service::{Host, Running};
-use slb::{BackendConfig, BackendView, Config, Control, HealthConfig, ListenerConfig, PoolConfig, Server};
+use slb::{BackendConfig, BackendView, Config, Control, ListenerConfig, PoolConfig, Server};
 
 use super::free_port;
 
@@ -25,13 +25,9 @@ impl Balancer {
     /// # Errors
     /// What the system or the balancer says.
     pub fn start(gateways: &[(&str, SocketAddr)]) -> anyhow::Result<Self> {
-        let pool = PoolConfig {
-            name: ORDERS.to_string(),
-            scheduler: slb::Scheduler::default(),
-            health: HealthConfig { interval_ms: 500, ..HealthConfig::default() },
-            connect: slb::ConnectConfig::default(),
-            backends: gateways.iter().map(|(name, address)| BackendConfig::new(name, *address)).collect(),
-        };
+        let backends = gateways.iter().map(|(name, address)| BackendConfig::new(name, *address)).collect();
+        let mut pool = PoolConfig::new(ORDERS, backends);
+        pool.health.interval_ms = 500;
         let config = Config {
             workers: 1,
             listeners: vec![ListenerConfig::new(ORDERS, free_port(), ORDERS)],

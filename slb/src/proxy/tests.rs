@@ -1,19 +1,21 @@
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+use service::prometheus::IntCounter;
+
 use super::*;
 
 const LONG: Duration = Duration::from_secs(3600);
 
 struct Counters {
-    inward: IntCounter,
-    outward: IntCounter,
+    inward: Tally,
+    outward: Tally,
     held: IntGauge,
 }
 
 impl Counters {
     fn new() -> Self {
-        let counter = || IntCounter::new("c", "c").unwrap();
+        let counter = || Tally::new(IntCounter::new("c", "c").unwrap());
         Self { inward: counter(), outward: counter(), held: IntGauge::new("g", "g").unwrap() }
     }
 

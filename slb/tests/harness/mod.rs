@@ -3,18 +3,18 @@
 #![allow(clippy::unwrap_used)] // Clippy takes this module for no test.
 #![allow(clippy::disallowed_methods)] // A guard against hanging needs the clock.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use service::{Host, Running};
-use slb::{
-    BackendConfig, Config, ConnectConfig, Control, HealthConfig, ListenerConfig, PoolConfig, Scheduler,
-    Server,
-};
+use slb::{BackendConfig, Config, Control, HealthConfig, ListenerConfig, PoolConfig, Scheduler, Server};
 
 /// Nothing takes so long but a hang.
 pub const GUARD: Duration = Duration::from_secs(60);
@@ -30,6 +30,27 @@ pub struct Backend {
 
 pub const FLOOD: u8 = 0xf1;
 pub const FLOOD_BYTES: usize = 64 << 20;
+/// A server that answers what it is sent with `answer`, each connection once, and closes: for checks. It says what
+/// it was sent.
+pub fn answering(answer: &'static [u8]) -> (SocketAddr, std::sync::mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (to, from) = std::sync::mpsc::sync_channel(1000);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = vec![0; 4096];
+            let Ok(read) = stream.read(&mut asked) else { continue };
+            asked.truncate(read);
+            // Who asks may have gone; who listens to what was asked too.
+            if stream.write_all(answer).is_err() || to.try_send(asked).is_err() {
+                continue;
+            }
+        }
+    });
+    (address, from)
+}
+
 /// On this byte a backend drops the connection without having read the rest.
 pub const DIE: u8 = 0xde;
 
@@ -108,11 +129,9 @@ pub fn config(scheduler: Scheduler, backends: &[(char, SocketAddr, u32)]) -> Con
         workers: 2,
         listeners: vec![ListenerConfig::new("l", SocketAddr::from(([127, 0, 0, 1], 0)), "p")],
         pools: vec![PoolConfig {
-            name: "p".to_owned(),
             scheduler,
             health: HealthConfig { interval_ms: 3_600_000, ..HealthConfig::default() },
-            connect: ConnectConfig::default(),
-            backends: backends.iter().map(backend).collect(),
+            ..PoolConfig::new("p", backends.iter().map(backend).collect())
         }],
         ..Config::default()
     }
@@ -120,7 +139,8 @@ pub fn config(scheduler: Scheduler, backends: &[(char, SocketAddr, u32)]) -> Con
 
 /// Checks often, and believes them at once.
 pub fn eager_checks(config: &mut Config) {
-    config.pools[0].health = HealthConfig { interval_ms: 5, timeout_ms: 60_000, rise: 2, fall: 2 };
+    config.pools[0].health =
+        HealthConfig { interval_ms: 5, timeout_ms: 60_000, rise: 2, fall: 2, ..HealthConfig::default() };
 }
 
 pub struct Balancer {
@@ -228,4 +248,53 @@ pub fn assert_reset(stream: &mut TcpStream) {
 
 pub fn close_sending(stream: &TcpStream) {
     stream.shutdown(Shutdown::Write).unwrap();
+}
+
+/// The program with a configuration, and what it logs.
+pub struct Program {
+    pub child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    pub config: PathBuf,
+}
+
+impl Program {
+    /// Starts it with a file of this text; `name` tells the file from those of other tests.
+    pub fn start(name: &str, text: &str) -> Self {
+        let config = std::env::temp_dir().join(format!("slb-{name}-{}.toml", std::process::id()));
+        std::fs::write(&config, text).unwrap();
+        Self::start_with(config)
+    }
+
+    pub fn start_with(config: PathBuf) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_slb"))
+            .args(["--log-format", "json", "--config", config.to_str().unwrap()])
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines, config }
+    }
+
+    /// Waits until it logs a message; returns a field of it.
+    pub fn logged(&mut self, message: &str, field: &str) -> String {
+        loop {
+            let line = self.lines.next().expect("the program ended early").unwrap();
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if line["fields"]["message"] == message {
+                return line["fields"][field].to_string().trim_matches('"').to_owned();
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The rest of its log, to its end, which must be one in order.
+    pub fn end(mut self) -> Vec<serde_json::Value> {
+        let rest = self.lines.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        assert!(self.child.wait().unwrap().success());
+        rest
+    }
 }

@@ -4,6 +4,7 @@
 mod client;
 mod line;
 mod orders;
+mod probe;
 mod quotes;
 mod tls;
 mod town;

@@ -69,7 +69,7 @@ pub(crate) struct Market {
     matcher: Running,
     pub(crate) gateways: Vec<Gateway>,
     balancer: Running,
-    control: slb::Control,
+    pub(crate) control: slb::Control,
     address: SocketAddr,
     certificates: Option<Certificates>,
 }

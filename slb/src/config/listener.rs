@@ -1,0 +1,81 @@
+//! The sections `[[listeners]]`.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use service::config::Invalid;
+
+use super::within;
+
+/// Networks of a list at most: each new connection is held against each.
+const LIST_MAX: u64 = 1_000;
+/// What may come a second at most: a nanosecond each.
+const PER_S_MAX: u64 = 1_000_000_000_000;
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerConfig {
+    /// Its name in metrics and logs.
+    pub name: String,
+    /// The address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The pool that gets its connections.
+    pub pool: String,
+    /// Connections at a time.
+    #[serde(default = "ListenerConfig::connections_max_default")]
+    pub connections_max: usize,
+    /// How long a connection may be silent.
+    #[serde(default = "ListenerConfig::idle_timeout_ms_default")]
+    pub idle_timeout_ms: u64,
+    /// Who may connect; nobody in it: everyone.
+    #[serde(default)]
+    pub allow: Vec<IpNet>,
+    /// Who may not, whatever `allow` says.
+    #[serde(default)]
+    pub deny: Vec<IpNet>,
+    /// New connections a second; 0: no limit.
+    #[serde(default)]
+    pub connections_per_s_max: u64,
+    /// Bytes a second in each direction, of all its connections together; 0: no limit.
+    #[serde(default)]
+    pub bytes_per_s_max: u64,
+    /// Of so many connections one is logged at its end; 0: none, 1: each.
+    #[serde(default)]
+    pub access_log_every: u32,
+}
+
+impl ListenerConfig {
+    /// A listener with the default limits.
+    pub fn new(name: &str, listen: SocketAddr, pool: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            listen,
+            pool: pool.to_owned(),
+            connections_max: Self::connections_max_default(),
+            idle_timeout_ms: Self::idle_timeout_ms_default(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            connections_per_s_max: 0,
+            bytes_per_s_max: 0,
+            access_log_every: 0,
+        }
+    }
+
+    fn connections_max_default() -> usize {
+        100_000
+    }
+
+    fn idle_timeout_ms_default() -> u64 {
+        900_000
+    }
+
+    pub(super) fn validate(&self, key: &str) -> Result<(), Invalid> {
+        within(&format!("{key}.allow"), self.allow.len() as u64, 0..=LIST_MAX)?;
+        within(&format!("{key}.deny"), self.deny.len() as u64, 0..=LIST_MAX)?;
+        within(&format!("{key}.connections_per_s_max"), self.connections_per_s_max, 0..=PER_S_MAX)?;
+        within(&format!("{key}.bytes_per_s_max"), self.bytes_per_s_max, 0..=PER_S_MAX)?;
+        within(&format!("{key}.idle_timeout_ms"), self.idle_timeout_ms, 1..=u64::from(u32::MAX))
+    }
+}

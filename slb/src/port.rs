@@ -1,0 +1,268 @@
+//! A listener as all workers share it: its sockets, its rules, what is open on it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use transport::{Listener, SocketOptions};
+
+use crate::config::ListenerConfig;
+use crate::limit::Limit;
+use crate::metrics::{ListenerMetrics, Metrics};
+use crate::pool::Pool;
+
+/// What a configuration says of a listener. A connection keeps those that it came under.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) socket: SocketOptions,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) connections_max: usize,
+    allow: Vec<IpNet>,
+    deny: Vec<IpNet>,
+    pub(crate) access_log_every: u32,
+}
+
+impl Rules {
+    pub(crate) fn new(config: &ListenerConfig, pool: &Arc<Pool>, socket: SocketOptions) -> Self {
+        Self {
+            pool: Arc::clone(pool),
+            socket,
+            idle_timeout: Duration::from_millis(config.idle_timeout_ms),
+            connections_max: config.connections_max,
+            allow: config.allow.clone(),
+            deny: config.deny.clone(),
+            access_log_every: config.access_log_every,
+        }
+    }
+
+    fn lets_in(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        let listed = |list: &[IpNet]| list.iter().any(|network| network.contains(&client));
+        !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow))
+    }
+}
+
+/// Limits of a listener. They change for open connections too.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub(crate) connections: Limit,
+    /// Bytes to backends.
+    pub(crate) inward: Limit,
+    /// Bytes to clients.
+    pub(crate) outward: Limit,
+}
+
+impl Limits {
+    fn new(config: &ListenerConfig) -> Self {
+        Self {
+            connections: Limit::new(config.connections_per_s_max),
+            inward: Limit::new(config.bytes_per_s_max),
+            outward: Limit::new(config.bytes_per_s_max),
+        }
+    }
+
+    fn set(&self, config: &ListenerConfig) {
+        self.connections.set(config.connections_per_s_max);
+        self.inward.set(config.bytes_per_s_max);
+        self.outward.set(config.bytes_per_s_max);
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) name: String,
+    /// As configured: port 0 stays 0.
+    listen: SocketAddr,
+    pub(crate) address: SocketAddr,
+    rules: ArcSwap<Rules>,
+    limits: Limits,
+    /// Connections that ended, for the sample that is logged.
+    pub(crate) ended: AtomicU32,
+    open: AtomicUsize,
+    pub(crate) metrics: ListenerMetrics,
+    /// Each worker's listening socket once more, for who takes them over.
+    sockets: Mutex<Vec<TcpListener>>,
+    closed: watch::Sender<bool>,
+}
+
+impl Port {
+    pub(crate) fn new(
+        config: &ListenerConfig,
+        address: SocketAddr,
+        sockets: Vec<TcpListener>,
+        rules: Rules,
+        metrics: &Metrics,
+    ) -> Self {
+        Self {
+            name: config.name.clone(),
+            listen: config.listen,
+            address,
+            rules: ArcSwap::from_pointee(rules),
+            limits: Limits::new(config),
+            ended: AtomicU32::new(0),
+            open: AtomicUsize::new(0),
+            metrics: ListenerMetrics::new(metrics, &config.name),
+            sockets: Mutex::new(sockets),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn is(&self, config: &ListenerConfig) -> bool {
+        self.name == config.name && self.listen == config.listen
+    }
+
+    /// Other rules, for connections that come from now on.
+    pub(crate) fn configure(&self, config: &ListenerConfig, rules: Rules) {
+        self.limits.set(config);
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// Its listening sockets once more.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<TcpListener>> {
+        self.lock().iter().map(TcpListener::try_clone).collect()
+    }
+
+    /// Lets the sockets go, so that they close with those of the workers.
+    pub(crate) fn release_sockets(&self) {
+        self.lock().clear();
+    }
+
+    /// Ends the listener: its connections go on.
+    pub(crate) fn close(&self) {
+        self.release_sockets();
+        self.closed.send_replace(true);
+    }
+
+    pub(crate) async fn closed(&self) {
+        let mut closed = self.closed.subscribe();
+        closed.wait_for(|closed| *closed).await.expect("invariant: the sender is borrowed");
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TcpListener>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection counted against the limit of its listener.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    port: Arc<Port>,
+    rules: Arc<Rules>,
+}
+
+impl Slot {
+    /// Takes a connection in; `None`: it is refused, which is counted.
+    pub(crate) fn take(port: &Arc<Port>, client: SocketAddr) -> Option<Self> {
+        let rules = port.rules.load_full();
+        if !rules.lets_in(client.ip()) {
+            port.metrics.refused_list.inc();
+            return None;
+        }
+        if !port.limits.connections.admit(Instant::now()) {
+            port.metrics.refused_rate.inc();
+            return None;
+        }
+        if port.open.fetch_add(1, Ordering::Relaxed) >= rules.connections_max {
+            port.open.fetch_sub(1, Ordering::Relaxed);
+            port.metrics.refused_limit.inc();
+            return None;
+        }
+        port.metrics.open.inc();
+        Some(Self { port: Arc::clone(port), rules })
+    }
+
+    pub(crate) fn port(&self) -> &Port {
+        &self.port
+    }
+
+    /// Those of the listener, where bytes are limited.
+    pub(crate) fn byte_limits(&self) -> Option<&Limits> {
+        let limits = &self.port.limits;
+        (!limits.inward.is_none()).then_some(limits)
+    }
+
+    pub(crate) fn metrics(&self) -> &ListenerMetrics {
+        &self.port.metrics
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.port.open.fetch_sub(1, Ordering::Relaxed);
+        self.port.metrics.open.dec();
+    }
+}
+
+/// Listening sockets that are there already: of a process that hands over, or of listeners that are
+/// given up.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited(Vec<(SocketAddr, TcpListener)>);
+
+impl Inherited {
+    /// Adds a socket.
+    ///
+    /// # Errors
+    /// When it does not say its address.
+    pub(crate) fn add(&mut self, socket: TcpListener) -> io::Result<()> {
+        self.0.push((socket.local_addr()?, socket));
+        Ok(())
+    }
+
+    pub(crate) fn take(&mut self, address: SocketAddr) -> Vec<TcpListener> {
+        self.0.extract_if(.., |(of, _)| *of == address).map(|(_, socket)| socket).collect()
+    }
+}
+
+/// An address listened on: for each worker its sockets.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) address: SocketAddr,
+    pub(crate) workers: Vec<Vec<Listener>>,
+    /// All sockets once more.
+    pub(crate) shared: Vec<TcpListener>,
+}
+
+impl Bound {
+    /// Listens on `address` for so many workers: on what is inherited (all of it: connections wait
+    /// there), and on sockets of its own for workers that would have none.
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub(crate) fn new(
+        mut address: SocketAddr,
+        options: SocketOptions,
+        workers: usize,
+        inherited: Vec<TcpListener>,
+    ) -> io::Result<Self> {
+        if inherited.is_empty() {
+            Listener::ensure_unused(address)?;
+        }
+        let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+        for (at, socket) in inherited.into_iter().enumerate() {
+            listeners[at % workers].push(Listener::adopt(socket, options)?);
+        }
+        for own in listeners.iter_mut().filter(|own| own.is_empty()) {
+            let bound = Listener::bind(address, options)?;
+            // With port 0 the first takes a free one, and the others share it.
+            address = bound.local_addr()?;
+            own.push(bound);
+        }
+        let shared = listeners.iter().flatten().filter_map(|listener| listener.share().transpose());
+        Ok(Self { address, shared: shared.collect::<io::Result<_>>()?, workers: listeners })
+    }
+}

@@ -1,0 +1,112 @@
+//! A new process takes over from the old one, and no client notices.
+#![allow(clippy::unwrap_used)] // Clippy takes functions that are no tests themselves for none.
+
+mod harness;
+
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use harness::{Backend, GUARD, Program, assert_echoes, read, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
+
+fn text(listen: SocketAddr, admin: SocketAddr, handover: &Path, backend: &Backend) -> String {
+    format!(
+        "workers = 2\nhandover = '{}'\n[admin]\nlisten = '{admin}'\n[[listeners]]\nname = 'l'\nlisten = '{listen}'\n\
+         pool = 'p'\n[[pools]]\nname = 'p'\n[[pools.backends]]\nname = '{}'\naddress = '{}'\n",
+        handover.display(),
+        backend.name,
+        backend.address
+    )
+}
+
+fn connect(at: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(GUARD)).unwrap();
+    assert_eq!(read(&mut stream, 1), b"a");
+    stream
+}
+
+/// A process at work, and the addresses of its listener and its admin port.
+struct Town {
+    handover: PathBuf,
+    program: Program,
+    at: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// The configuration names the ports that the process has, so that the next one wants the same.
+fn start(name: &str, backend: &Backend) -> Town {
+    let handover = std::env::temp_dir().join(format!("slb-{name}-{}.sock", std::process::id()));
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut program = Program::start(name, &text(any, any, &handover, backend));
+    let at = program.logged("listening", "address").parse().unwrap();
+    let admin = program.logged("admin port", "address").parse().unwrap();
+    std::fs::write(&program.config, text(at, admin, &handover, backend)).unwrap();
+    program.logged("can be taken over from", "path");
+    Town { handover, program, at, admin }
+}
+
+#[test]
+fn while_a_new_process_takes_over_nobody_is_refused_and_nobody_is_closed() {
+    let a = Backend::start('a');
+    let Town { program: mut old, at, admin, .. } = start("restart", &a);
+    let mut held = connect(at);
+    let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert_echoes(&mut connect(at));
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let more = |count| {
+            let before = served.load(Ordering::Relaxed);
+            wait_for(|| served.load(Ordering::Relaxed) >= before + count);
+        };
+        more(200);
+        let mut new = Program::start_with(old.config.clone());
+        assert_eq!(new.logged("admin port", "address"), admin.to_string(), "the same, on the same socket");
+        assert_eq!(old.logged("shutdown", "why"), "another process took over");
+        more(200);
+        assert_echoes(&mut held);
+        drop(held);
+        old.end();
+        more(200);
+        assert!(TcpStream::connect(admin).is_ok());
+
+        // And once more, by signal: the new process starts its successor itself.
+        new.logged("can be taken over from", "path");
+        let config = new.config.clone();
+        new.signal(Signal::USR2);
+        let successor = new.logged("another process asks to take over", "pid").parse().unwrap();
+        assert_eq!(new.logged("shutdown", "why"), "another process took over");
+        more(200);
+        assert!(new.child.wait().unwrap().success());
+        more(200);
+        stop.store(true, Ordering::Relaxed);
+        kill_process(Pid::from_raw(successor).unwrap(), Signal::TERM).unwrap();
+        new.end(); // The successor logs to the same place.
+        std::fs::remove_file(config).unwrap();
+    });
+}
+
+#[test]
+fn when_the_new_process_fails_the_old_one_goes_on() {
+    let a = Backend::start('a');
+    let Town { handover, program: mut old, at, .. } = start("failing", &a);
+    let mut held = connect(at);
+    drop(UnixStream::connect(&handover).unwrap());
+    old.logged("nothing was handed over, all goes on here", "error");
+    drop(connect(at));
+    assert_echoes(&mut held);
+    drop(held);
+    let config = old.config.clone();
+    old.signal(Signal::TERM);
+    old.end();
+    std::fs::remove_file(config).unwrap();
+    std::fs::remove_file(handover).unwrap();
+}
