@@ -41,7 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "slb",
         ],
     ),
-    ("benches", &["gm", "loadgen", "transport", "wire"]),
+    ("benches", &["gm", "journal", "loadgen", "transport", "wire"]),
     ("tests", &[]),
 ];
 
