@@ -1,6 +1,6 @@
 //! `loadgen run`: a scenario from a file, in phases, against a town of processes or servers that run already.
 //!
-//! [`file`] is what stands in the file. `conductor.rs` plays it: it watches the loads (`load.rs`) and the servers
+//! [`mod@file`] is what stands in the file. `conductor.rs` plays it: it watches the loads (`load.rs`) and the servers
 //! (`stage.rs`, `components.rs`) and lets happen what is to happen. [`result`] is what came of it, [`html`] its page.
 
 pub mod compare;
