@@ -8,7 +8,7 @@ import sys
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 # Prometheus' own, and those of the crate `prometheus` for a process.
 OTHERS = {"up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"}
-FUNCTIONS = {"sum", "by", "rate", "increase", "max", "min", "and", "or", "on", "changes", "time", "histogram_quantile", "min_over_time"}
+FUNCTIONS = {"sum", "by", "rate", "increase", "max", "min", "and", "or", "on", "changes", "time", "histogram_quantile", "min_over_time", "abs", "group_left"}
 
 
 def declared():
@@ -24,7 +24,7 @@ def declared():
 
 def used(expr):
     expr = re.sub(r'"(\\.|[^"])*"', "", expr)
-    expr = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|on) \([^)]*\)", "", expr)
+    expr = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|on|group_left) \([^)]*\)", "", expr)
     return set(re.findall(r"[A-Za-z_][\w:]*", expr)) - FUNCTIONS
 
 

@@ -87,7 +87,7 @@ impl App for Feed {
     fn on_tick(&mut self, cx: &mut Cx) {
         if let Some(ingest) = &mut self.ingest {
             ingest.on_tick(cx, &mut self.view);
-            self.exporter.ingest(ingest);
+            self.exporter.ingest(ingest, cx.now_ns());
         }
         if let Some(line) = &mut self.line {
             line.release(cx);
@@ -145,7 +145,7 @@ impl App for Feed {
         // Who asked may have gone meanwhile; then nobody wants the answer.
         match (command, &self.ingest) {
             (Command::Sources(reply), Some(ingest)) => {
-                drop(reply.send((self.sources(ingest), ingest.arbiter.channels().collect())));
+                drop(reply.send((self.sources(ingest, cx.now_ns()), ingest.arbiter.channels().collect())));
             }
             (Command::Sources(reply), None) => drop(reply),
             (Command::Recalled(id, answer), _) => self.fanout.on_recalled(cx, id, &answer),
@@ -190,7 +190,7 @@ impl Feed {
         }
     }
 
-    fn sources(&self, ingest: &Ingest) -> Vec<SourceStatus> {
+    fn sources(&self, ingest: &Ingest, now_ns: u64) -> Vec<SourceStatus> {
         let counters = ingest.arbiter.counters();
         let upstreams = ingest.upstreams.iter().enumerate();
         upstreams
@@ -212,6 +212,9 @@ impl Feed {
                 refused: counters.cannot[index],
                 relays: ingest.relay.path(index).feeds.iter().map(ToString::to_string).collect(),
                 hop_delay_us: ingest.relay.path(index).hop_delay_us,
+                message_age_ms: ingest.pulses[index].message_age_ms(now_ns),
+                quote_age_ms: ingest.pulses[index].quote_age_ms(now_ns),
+                skew_us: ingest.pulses[index].skew_us(),
             })
             .collect()
     }

@@ -5,13 +5,20 @@ use crate::config;
 use crate::delay;
 use crate::ingest;
 use crate::view::View;
-use service::prometheus::IntCounter;
+use service::prometheus::{IntCounter, IntGauge};
 
 service::metrics! {
     /// Everything that a feed counts.
     pub struct Metrics {
         /// Whether a source is connected and logged on, by source.
         source_up: IntGaugeVec = "feed_source_up" ["source"],
+        /// Since a source said something last, if only a heartbeat, milliseconds; since the feed's start before the first.
+        source_message_age_ms: IntGaugeVec = "feed_source_message_age_ms" ["source"],
+        /// Since a source brought a quote last, milliseconds.
+        source_quote_age_ms: IntGaugeVec = "feed_source_quote_age_ms" ["source"],
+        /// Our clock less the times in a source's quotes as they arrive: the least of each second, smoothed, microseconds. The
+        /// difference of the clocks and the shortest way together; quotes of another day do not count.
+        source_skew_us: IntGaugeVec = "feed_source_skew_us" ["source"],
         /// Sessions opened with a source.
         source_sessions: IntCounterVec = "feed_source_sessions_total" ["source"],
         /// Connections to a source that ended, and dials that failed, by reason.
@@ -147,6 +154,9 @@ pub(crate) struct Exporter {
     delayed: delay::Counters,
     /// Of each source: won, duplicates, regressed, asked, cannot.
     sources: Vec<[IntCounter; 5]>,
+    /// Of each source: ages of the last message and the last quote.
+    ages: Vec<[IntGauge; 2]>,
+    names: Vec<String>,
 }
 
 impl Exporter {
@@ -156,6 +166,12 @@ impl Exporter {
                 [&metrics.won, &metrics.duplicates, &metrics.regressed, &metrics.asked, &metrics.cannot];
             vecs.map(|vec| vec.with_label_values(&[source.name.as_str()]))
         };
+        let ages = |source: &config::Source| {
+            [&metrics.source_message_age_ms, &metrics.source_quote_age_ms]
+                .map(|vec| vec.with_label_values(&[source.name.as_str()]))
+        };
+        let ages = sources.iter().map(ages).collect();
+        let names = sources.iter().map(|source| source.name.clone()).collect();
         let sources = sources.iter().map(of_source).collect();
         Self {
             metrics,
@@ -166,6 +182,8 @@ impl Exporter {
             snapshot_bytes: 0,
             delayed: delay::Counters::default(),
             sources,
+            ages,
+            names,
         }
     }
 
@@ -191,7 +209,7 @@ impl Exporter {
     }
 
     /// What the shard with the sources counts.
-    pub(crate) fn ingest(&mut self, ingest: &ingest::Ingest) {
+    pub(crate) fn ingest(&mut self, ingest: &ingest::Ingest, now_ns: u64) {
         let (metrics, now) = (&self.metrics, ingest.counters);
         let before = std::mem::replace(&mut self.ingest, now);
         metrics.appended.inc_by(ingest.appended - std::mem::replace(&mut self.appended, ingest.appended));
@@ -205,6 +223,14 @@ impl Exporter {
         snapshots("no place", now.snapshots_no_place - before.snapshots_no_place);
         metrics.held_bytes.set(ingest.arbiter.held_bytes() as i64);
         self.arbiter(ingest.arbiter.counters());
+        for (index, pulse) in ingest.pulses.iter().enumerate() {
+            let [message_age_ms, quote_age_ms] = &self.ages[index];
+            message_age_ms.set(pulse.message_age_ms(now_ns) as i64);
+            quote_age_ms.set(pulse.quote_age_ms(now_ns) as i64);
+            if let Some(skew_us) = pulse.skew_us() {
+                self.metrics.source_skew_us.with_label_values(&[self.names[index].as_str()]).set(skew_us);
+            }
+        }
     }
 
     fn arbiter(&mut self, now: &arbiter::Counters) {

@@ -43,6 +43,12 @@ pub(crate) struct SourceStatus {
     pub(crate) relays: Vec<String>,
     /// From its sending to here, by the clocks of both, microseconds.
     pub(crate) hop_delay_us: i64,
+    /// Since it said something last, milliseconds.
+    pub(crate) message_age_ms: u64,
+    /// Since it brought a quote last, milliseconds.
+    pub(crate) quote_age_ms: u64,
+    /// See `Pulse::skew_us`.
+    pub(crate) skew_us: Option<i64>,
 }
 
 /// A channel as the operator sees it.

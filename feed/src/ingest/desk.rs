@@ -1,5 +1,6 @@
 //! Hot path: one message of a source, filed: through the arbiter into the log, or counted and left.
 
+use super::pulse::Pulse;
 use super::tape::Tape;
 use super::{Counters, NO_KEY};
 use crate::arbiter::{Answer, Arbiter, Outcome, Source, Tick};
@@ -16,12 +17,15 @@ use wire::szse::{DecodeError, Frame, GroupMessage, I64, Message, SecurityId, Sec
 /// What it takes to file one source's messages.
 pub(super) struct Desk<'a> {
     pub(super) source: Source,
+    pub(super) pulse: &'a mut Pulse,
     pub(super) arbiter: &'a mut Arbiter,
     pub(super) securities: &'a mut Securities,
     pub(super) counters: &'a mut Counters,
     pub(super) ended: &'a mut Vec<(u16, u64)>,
-    /// The feeds upstream, the time of day, and the source's name.
-    pub(super) relay: (&'a Relay, i64, &'a Metrics, &'a str),
+    /// The time of day, nanoseconds since 1970.
+    pub(super) wall_ns: i64,
+    /// The feeds upstream, and the source's name.
+    pub(super) relay: (&'a Relay, &'a Metrics, &'a str),
     pub(super) tape: Tape<'a>,
 }
 
@@ -68,12 +72,14 @@ impl Desk<'_> {
     #[inline]
     fn order(&mut self, order: &TickOrder, bytes: &[u8]) {
         let key = self.key(&order.security_id, &order.security_id_source);
+        self.pulse.quote(self.tape.now_ns, self.wall_ns, order.transact_time);
         self.tick((order.channel_no, order.appl_seq_num), key, bytes);
     }
 
     #[inline]
     fn trade(&mut self, trade: &TickTrade, bytes: &[u8]) {
         let key = self.key(&trade.security_id, &trade.security_id_source);
+        self.pulse.quote(self.tape.now_ns, self.wall_ns, trade.transact_time);
         self.tick((trade.channel_no, trade.appl_seq_num), key, bytes);
     }
 
@@ -95,6 +101,7 @@ impl Desk<'_> {
 
     fn snapshot(&mut self, snapshot: &Snapshot<'_>, bytes: &[u8]) {
         let head = snapshot.head;
+        self.pulse.quote(self.tape.now_ns, self.wall_ns, head.orig_time);
         let key = self.key(&head.security_id, &head.security_id_source);
         let tag = Tag { lane: head.channel_no.get(), number: 0, key };
         let (view, time) = (&mut self.tape.view, head.orig_time.raw());
@@ -138,8 +145,8 @@ impl Desk<'_> {
 
     #[cold]
     fn path(&self, told: &RelayPath<'_>) -> Result<(), Fault> {
-        let (relay, wall_ns, metrics, name) = self.relay;
-        let path = relay.heard(self.source.index(), told, wall_ns).map_err(Fault::Relay)?;
+        let (relay, metrics, name) = self.relay;
+        let path = relay.heard(self.source.index(), told, self.wall_ns).map_err(Fault::Relay)?;
         metrics.relay_hops.with_label_values(&[name]).set(i64::from(path.hops));
         metrics.relay_hop_delay_us.with_label_values(&[name]).set(path.hop_delay_us);
         metrics.relay_delay_us.with_label_values(&[name]).set(path.delay_us);

@@ -5,6 +5,7 @@
 
 mod desk;
 mod links;
+mod pulse;
 mod tape;
 
 use crate::arbiter::{Arbiter, Source};
@@ -16,6 +17,7 @@ use crate::securities::Securities;
 use crate::source::{Link, Upstream};
 use crate::view::View;
 use desk::{Desk, Fault};
+use pulse::Pulse;
 use service::tls::Tls;
 use shard::{ConnId, Cx, LogId, Reason};
 use std::hash::{BuildHasher, RandomState};
@@ -54,6 +56,8 @@ pub(crate) struct Counters {
 pub(crate) struct Ingest {
     pub(crate) arbiter: Arbiter,
     pub(crate) upstreams: Vec<Upstream>,
+    /// Of each of them.
+    pub(crate) pulses: Vec<Pulse>,
     pub(crate) counters: Counters,
     /// Entries appended to the log.
     pub(crate) appended: u64,
@@ -93,6 +97,7 @@ impl Ingest {
                     Upstream::new(source.clone(), connector, random.hash_one(index))
                 })
                 .collect(),
+            pulses: vec![Pulse::default(); config.sources.len()],
             counters: Counters::default(),
             appended: 0,
             securities,
@@ -126,15 +131,19 @@ impl Ingest {
         let upstream = &mut self.upstreams[source.index()];
         let Link::Open { session, .. } = &mut upstream.link else { return Ok(data.len()) };
         self.arbiter.heard(now_ns, source);
+        let pulse = &mut self.pulses[source.index()];
+        pulse.heard(now_ns);
         let (asks, appended) = (&mut self.asks, &mut self.appended);
         let retention = self.retention.as_ref();
         let mut desk = Desk {
             source,
+            pulse,
             arbiter: &mut self.arbiter,
             securities: &mut self.securities,
             counters: &mut self.counters,
             ended: &mut self.ended,
-            relay: (&self.relay, cx.wall_ns(), &self.metrics, &upstream.config.name),
+            wall_ns: cx.wall_ns(),
+            relay: (&self.relay, &self.metrics, &upstream.config.name),
             tape: Tape { writer: cx.writer(LOG), view, asks, appended, now_ns, retention },
         };
         let mut consumed = 0;

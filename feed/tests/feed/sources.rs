@@ -2,8 +2,10 @@
 
 use crate::support::*;
 use feed::config::{FromName, ModeName};
+use wire::szse::Timestamp;
 use wire::szse::code::ResendStatus;
 use wire::szse::ext::GapReason;
+use wire::szse::market::TickOrder;
 
 #[test]
 fn of_two_copies_each_number_comes_once() {
@@ -232,4 +234,29 @@ fn quiet_channels_have_heartbeats_and_their_end_is_passed_on() {
     assert_eq!(reader.see_all(), Seen::ChannelHeartbeat(1, 4, false));
     primary.send(&channel_heartbeat(1, 4, true));
     while reader.see_all() != Seen::ChannelHeartbeat(1, 4, true) {}
+}
+
+#[test]
+fn how_fresh_each_source_is_and_how_far_its_clock_is_off_can_be_seen() {
+    let feed = Feed::start(|_| {});
+    let [mut primary, _backup] = feed.sources();
+    feed.wait_for_sources(2);
+    let clock = transport::Clock::start();
+    let hour_us = 3_600_000_000;
+    let of = |vec: &service::prometheus::IntGaugeVec, name| vec.with_label_values(&[name]).get();
+    let mut number = 0;
+    wait_for("the primary's clock, an hour ahead, to be known", || {
+        number += 1;
+        let ahead_ns = clock.wall_ns(clock.now_ns()) + hour_us * 1_000;
+        let transact_time = Timestamp::from_unix_ns(ahead_ns as u64);
+        primary.send(&TickOrder { transact_time, ..tick(1, number) });
+        of(&feed.metrics.source_skew_us, "source-0") != 0
+    });
+    let skew_us = of(&feed.metrics.source_skew_us, "source-0");
+    assert!((-hour_us - 1_000..-hour_us / 2).contains(&skew_us), "{skew_us}");
+    let age_ms = |name| of(&feed.metrics.source_quote_age_ms, name);
+    assert!(age_ms("source-1") > age_ms("source-0"), "the backup has brought no quote at all");
+    let shown = feed.get("/sources");
+    assert!(shown.contains("\"skew_us\":-"), "{shown}");
+    assert!(shown.contains("\"skew_us\":null"), "nothing is known of the backup's: {shown}");
 }
