@@ -45,6 +45,44 @@ fn the_primary_is_cut_one_way_and_healed_and_no_number_is_missed() {
 }
 
 #[test]
+fn who_joins_late_gets_a_snapshot_and_everything_after_it_whatever_happens_to_the_sources() {
+    let mut market = Market::new(seed());
+    market.run_for(3 * SECOND);
+    // At any moment: with both sources, with one, while a hole is healed, and after that. The pace is none of the market's.
+    for at in 0..24 {
+        match at {
+            4 => market.cut("primary", "feed"),
+            10 => market.heal("primary", "feed"),
+            15 => {
+                market.cut("primary", "feed");
+                market.cut("backup", "feed");
+            }
+            18 => market.heal("backup", "feed"),
+            _ => {}
+        }
+        market.join();
+        market.run_for(Duration::from_millis(737));
+    }
+    market.heal("primary", "feed");
+    market.run_for(20 * SECOND);
+    let subscriber = market.seen();
+    assert_eq!((subscriber.lost, subscriber.duplicated, subscriber.out_of_order), (0, 0, 0));
+    let all = market.joined();
+    assert_eq!(all.len(), 24);
+    for joined in &all {
+        assert!(joined.snapshot > 0 && joined.snapshots > 50, "snapshots flow: {joined:?}");
+        assert_eq!(joined.holes, 0, "{joined:?}");
+        let whole = joined.next.iter().all(|next| next - joined.snapshot > 5_000);
+        assert!(whole, "all from behind the snapshot up to now is there: {joined:?}");
+    }
+    // Snapshots have no number to ask for again: when no source was there, the next one has the state of those before it.
+    assert!(all[..15].iter().all(|joined| joined.skips == 1), "once, when both were cut: {all:?}");
+    assert!(all[21..].iter().all(|joined| joined.skips == 0), "never else: {all:?}");
+    assert!(all.iter().any(|joined| joined.asked > 0), "some came between two snapshots: {all:?}");
+    assert!(all.windows(2).all(|pair| pair[0].snapshot <= pair[1].snapshot), "who comes later begins later");
+}
+
+#[test]
 fn a_run_repeats_itself() {
     let story = || {
         let mut market = Market::new(seed());

@@ -1,10 +1,12 @@
 //! Markets on a simulated network. This one: a primary and a backup source, a feed, and a subscriber that takes everything.
 
 mod desk;
+mod joiner;
 mod source;
 mod subscriber;
 
 pub(crate) use desk::OrderDesk;
+pub(crate) use joiner::Joined;
 pub(crate) use subscriber::Seen;
 
 use feed::config::{Config, FromName, Source};
@@ -21,6 +23,7 @@ pub(crate) struct Market {
     sim: turmoil::Sim<'static>,
     seen: Rc<RefCell<Seen>>,
     feed: Host,
+    joined: Vec<Rc<RefCell<Joined>>>,
 }
 
 impl Market {
@@ -34,7 +37,7 @@ impl Market {
         sim.host("feed", move || run_feed(host.clone()));
         let of_subscriber = seen.clone();
         sim.host("subscriber", move || subscriber::subscribe(of_subscriber.clone()));
-        Self { sim, seen, feed }
+        Self { sim, seen, feed, joined: Vec::new() }
     }
 
     /// Lets simulated time pass.
@@ -50,6 +53,19 @@ impl Market {
     /// It does again.
     pub(crate) fn heal(&mut self, from: &str, to: &str) {
         self.sim.repair_oneway(from, to);
+    }
+
+    /// One more subscriber comes, from now on.
+    pub(crate) fn join(&mut self) {
+        let joined = Rc::<RefCell<Joined>>::default();
+        self.joined.push(joined.clone());
+        let name = format!("joiner-{}", self.joined.len());
+        self.sim.host(name, move || joiner::join(joined.clone()));
+    }
+
+    /// What those who joined have seen so far.
+    pub(crate) fn joined(&self) -> Vec<Joined> {
+        self.joined.iter().map(|joined| joined.borrow().clone()).collect()
     }
 
     /// What the subscriber has seen so far.

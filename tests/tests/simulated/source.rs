@@ -1,4 +1,5 @@
-//! A source of quotes: two channels of tick orders, a tick every other millisecond, the same from each source.
+//! A source of quotes: two channels of tick orders, a tick every other millisecond, and of one security a snapshot now and
+//! then; the same from each source.
 
 use flow::{Tag, Writer};
 use matcher_stub::Admission;
@@ -6,14 +7,20 @@ use matcher_stub::publisher::{Publisher, ResendLimits};
 use shard::{App, ConnId, Cx, Handle, Limits, Log, LogId, Opened, Port, Reason, Setup};
 use std::net::SocketAddr;
 use transport::{Listener, SocketOptions};
-use wire::szse::code::VERSION_MARKET_DATA;
-use wire::szse::market::TickOrder;
-use wire::szse::{I64, Text, U16, frame};
+use wire::szse::code::{STREAM_SNAPSHOT, VERSION_MARKET_DATA};
+use wire::szse::market::{Snapshot, SnapshotHead, TickOrder};
+use wire::szse::{I64, Text, Timestamp, U16, frame};
 
 /// ChannelNo of what is published.
 pub(super) const CHANNELS: [u16; 2] = [2_011, 2_012];
+/// ChannelNo of the snapshots.
+pub(super) const SNAPSHOT_CHANNEL: u16 = 1_011;
+/// Ticks of each channel between two snapshots.
+pub(super) const SNAPSHOT_EVERY: u64 = 100;
 const LOG: LogId = LogId(0);
 const PACE_NS: u64 = 2_000_000;
+/// 2026-01-05 in Shenzhen, nanoseconds since 1970.
+const NINE_THIRTY_NS: u64 = 1_767_576_600_000_000_000;
 
 struct Exchange {
     publisher: Publisher,
@@ -59,6 +66,26 @@ impl Exchange {
             let tag = Tag { lane: channel, number: self.number, key: 1 };
             cx.writer(LOG).append(tag, &bytes).expect("numbers ascend");
         }
+        if self.number.is_multiple_of(SNAPSHOT_EVERY) {
+            self.snapshot(cx);
+        }
+    }
+
+    /// The state after the last ticks: NumTrades says which they were.
+    fn snapshot(&self, cx: &mut Cx) {
+        let head = SnapshotHead {
+            orig_time: Timestamp::from_unix_ns(NINE_THIRTY_NS + self.number * PACE_NS),
+            channel_no: U16::new(SNAPSHOT_CHANNEL),
+            md_stream_id: STREAM_SNAPSHOT,
+            security_id: Text::literal("000001"),
+            security_id_source: Text::literal("102"),
+            num_trades: I64::new(self.number as i64),
+            ..SnapshotHead::default()
+        };
+        let mut bytes = Vec::new();
+        Snapshot::encode(&head, &mut bytes, |_| Ok(())).expect("a snapshot without levels is a frame");
+        let tag = Tag { lane: SNAPSHOT_CHANNEL, number: 0, key: 1 };
+        cx.writer(LOG).append(tag, &bytes).expect("it has no number");
     }
 }
 

@@ -31,6 +31,15 @@ pub(crate) struct Seen {
 
 /// Subscribes once and follows until the simulation ends.
 pub(super) async fn subscribe(seen: Rc<RefCell<Seen>>) -> turmoil::Result {
+    let mut count = Count { seen, next: [1; CHANNELS.len()], at: Instant::now() };
+    session(request, |frame, _| count.message(frame)).await
+}
+
+/// A session of a subscriber: asks once, and gives each message to `on_message`, which may say something to it.
+pub(super) async fn session(
+    request: impl Fn(&mut Vec<u8>),
+    mut on_message: impl FnMut(&Frame<'_>, &mut Vec<u8>),
+) -> turmoil::Result {
     let mut stream = connect().await;
     let started = Instant::now();
     let now_ns = |at: Instant| (at - started).as_nanos() as u64;
@@ -42,7 +51,6 @@ pub(super) async fn subscribe(seen: Rc<RefCell<Seen>>) -> turmoil::Result {
         ..Logon::default()
     };
     let mut session = Session::initiator(Limits::default(), &logon, 0, &mut out);
-    let mut count = Count { seen, next: [1; CHANNELS.len()], at: started };
     loop {
         stream.write_all(&out).await?;
         out.clear();
@@ -58,7 +66,7 @@ pub(super) async fn subscribe(seen: Rc<RefCell<Seen>>) -> turmoil::Result {
             consumed += received.consumed;
             match received.event {
                 Event::LoggedOn(_) => request(&mut out),
-                Event::Message(frame) => count.message(&frame),
+                Event::Message(frame) => on_message(&frame, &mut out),
                 Event::Heartbeat => {}
                 other => panic!("the feed takes leave: {other:?}"),
             }
