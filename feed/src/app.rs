@@ -1,6 +1,7 @@
 //! What runs on a shard of the feed: on the first one the sources and the subscribers, on the others subscribers alone.
 
 use crate::arbiter::ChannelState;
+use crate::control::{Order, Refused};
 use crate::delay::Line;
 use crate::fanout::Fanout;
 use crate::ingest::{Ingest, LOG};
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Sources(oneshot::Sender<(Vec<SourceStatus>, Vec<ChannelState>)>),
     /// A piece of what is on disk, for a subscriber.
     Recalled(ConnId, Box<Answer>),
+    /// A source of this name is to be used, or not.
+    Order(Order, String, oneshot::Sender<Result<(), Refused>>),
     /// The state of at most so many subscribers.
     Subscribers(usize, oneshot::Sender<Vec<SubscriberStatus>>),
 }
@@ -143,11 +146,14 @@ impl App for Feed {
 
     fn on_command(&mut self, cx: &mut Cx, command: Command) {
         // Who asked may have gone meanwhile; then nobody wants the answer.
-        match (command, &self.ingest) {
+        match (command, &mut self.ingest) {
             (Command::Sources(reply), Some(ingest)) => {
-                drop(reply.send((self.sources(ingest, cx.now_ns()), ingest.arbiter.channels().collect())));
+                drop(reply.send((Self::sources(ingest, cx.now_ns()), ingest.arbiter.channels().collect())));
             }
-            (Command::Sources(reply), None) => drop(reply),
+            (Command::Order(order, name, reply), Some(ingest)) => {
+                drop(reply.send(ingest.order(cx, &mut self.view, order, &name)));
+            }
+            (Command::Sources(_) | Command::Order(..), None) => {}
             (Command::Recalled(id, answer), _) => self.fanout.on_recalled(cx, id, &answer),
             (Command::Subscribers(count_max, reply), _) => {
                 let subscribers = self.fanout.subscribers().take(count_max);
@@ -190,7 +196,7 @@ impl Feed {
         }
     }
 
-    fn sources(&self, ingest: &Ingest, now_ns: u64) -> Vec<SourceStatus> {
+    fn sources(ingest: &Ingest, now_ns: u64) -> Vec<SourceStatus> {
         let counters = ingest.arbiter.counters();
         let upstreams = ingest.upstreams.iter().enumerate();
         upstreams
@@ -198,11 +204,13 @@ impl Feed {
                 name: upstream.config.name.clone(),
                 address: upstream.config.address,
                 state: match upstream.link {
+                    Link::Waiting { .. } if upstream.down => "down",
                     Link::Waiting { .. } => "waiting",
                     Link::Dialling => "dialling",
-                    Link::Open { .. } if ingest.arbiter.is_up(crate::arbiter::Source::new(index)) => "up",
+                    Link::Open { .. } if upstream.up => "up",
                     Link::Open { .. } => "logging on",
                 },
+                preferred: ingest.arbiter.primary().is_some_and(|source| source.index() == index),
                 sessions: upstream.sessions,
                 last_error: upstream.last_error.clone(),
                 won: counters.won[index],

@@ -1,12 +1,14 @@
 //! The configuration. `default.toml` has every key with its meaning; these types say the same to the code.
 
-use crate::arbiter::{self, From, Mode, SOURCES_MAX, Standby};
+mod sources;
+
 use crate::entitlement::RightsFile;
 use crate::retention::SEGMENT_BYTES;
 use crate::{delay, snapshots, subscription};
 use serde::{Deserialize, Deserializer, de};
-use service::config::{Invalid, addresses_differ};
+use service::config::Invalid;
 use service::tls;
+pub use sources::{Arbitration, FromName, ModeName, Numbering, OwnNumbers, Source, StandbyTimes};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,10 +43,20 @@ pub struct Config {
     pub tls: Option<tls::Settings>,
     /// The port for browsers.
     pub web: crate::web::Web,
+    /// The operator's commands.
+    pub control: Control,
     /// The operator's port.
     pub admin: service::admin::Config,
     /// How long subscribers have to log out when the feed ends, milliseconds.
     pub drain_timeout_ms: u64,
+}
+
+/// The operator's commands.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// File of tokens; empty: none, and commands are refused.
+    pub token_file: PathBuf,
 }
 
 /// Where subscribers connect.
@@ -65,108 +77,6 @@ pub struct Listen {
     pub busy_poll: bool,
     /// Options of the subscribers' sockets.
     pub socket: SocketOptions,
-}
-
-/// One upstream.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// Its name in logs and metrics.
-    pub name: String,
-    /// Where it is.
-    pub address: SocketAddr,
-    /// What it is spoken to over; see [`Listen::transport`].
-    #[serde(default)]
-    pub transport: Option<tls::Over>,
-    /// SenderCompID of our logon.
-    #[serde(deserialize_with = "text", default = "feed_comp_id")]
-    pub sender_comp_id: Text<20>,
-    /// TargetCompID of our logon.
-    #[serde(deserialize_with = "text", default = "upstream_comp_id")]
-    pub target_comp_id: Text<20>,
-    /// Password of our logon.
-    #[serde(default)]
-    pub password: Secret,
-    /// HeartBtInt of our logon, seconds.
-    #[serde(default = "heartbeat_s")]
-    pub heartbeat_s: u16,
-    /// Whether it wants to be asked for what it sends: it is a feed itself.
-    #[serde(default)]
-    pub subscribe: bool,
-    /// Whether it takes resend requests.
-    #[serde(default = "yes")]
-    pub resends: bool,
-    /// How long a connect may take, milliseconds.
-    #[serde(default = "connect_timeout_ms")]
-    pub connect_timeout_ms: u64,
-    /// Pause before it is dialled again, milliseconds; doubled each time.
-    #[serde(default = "backoff_min_ms")]
-    pub backoff_min_ms: u64,
-    /// The longest pause, milliseconds.
-    #[serde(default = "backoff_max_ms")]
-    pub backoff_max_ms: u64,
-}
-
-/// How one copy is made of several.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Arbitration {
-    /// Which copies are used.
-    pub mode: ModeName,
-    /// Where a channel begins.
-    pub from: FromName,
-    /// Channels, at most.
-    pub channels_max: usize,
-    /// Frames that wait in one channel, at most.
-    pub held_count_max: usize,
-    /// Bytes that wait in all channels, at most.
-    pub held_bytes_max: usize,
-    /// How long a hole may stay before it is asked for, milliseconds.
-    pub patience_ms: u64,
-    /// How long to wait before another source is asked, milliseconds.
-    pub retry_ms: u64,
-    /// How long until a hole is declared lost, milliseconds.
-    pub deadline_ms: u64,
-    /// Numbers in one resend request, at most.
-    pub ask_count_max: u64,
-    /// Numbers further ahead than this need a second frame to be believed.
-    pub jump_max: u64,
-    /// When standby leaves the primary, and goes back to it.
-    pub standby: StandbyTimes,
-}
-
-/// Which copies are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ModeName {
-    /// See [`Mode::Arbitrated`].
-    Arbitrated,
-    /// See [`Mode::Standby`].
-    Standby,
-}
-
-/// Where a channel begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FromName {
-    /// See [`From::Open`].
-    Open,
-    /// See [`From::Live`].
-    Live,
-}
-
-/// See [`Standby`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StandbyTimes {
-    /// See [`Standby::silent_ms`].
-    pub silent_ms: u64,
-    /// See [`Standby::behind_ms`].
-    pub behind_ms: u64,
-    /// See [`Standby::behind_count`].
-    pub behind_count: u64,
-    /// See [`Standby::return_after_ms`].
-    pub return_after_ms: u64,
 }
 
 /// What is held for subscribers.
@@ -362,54 +272,6 @@ pub(crate) fn text<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -
     text.parse().map_err(de::Error::custom)
 }
 
-const fn feed_comp_id() -> Text<20> {
-    Text::literal("feed")
-}
-
-const fn upstream_comp_id() -> Text<20> {
-    Text::literal("MATCHER")
-}
-
-const fn heartbeat_s() -> u16 {
-    3
-}
-
-const fn yes() -> bool {
-    true
-}
-
-const fn connect_timeout_ms() -> u64 {
-    2_000
-}
-
-const fn backoff_min_ms() -> u64 {
-    100
-}
-
-const fn backoff_max_ms() -> u64 {
-    5_000
-}
-
-impl Source {
-    /// A source with all defaults.
-    pub fn new(name: &str, address: SocketAddr) -> Self {
-        Self {
-            name: name.to_owned(),
-            address,
-            transport: None,
-            sender_comp_id: feed_comp_id(),
-            target_comp_id: upstream_comp_id(),
-            password: Secret::default(),
-            heartbeat_s: heartbeat_s(),
-            subscribe: false,
-            resends: true,
-            connect_timeout_ms: connect_timeout_ms(),
-            backoff_min_ms: backoff_min_ms(),
-            backoff_max_ms: backoff_max_ms(),
-        }
-    }
-}
-
 impl Default for Entitled {
     fn default() -> Self {
         Self { file: None, delays_min: Vec::new(), delayed_sample_ms: 15_000, delayed_bytes_max: 256 << 20 }
@@ -430,6 +292,7 @@ impl Default for Config {
             entitlement: Entitled::default(),
             relay: RelayConfig::default(),
             web: crate::web::Web::default(),
+            control: Control::default(),
             admin: service::admin::Config { listen: local(7290), ..service::admin::Config::default() },
             drain_timeout_ms: 10_000,
         }
@@ -447,32 +310,6 @@ impl Default for Listen {
             busy_poll: false,
             socket: SocketOptions::default(),
         }
-    }
-}
-
-impl Default for Arbitration {
-    fn default() -> Self {
-        let settings = arbiter::Settings::default();
-        Self {
-            mode: ModeName::Arbitrated,
-            from: FromName::Live,
-            channels_max: settings.channels_max,
-            held_count_max: settings.held_count_max,
-            held_bytes_max: settings.held_bytes_max,
-            patience_ms: settings.patience_ms,
-            retry_ms: settings.retry_ms,
-            deadline_ms: settings.deadline_ms,
-            ask_count_max: settings.ask_count_max,
-            jump_max: settings.jump_max,
-            standby: StandbyTimes::default(),
-        }
-    }
-}
-
-impl Default for StandbyTimes {
-    fn default() -> Self {
-        let Standby { silent_ms, behind_ms, behind_count, return_after_ms } = Standby::default();
-        Self { silent_ms, behind_ms, behind_count, return_after_ms }
     }
 }
 
@@ -526,11 +363,13 @@ impl service::config::Config for Config {
             RightsFile::open(file, &self.entitlement.delays_min)?;
         }
         tls::check_files(self.tls.as_ref(), self.dials_tls())?;
+        service::admin::Operators::check(&self.control.token_file)?;
         self.web.check_files()
     }
 
     fn validate(&self) -> Result<(), Invalid> {
-        self.validate_sources()?;
+        sources::validate(&self.sources, self.tls.as_ref())?;
+        self.arbitration.validate()?;
         let settings = self.arbitration.settings(&self.sources);
         settings.check().map_err(|error| Invalid::new("arbitration", error.to_string()))?;
         let Listen { shards, cores, .. } = &self.listen;
@@ -571,65 +410,11 @@ impl Config {
         self.sources.iter().any(|source| source.transport != Some(tls::Over::Tcp))
     }
 
-    fn validate_sources(&self) -> Result<(), Invalid> {
-        if self.sources.is_empty() || self.sources.len() > SOURCES_MAX {
-            return Err(Invalid::new("sources", format!("expected 1 to {SOURCES_MAX}")));
-        }
-        for (index, source) in self.sources.iter().enumerate() {
-            let key = |name| format!("sources[{index}].{name}");
-            if self.sources[..index].iter().any(|other| other.name == source.name) {
-                return Err(Invalid::new(key("name"), "expected a name that no other source has"));
-            }
-            tls::validate(self.tls.as_ref(), source.transport, &key("transport"))?;
-            if source.heartbeat_s == 0 {
-                return Err(Invalid::new(key("heartbeat_s"), "expected at least 1"));
-            }
-            if source.backoff_min_ms == 0 || source.backoff_max_ms < source.backoff_min_ms {
-                return Err(Invalid::new(key("backoff_min_ms"), "expected 1 to backoff_max_ms"));
-            }
-        }
-        addresses_differ(self.sources.iter().enumerate().map(|(index, source)| {
-            (format!("sources[{index}].address"), source.name.as_str(), source.address)
-        }))
-    }
-
     pub(crate) fn upstream_session(&self) -> session::Limits {
         session::Limits {
             body_len_max: self.log.body_bytes_max,
             heart_bt_s_max: u16::MAX,
             ..session::Limits::default()
-        }
-    }
-}
-
-impl Arbitration {
-    pub(crate) fn settings(&self, sources: &[Source]) -> arbiter::Settings {
-        let mut resends = [true; SOURCES_MAX];
-        for (resends, source) in resends.iter_mut().zip(sources) {
-            *resends = source.resends;
-        }
-        let StandbyTimes { silent_ms, behind_ms, behind_count, return_after_ms } = self.standby;
-        arbiter::Settings {
-            sources: sources.len(),
-            resends,
-            mode: match self.mode {
-                ModeName::Arbitrated => Mode::Arbitrated,
-                ModeName::Standby => {
-                    Mode::Standby(Standby { silent_ms, behind_ms, behind_count, return_after_ms })
-                }
-            },
-            from: match self.from {
-                FromName::Open => From::Open,
-                FromName::Live => From::Live,
-            },
-            channels_max: self.channels_max,
-            held_count_max: self.held_count_max,
-            held_bytes_max: self.held_bytes_max,
-            patience_ms: self.patience_ms,
-            retry_ms: self.retry_ms,
-            deadline_ms: self.deadline_ms,
-            ask_count_max: self.ask_count_max,
-            jump_max: self.jump_max,
         }
     }
 }

@@ -20,6 +20,8 @@ pub mod snapshots;
 pub mod subscription;
 
 mod app;
+mod content;
+mod control;
 mod delay;
 mod fanout;
 mod ingest;

@@ -2,10 +2,11 @@
 
 use crate::arbiter;
 use crate::config;
+use crate::content;
 use crate::delay;
 use crate::ingest;
 use crate::view::View;
-use service::prometheus::{IntCounter, IntGauge};
+use service::prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 service::metrics! {
     /// Everything that a feed counts.
@@ -39,6 +40,8 @@ service::metrics! {
         asked: IntCounterVec = "feed_resends_asked_total" ["source"],
         /// Resend requests that a source refused.
         cannot: IntCounterVec = "feed_resends_refused_total" ["source"],
+        /// Operators' commands, and requests that were denied, by outcome.
+        commands: IntCounterVec = "feed_operator_commands_total" ["outcome"],
         /// Frames that had to wait for a number before them, or for the primary.
         held: IntCounter = "feed_frames_held_total",
         /// Frames that found no room to wait, and are asked for again.
@@ -61,6 +64,12 @@ service::metrics! {
         failovers: IntCounter = "feed_failovers_total",
         /// Channels that went back to the primary (standby).
         returns: IntCounter = "feed_returns_total",
+        /// Whether the source with numbers of its own is used, because no other lives.
+        own_in_use: IntGauge = "feed_own_in_use",
+        /// Messages of the source with numbers of its own, by what became of them (docs/operations.md).
+        own_messages: IntCounterVec = "feed_own_messages_total" ["outcome"],
+        /// Times that the source with numbers of its own was used, and used no more.
+        own_switches: IntCounterVec = "feed_own_switches_total" ["to"],
         /// Messages of sources of a type that is not passed on.
         unknown_type: IntCounter = "feed_source_messages_unknown_total",
         /// Snapshots by what became of them.
@@ -150,6 +159,7 @@ pub(crate) struct Exporter {
     ingest: ingest::Counters,
     appended: u64,
     arbiter: arbiter::Counters,
+    own: (content::Counters, ingest::OwnCounters),
     snapshot_bytes: i64,
     delayed: delay::Counters,
     /// Of each source: won, duplicates, regressed, asked, cannot.
@@ -179,6 +189,7 @@ impl Exporter {
             ingest: ingest::Counters::default(),
             appended: 0,
             arbiter: arbiter::Counters::default(),
+            own: Default::default(),
             snapshot_bytes: 0,
             delayed: delay::Counters::default(),
             sources,
@@ -212,7 +223,9 @@ impl Exporter {
     pub(crate) fn ingest(&mut self, ingest: &ingest::Ingest, now_ns: u64) {
         let (metrics, now) = (&self.metrics, ingest.counters);
         let before = std::mem::replace(&mut self.ingest, now);
-        metrics.appended.inc_by(ingest.appended - std::mem::replace(&mut self.appended, ingest.appended));
+        metrics
+            .appended
+            .inc_by(ingest.notes.appended - std::mem::replace(&mut self.appended, ingest.notes.appended));
         metrics.unknown_type.inc_by(now.unknown_type - before.unknown_type);
         metrics.bad_number.inc_by(now.bad_number - before.bad_number);
         metrics.no_key.inc_by(now.no_key - before.no_key);
@@ -223,6 +236,9 @@ impl Exporter {
         snapshots("no place", now.snapshots_no_place - before.snapshots_no_place);
         metrics.held_bytes.set(ingest.arbiter.held_bytes() as i64);
         self.arbiter(ingest.arbiter.counters());
+        if let Some(own) = &ingest.notes.own {
+            self.own(own);
+        }
         for (index, pulse) in ingest.pulses.iter().enumerate() {
             let [message_age_ms, quote_age_ms] = &self.ages[index];
             message_age_ms.set(pulse.message_age_ms(now_ns) as i64);
@@ -231,6 +247,24 @@ impl Exporter {
                 self.metrics.source_skew_us.with_label_values(&[self.names[index].as_str()]).set(skew_us);
             }
         }
+    }
+
+    fn own(&mut self, own: &ingest::Own) {
+        let now = (own.matcher.counters, own.counters);
+        let before = std::mem::replace(&mut self.own, now);
+        self.metrics.own_in_use.set(own.matcher.in_use().into());
+        let count = |vec: &IntCounterVec, label, count| vec.with_label_values(&[label]).inc_by(count);
+        let messages = |outcome, number| count(&self.metrics.own_messages, outcome, number);
+        messages("matched", now.0.matched - before.0.matched);
+        messages("published", now.0.published - before.0.published);
+        messages("doubled", now.0.doubled - before.0.doubled);
+        messages("unmatched", now.0.unmatched - before.0.unmatched);
+        messages("no room", now.0.no_room - before.0.no_room);
+        messages("missing", now.1.missing - before.1.missing);
+        messages("again", now.1.again - before.1.again);
+        messages("refused", now.1.refused - before.1.refused);
+        count(&self.metrics.own_switches, "own", now.0.takeovers - before.0.takeovers);
+        count(&self.metrics.own_switches, "exchange", now.0.returns - before.0.returns);
     }
 
     fn arbiter(&mut self, now: &arbiter::Counters) {

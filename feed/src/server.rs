@@ -11,10 +11,11 @@ use crate::relay::Relay;
 use crate::retention::{Retention, RetentionError, Threads};
 use crate::securities::{Directory, Securities};
 use crate::snapshots::Snapshots;
-use crate::status;
 use crate::view::View;
 use crate::web;
+use crate::{control, status};
 use flow::Writer;
+use service::admin::Operators;
 use service::tls::Tls;
 use service::{Host, Running, Shutdown};
 use shard::{Handle, Limits, Log, Port, Setup};
@@ -46,6 +47,9 @@ pub enum BindError {
     /// What is to be kept on disk cannot be.
     #[error(transparent)]
     Retention(#[from] RetentionError),
+    /// The token file cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] service::admin::FileError),
     /// The file of securities' names cannot be used.
     #[error("{0:#}")]
     Names(anyhow::Error),
@@ -76,6 +80,7 @@ pub struct Server {
     web: Option<web::Port>,
     handles: Arc<[Handle<Command>]>,
     metrics: Metrics,
+    operators: Operators,
     shutdown: Shutdown,
     rights_file: Option<Arc<RightsFile>>,
     entitlement: Option<Arc<dyn Entitlement>>,
@@ -92,6 +97,7 @@ impl Server {
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
         let metrics = Metrics::register(&host.registry)?;
+        let operators = Operators::load(&config.control.token_file, metrics.commands.clone())?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
         let file = config.entitlement.file.as_deref();
         let rights_file = file
@@ -136,6 +142,7 @@ impl Server {
             web,
             handles,
             metrics,
+            operators,
             shutdown,
             rights_file,
             entitlement,
@@ -152,12 +159,14 @@ impl Server {
         self
     }
 
-    /// What SIGHUP does: loads certificates and rights again.
+    /// What SIGHUP does: loads certificates, rights and tokens again.
     pub fn reload(&self) -> impl FnMut() + Send + 'static {
         let (tls, rights_file, metrics) = (self.tls.clone(), self.rights_file.clone(), self.metrics.clone());
-        let web_tls = self.web.as_ref().and_then(web::Port::tls);
+        let (web_tls, operators) = (self.web.as_ref().and_then(web::Port::tls), self.operators.clone());
         move || {
             tls.reload();
+            // It has logged what is wrong.
+            drop(operators.reload());
             if let Some(Err(error)) = web_tls.as_ref().map(|tls| tls.reload()) {
                 tracing::error!(%error, "the browsers' certificates not loaded again; the old ones stay");
             }
@@ -211,9 +220,10 @@ impl Server {
         }
     }
 
-    /// What it adds to the operator's port: `/sources` and `/subscribers`.
+    /// What it adds to the operator's port: `/sources` and `/subscribers`, and commands.
     pub fn routes(&self) -> axum::Router {
-        status::routes(self.handles.clone())
+        let routes = status::routes(self.handles.clone()).merge(control::routes(self.handles.clone()));
+        self.operators.guard(routes)
     }
 
     /// Starts the shards' threads, and the browsers'. The end is through the host's [`Shutdown`], or what is returned.

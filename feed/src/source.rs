@@ -24,6 +24,10 @@ pub(crate) struct Upstream {
     pub(crate) config: config::Source,
     pub(crate) connector: Connector,
     pub(crate) link: Link,
+    /// It is logged on.
+    pub(crate) up: bool,
+    /// The operator wants it left.
+    pub(crate) down: bool,
     backoff: Backoff,
     /// Why it is not connected.
     pub(crate) last_error: String,
@@ -35,7 +39,16 @@ impl Upstream {
     pub(crate) fn new(config: config::Source, connector: Connector, seed: u64) -> Self {
         let backoff = Backoff::new(config.backoff_min_ms, config.backoff_max_ms, seed);
         let link = Link::Waiting { dial_at_ns: 0 };
-        Self { config, connector, link, backoff, last_error: String::new(), sessions: 0 }
+        Self {
+            config,
+            connector,
+            link,
+            up: false,
+            down: false,
+            backoff,
+            last_error: String::new(),
+            sessions: 0,
+        }
     }
 
     /// Whether this connection is its own.
@@ -46,7 +59,7 @@ impl Upstream {
 
     /// It is time to dial.
     pub(crate) fn dial_is_due(&self, now_ns: u64) -> bool {
-        matches!(self.link, Link::Waiting { dial_at_ns } if dial_at_ns <= now_ns)
+        !self.down && matches!(self.link, Link::Waiting { dial_at_ns } if dial_at_ns <= now_ns)
     }
 
     /// The dial came through: begins the session, with a logon in `out`.
@@ -60,6 +73,7 @@ impl Upstream {
         if let Link::Open { since_ns, .. } = self.link {
             self.backoff.connection_lasted(now_ns - since_ns);
         }
+        self.up = false;
         self.last_error = why;
         self.link = Link::Waiting { dial_at_ns: now_ns + self.backoff.delay_ns() };
     }

@@ -23,8 +23,10 @@ pub(crate) struct SourceStatus {
     pub(crate) name: String,
     /// Its address.
     pub(crate) address: SocketAddr,
-    /// `waiting`, `dialling`, `logging on` or `up`.
+    /// `waiting`, `dialling`, `logging on`, `up`, or `down` by the operator.
     pub(crate) state: &'static str,
+    /// It is the primary, in standby mode.
+    pub(crate) preferred: bool,
     /// Sessions opened so far.
     pub(crate) sessions: u64,
     /// Why it was not connected last; empty while it is up.

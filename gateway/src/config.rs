@@ -592,7 +592,7 @@ impl service::config::Config for Config {
 
     fn check_files(&self) -> anyhow::Result<()> {
         tls::check_files(self.tls.as_ref(), self.dials_tls())?;
-        self.control.load_tokens()?;
+        service::admin::Operators::check(&self.control.token_file)?;
         crate::check::load::tables(&self.checks, crate::check::load::unix_ns()).map(drop)
     }
 

@@ -9,9 +9,7 @@
 //! | `POST /sessions/{comp_id}/disconnect` | ends a session |
 //! | `POST /reload` | reads rules, reference data and tokens again, as SIGHUP does |
 
-pub(crate) mod guard;
 pub(crate) mod switches;
-pub(crate) mod tokens;
 
 use crate::accounts::Accounts;
 use crate::app::{Command, Gateway};
@@ -19,17 +17,15 @@ use crate::check::load::Reload;
 use crate::check::{Kill, Scope};
 use crate::config;
 use crate::metrics::Metrics;
-use arc_swap::ArcSwap;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use guard::{Guard, Operator};
 use serde::Serialize;
+use service::admin::{Operator, Operators};
 use shard::{Cx, Handle, Reason};
 use std::sync::Arc;
 use switches::Switches;
-use tokens::Tokens;
 use tokio::sync::{Mutex, oneshot};
 use wire::szse::Text;
 use wire::szse::code::SessionStatus;
@@ -42,11 +38,10 @@ const ACCOUNTS_SHOWN: usize = 1_000;
 pub(crate) struct Control {
     gateway: Handle<Command>,
     config: Arc<config::Control>,
-    tokens: Arc<ArcSwap<Option<Tokens>>>,
+    operators: Operators,
     /// What is on disk; held while one is switched, so that disk and gateway agree.
     switches: Arc<Mutex<Switches>>,
     reload: Reload,
-    metrics: Metrics,
 }
 
 type Answer<T> = Result<T, (StatusCode, String)>;
@@ -62,11 +57,11 @@ impl Control {
         config: config::Control,
         gateway: Handle<Command>,
         reload: Reload,
-        metrics: Metrics,
+        metrics: &Metrics,
     ) -> anyhow::Result<Self> {
-        let tokens = Arc::new(ArcSwap::from_pointee(config.load_tokens()?));
+        let operators = Operators::load(&config.token_file, metrics.commands.clone())?;
         let switches = Arc::new(Mutex::new(config.load_switches()?));
-        Ok(Self { gateway, config: Arc::new(config), tokens, switches, reload, metrics })
+        Ok(Self { gateway, config: Arc::new(config), operators, switches, reload })
     }
 
     /// Switches on what was on when the gateway ended.
@@ -91,31 +86,16 @@ impl Control {
     /// Reads everything again that can be; the log says what came of it.
     pub(crate) fn reload_all(&self) {
         // Both have logged what is wrong.
-        drop(self.reload_tokens());
+        drop(self.operators.reload());
         if let Err(error) = self.reload.begin() {
             tracing::error!(%error, "rules not loaded again");
         }
     }
 
-    /// Reads the tokens again; what is wrong with them is logged, and the old ones stay.
-    pub(crate) fn reload_tokens(&self) -> anyhow::Result<()> {
-        let tokens = self.config.load_tokens();
-        match tokens {
-            Ok(tokens) => {
-                self.tokens.store(Arc::new(tokens));
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "tokens not loaded again; the old ones stay");
-                Err(error)
-            }
-        }
-    }
-
     /// All routes of a gateway, guarded: its own, and those of `others`.
     pub(crate) fn routes(self, others: Router) -> Router {
-        let guard = Guard { tokens: self.tokens.clone(), metrics: self.metrics.clone() };
-        Router::new()
+        let operators = self.operators.clone();
+        let routes = Router::new()
             .route("/checks", get(checks))
             .route("/kill", get(kills))
             .route("/kill/{scope}", post(kill).delete(unkill))
@@ -123,8 +103,8 @@ impl Control {
             .route("/sessions/{comp_id}/disconnect", post(disconnect))
             .route("/reload", post(reload))
             .with_state(self)
-            .merge(others)
-            .layer(axum::middleware::from_fn_with_state(guard, guard::guard))
+            .merge(others);
+        operators.guard(routes)
     }
 
     /// Lets the hot thread do something between two turns, and waits for its answer.
@@ -342,7 +322,7 @@ async fn disconnect(
 }
 
 async fn reload(State(control): State<Control>) -> Answer<&'static str> {
-    let tokens = control.reload_tokens();
+    let tokens = control.operators.reload().map_err(anyhow::Error::from);
     let tables = control.reload.ask().await;
     match tokens.and(tables) {
         Ok(()) => Ok("loaded\n"),

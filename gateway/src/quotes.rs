@@ -203,6 +203,7 @@ impl Follower {
         let (reason, skipped) = match notice.reason {
             GapReason::LOST_UPSTREAM => ("lost upstream", false),
             GapReason::NO_LONGER_HELD => ("no longer held", false),
+            GapReason::ELSEWHERE => ("elsewhere", false),
             GapReason::SLOW_READER => ("slow reader", true),
             _ => ("other", true),
         };

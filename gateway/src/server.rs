@@ -98,7 +98,7 @@ impl Server {
         let shutdown = host.shutdown.clone();
         let own = Vec::new();
         let (reload, asked) = load::reload();
-        let control = Control::new(config.control.clone(), handle.clone(), reload, metrics.clone());
+        let control = Control::new(config.control.clone(), handle.clone(), reload, &metrics);
         let control = control.map_err(BindError::Checks)?;
         let fix_listener =
             config.fix.address.map(|address| fix_listener(&config, &tls, address)).transpose()?;

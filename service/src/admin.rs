@@ -1,7 +1,8 @@
 //! The admin port: `/live`, `/ready`, `/metrics` and what the server adds, over HTTP/1.
 //!
 //! Cold by construction: a thread and a runtime of its own. It is meant for the operator's network
-//! and has no authentication, so it listens on the loopback address unless told otherwise, and
+//! and has no authentication but what a server asks [`Operators`] for, so it listens on the loopback address unless told
+//! otherwise, and
 //! refuses changes that a web page asks for (any request but GET with an Origin header).
 
 use std::io::{self, Read as _, Write as _};
@@ -25,6 +26,11 @@ use crate::host::Host;
 use crate::shutdown::{Phase, Shutdown};
 
 mod connection;
+mod operators;
+mod tokens;
+
+pub use operators::{FileError, Operator, Operators};
+pub use tokens::TokenError;
 
 /// Largest request body: admin requests are a few words of JSON.
 const BODY_BYTES_MAX: usize = 64 * 1024;

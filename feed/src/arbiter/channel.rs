@@ -5,9 +5,6 @@ use super::settings::{Mode, Standby, ns};
 use super::window::{Held, Insert, Window};
 use super::{Answer, ChannelState, Event, From, Outcome, SOURCES_MAX, Shared, Source, Tick};
 
-/// The primary in standby mode.
-const PRIMARY: Source = Source(0);
-
 /// A number too far ahead, kept until the next one of the same source confirms it.
 #[derive(Clone, Copy, Debug)]
 struct Suspect {
@@ -67,10 +64,10 @@ impl Channel {
 
     /// The common case: the number that is next, nothing waits, and this source may say so.
     #[inline]
-    pub(crate) fn take_next(&mut self, source: Source, number: u64) -> bool {
-        let fast = number == self.next && self.quiet && (!self.on_primary || source == PRIMARY);
+    pub(crate) fn take_next(&mut self, primary: Source, source: Source, number: u64) -> bool {
+        let fast = number == self.next && self.quiet && (!self.on_primary || source == primary);
         if fast {
-            self.saw(source, number);
+            self.saw(primary, source, number);
             self.last = self.last.max(number);
             self.next = number + 1;
         }
@@ -87,7 +84,7 @@ impl Channel {
     ) -> Outcome {
         let seen = self.seen[source.index()];
         if (1..self.next).contains(&tick.number) {
-            self.saw(source, tick.number);
+            self.saw(shared.primary, source, tick.number);
             return self.duplicate(shared, now_ns, source, tick.number < seen);
         }
         if !self.plausible(shared, source, tick.number) {
@@ -95,7 +92,7 @@ impl Channel {
             return Outcome::Implausible;
         }
         self.begin_at(tick.number, sink);
-        self.saw(source, tick.number);
+        self.saw(shared.primary, source, tick.number);
         self.last = self.last.max(tick.number);
         if tick.number == self.next && self.next <= self.limit {
             self.window.remove(tick.number, &mut shared.held_bytes);
@@ -122,7 +119,7 @@ impl Channel {
             return;
         }
         self.begin_at(last + 1, sink);
-        self.saw(source, last);
+        self.saw(shared.primary, source, last);
         self.last = self.last.max(last);
         self.settle(shared, now_ns, source, sink);
     }
@@ -149,7 +146,7 @@ impl Channel {
         if let Some(gap) = &mut self.gap {
             gap.connectivity(now_ns, source, false);
         }
-        if source == PRIMARY && self.on_primary && shared.up != 0 {
+        if source == shared.primary && self.on_primary && shared.up != 0 {
             self.leave_primary(shared);
             self.settle(shared, now_ns, source, sink);
         }
@@ -177,7 +174,7 @@ impl Channel {
                 shared.counters.numbers_lost += end - self.next + 1;
                 sink(Event::Lost { channel: self.number, begin: self.next, end });
                 self.next = end + 1;
-                self.settle(shared, now_ns, PRIMARY, sink);
+                self.settle(shared, now_ns, shared.primary, sink);
             }
         }
     }
@@ -194,10 +191,10 @@ impl Channel {
         }
     }
 
-    fn saw(&mut self, source: Source, number: u64) {
+    fn saw(&mut self, primary: Source, source: Source, number: u64) {
         let seen = &mut self.seen[source.index()];
         *seen = number.max(*seen);
-        if self.on_primary && source == PRIMARY {
+        if self.on_primary && source == primary {
             self.limit = self.limit.max(number);
         }
     }
@@ -324,27 +321,45 @@ impl Channel {
         standby: &Standby,
         sink: &mut (impl FnMut(Event<'_>) + ?Sized),
     ) {
-        let others_up = shared.up & !PRIMARY.bit() != 0;
-        let silent = now_ns.saturating_sub(shared.heard_ns[0]) > ns(standby.silent_ms);
-        let present = shared.up & PRIMARY.bit() != 0 && !silent;
+        let others_up = shared.up & !shared.primary.bit() != 0;
+        let present = is_present(shared, now_ns, standby);
         if self.on_primary {
             let waits = |held: &Held| now_ns.saturating_sub(held.at_ns) > ns(standby.behind_ms);
             let behind = self.window.first().is_some_and(|(first, held)| first > self.limit && waits(held));
             if behind || (!present && others_up) {
                 self.leave_primary(shared);
-                self.settle(shared, now_ns, PRIMARY, sink);
+                self.settle(shared, now_ns, shared.primary, sink);
             }
             return;
         }
-        let healthy = present && self.seen[0].saturating_add(standby.behind_count) >= self.next;
+        let healthy = present && self.keeps_up(shared, standby);
         self.healthy_since_ns = if healthy { self.healthy_since_ns.or(Some(now_ns)) } else { None };
         let since = self.healthy_since_ns.unwrap_or(now_ns);
         if healthy && now_ns - since >= ns(standby.return_after_ms) {
             shared.counters.returns += 1;
-            self.on_primary = true;
-            self.limit = self.seen[0].max(self.next - 1);
-            self.settle(shared, now_ns, PRIMARY, sink);
+            self.use_primary(shared);
+            self.settle(shared, now_ns, shared.primary, sink);
         }
+    }
+
+    /// Another source is the primary now.
+    pub(crate) fn prefer(
+        &mut self,
+        shared: &mut Shared,
+        now_ns: u64,
+        sink: &mut (impl FnMut(Event<'_>) + ?Sized),
+    ) {
+        let Mode::Standby(standby) = shared.settings.mode else { return };
+        if is_present(shared, now_ns, &standby) && self.keeps_up(shared, &standby) {
+            self.use_primary(shared);
+        } else {
+            self.use_all();
+        }
+        self.settle(shared, now_ns, shared.primary, sink);
+    }
+
+    fn keeps_up(&self, shared: &Shared, standby: &Standby) -> bool {
+        self.seen[shared.primary.index()].saturating_add(standby.behind_count) >= self.next
     }
 
     fn leave_if_behind(&mut self, shared: &mut Shared) {
@@ -357,8 +372,24 @@ impl Channel {
 
     fn leave_primary(&mut self, shared: &mut Shared) {
         shared.counters.failovers += 1;
+        self.use_all();
+    }
+
+    fn use_all(&mut self) {
         self.on_primary = false;
         self.limit = u64::MAX;
         self.healthy_since_ns = None;
     }
+
+    fn use_primary(&mut self, shared: &Shared) {
+        self.on_primary = true;
+        // What is out is out. A channel of which nothing was believed yet has no number, and no limit but what is seen.
+        self.limit = self.seen[shared.primary.index()].max(self.next.saturating_sub(1));
+    }
+}
+
+/// Whether the primary is connected and says something.
+fn is_present(shared: &Shared, now_ns: u64, standby: &Standby) -> bool {
+    let silent_for_ns = now_ns.saturating_sub(shared.heard_ns[shared.primary.index()]);
+    shared.up & shared.primary.bit() != 0 && silent_for_ns <= ns(standby.silent_ms)
 }

@@ -32,7 +32,7 @@ pub const SOURCES_MAX: usize = 4;
 /// How often timers are looked at, at most: the resolution of every `_ms` setting.
 const SCAN_NS: u64 = 1_000_000;
 
-/// Which source: its place in the configuration. 0 is the primary.
+/// Which source: its place in the configuration. 0 is the primary, until another one is preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source(u8);
 
@@ -193,6 +193,8 @@ pub struct ChannelState {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) counters: Counters,
+    /// Standby mode: the source that is used while it keeps up.
+    pub(crate) primary: Source,
     /// One bit for each source that is connected.
     pub(crate) up: u8,
     /// When each source was heard last, nanoseconds.
@@ -235,6 +237,7 @@ impl Arbiter {
         let shared = Shared {
             settings,
             counters: Counters::default(),
+            primary: Source(0),
             up: 0,
             heard_ns: [0; SOURCES_MAX],
             held_bytes: 0,
@@ -262,7 +265,7 @@ impl Arbiter {
         self.shared.heard_ns[source.index()] = now_ns;
         let place = self.places[usize::from(tick.channel)];
         if let Some(channel) = self.channels.get_mut(usize::from(place)) {
-            if channel.take_next(source, tick.number) {
+            if channel.take_next(self.shared.primary, source, tick.number) {
                 self.shared.counters.won[source.index()] += 1;
                 sink(Event::Frame(tick));
                 return Outcome::Emitted;
@@ -332,6 +335,21 @@ impl Arbiter {
         self.scan_at_ns = now_ns;
     }
 
+    /// Standby mode: from now on this source is the primary. What is heard of it decides at once, by channel, whether it is
+    /// used or has to keep up for a while first. In the other mode it changes nothing.
+    pub fn prefer(&mut self, now_ns: u64, source: Source, sink: &mut (impl FnMut(Event<'_>) + ?Sized)) {
+        self.shared.primary = source;
+        for channel in &mut self.channels {
+            channel.prefer(&mut self.shared, now_ns, sink);
+        }
+        self.scan_at_ns = now_ns;
+    }
+
+    /// Standby mode: the source that is used while it keeps up.
+    pub fn primary(&self) -> Option<Source> {
+        matches!(self.shared.settings.mode, Mode::Standby(_)).then_some(self.shared.primary)
+    }
+
     /// Looks at the timers. Call it once a turn, and at every tick while nothing arrives.
     #[inline]
     pub fn poll(&mut self, now_ns: u64, sink: &mut (impl FnMut(Event<'_>) + ?Sized)) {
@@ -360,6 +378,13 @@ impl Arbiter {
         self.shared.up & source.bit() != 0
     }
 
+    /// Whether a source is connected and was heard within so long a time, nanoseconds.
+    pub fn is_heard(&self, now_ns: u64, within_ns: u64) -> bool {
+        let heard =
+            |source: &Source| now_ns.saturating_sub(self.shared.heard_ns[source.index()]) <= within_ns;
+        (0..self.shared.settings.sources).map(Source::new).any(|source| self.is_up(source) && heard(&source))
+    }
+
     /// Bytes that wait in windows.
     pub fn held_bytes(&self) -> usize {
         self.shared.held_bytes
@@ -373,8 +398,8 @@ impl Arbiter {
     /// Opens a channel that is heard of for the first time, if the limit allows it.
     #[cold]
     fn open(&mut self, channel: u16) -> bool {
-        let Settings { channels_max, from, mode, .. } = self.shared.settings;
-        if self.channels.len() >= channels_max {
+        let Settings { channels_max, channel_end, from, mode, .. } = self.shared.settings;
+        if self.channels.len() >= channels_max || u32::from(channel) >= channel_end {
             self.shared.counters.channel_refused += 1;
             return false;
         }

@@ -46,6 +46,8 @@ pub struct Settings {
     pub from: From,
     /// Channels at most; each costs about 200 bytes.
     pub channels_max: usize,
+    /// Channels from this ChannelNo on are refused: they are for others to write.
+    pub channel_end: u32,
     /// Frames that wait in one channel, at most.
     pub held_count_max: usize,
     /// Bytes of frames that wait in all channels together, at most.
@@ -137,6 +139,7 @@ impl Default for Settings {
             mode: Mode::Arbitrated,
             from: From::Live,
             channels_max: 256,
+            channel_end: 1 << 16,
             held_count_max: 100_000,
             held_bytes_max: 16 << 20,
             patience_ms: 2,

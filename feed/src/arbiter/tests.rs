@@ -504,6 +504,65 @@ fn standby_goes_back_when_the_primary_has_kept_up_for_long_enough() {
 }
 
 #[test]
+fn what_is_preferred_is_used_at_once_if_it_keeps_up() {
+    let mut bench = Bench::new(standby());
+    bench.offer(A, 1);
+    bench.offer(B, 1);
+    bench.offer(B, 2);
+    bench.arbiter.prefer(bench.now_ns, B, &mut keep(&mut bench.out));
+    assert_eq!(bench.arbiter.primary(), Some(B));
+    assert_eq!(bench.take(), [Frame(1), Frame(2)]);
+    assert_eq!(bench.offer(A, 3), Outcome::Held);
+    assert_eq!(bench.offer(B, 3), Outcome::Emitted);
+    assert!(bench.state().on_primary);
+    bench.down(B);
+    assert_eq!(bench.offer(A, 4), Outcome::Emitted, "it is left like any other primary");
+    assert_eq!(bench.take(), [Frame(3), Frame(4)]);
+    assert_eq!((bench.counters().failovers, bench.counters().returns), (1, 0));
+}
+
+#[test]
+fn what_is_preferred_and_behind_has_to_keep_up_first() {
+    let mut bench = Bench::new(standby());
+    (1..=20).for_each(|number| _ = bench.offer(A, number));
+    bench.arbiter.prefer(bench.now_ns, B, &mut keep(&mut bench.out));
+    assert!(!bench.state().on_primary);
+    for number in 21..=50 {
+        bench.pass(10);
+        assert_eq!(bench.offer(A, number), Outcome::Emitted, "nobody waits for it");
+        bench.offer(B, number);
+    }
+    assert!(bench.state().on_primary);
+    assert_eq!(bench.take(), (1..=50).map(Frame).collect::<Vec<_>>());
+}
+
+#[test]
+fn preferring_changes_nothing_where_all_are_used() {
+    let mut bench = Bench::new(arbitrated());
+    bench.offer(A, 1);
+    bench.arbiter.prefer(bench.now_ns, B, &mut keep(&mut bench.out));
+    assert_eq!(bench.arbiter.primary(), None);
+    assert_eq!(bench.offer(A, 2), Outcome::Emitted);
+}
+
+#[test]
+fn the_primary_comes_back_to_a_channel_of_which_nothing_was_believed() {
+    let settings = Settings { jump_max: 10, ..standby() };
+    let mut bench = Bench::new(settings);
+    assert_eq!(bench.offer(A, 1_000), Outcome::Implausible);
+    bench.down(A);
+    bench.arbiter.up(bench.now_ns, A);
+    for _ in 0..30 {
+        bench.pass(10);
+        bench.arbiter.heard(bench.now_ns, A);
+    }
+    assert!(bench.state().on_primary);
+    assert_eq!(bench.offer(A, 5), Outcome::Emitted);
+    assert_eq!(bench.offer(A, 6), Outcome::Emitted);
+    assert_eq!(bench.take(), [BeginsAfter(4), Frame(5), Frame(6)]);
+}
+
+#[test]
 fn settings_that_contradict_themselves_are_refused() {
     let refuse = |settings: Settings| Arbiter::new(settings).unwrap_err();
     assert_eq!(refuse(Settings { sources: 0, ..arbitrated() }), SettingsError::Sources(0));

@@ -1,5 +1,6 @@
 //! Hot path: one message of a source, filed: through the arbiter into the log, or counted and left.
 
+use super::own::{Message as OwnMessage, moved};
 use super::pulse::Pulse;
 use super::tape::Tape;
 use super::{Counters, NO_KEY};
@@ -11,12 +12,17 @@ use crate::snapshots::Offer;
 use flow::Tag;
 use wire::szse::code::ResendStatus;
 use wire::szse::ext::{ExtendedTickOrder, GapNotice, MarketDataRequestAck, RelayPath, RequestStatus};
-use wire::szse::market::{ChannelHeartbeat, Resend, Snapshot, TickOrder, TickTrade};
+use wire::szse::market::{ChannelHeartbeat, Resend, Snapshot, SnapshotHead, TickOrder, TickTrade};
 use wire::szse::{DecodeError, Frame, GroupMessage, I64, Message, SecurityId, SecurityIdSource, U16};
+
+/// Where ChannelNo stands in a snapshot's body; in an order's and a trade's it is the first field.
+const SNAPSHOT_CHANNEL_AT: usize = std::mem::offset_of!(SnapshotHead, channel_no);
 
 /// What it takes to file one source's messages.
 pub(super) struct Desk<'a> {
     pub(super) source: Source,
+    /// It numbers as the exchange does.
+    pub(super) numbered: bool,
     pub(super) pulse: &'a mut Pulse,
     pub(super) arbiter: &'a mut Arbiter,
     pub(super) securities: &'a mut Securities,
@@ -57,7 +63,13 @@ impl Desk<'_> {
                 self.order(frame.group::<ExtendedTickOrder<'_>>()?.order, frame.bytes);
             }
             TickTrade::MSG_TYPE => self.trade(frame.view()?, frame.bytes),
-            Snapshot::MSG_TYPE => self.snapshot(&frame.group()?, frame.bytes),
+            Snapshot::MSG_TYPE if !self.numbered => self.own_snapshot(&frame.group()?, frame.bytes),
+            Snapshot::MSG_TYPE => {
+                let snapshot: Snapshot<'_> = frame.group()?;
+                self.snapshot(&snapshot, snapshot.head.channel_no.get(), frame.bytes);
+            }
+            // Of a source that numbers in its own way nobody asks, so neither means anything.
+            ChannelHeartbeat::MSG_TYPE | Resend::MSG_TYPE if !self.numbered => {}
             ChannelHeartbeat::MSG_TYPE => self.heartbeat(frame.view()?),
             Resend::MSG_TYPE => self.answer(frame.view()?),
             // An upstream feed says itself what it lost; the arbiter asks before it believes it.
@@ -73,14 +85,24 @@ impl Desk<'_> {
     fn order(&mut self, order: &TickOrder, bytes: &[u8]) {
         let key = self.key(&order.security_id, &order.security_id_source);
         self.pulse.quote(self.tape.now_ns, self.wall_ns, order.transact_time);
-        self.tick((order.channel_no, order.appl_seq_num), key, bytes);
+        if self.numbered {
+            self.tick((order.channel_no, order.appl_seq_num), key, bytes);
+        } else if let Some(number) = self.number(order.appl_seq_num) {
+            let message = OwnMessage { channel: order.channel_no, number, key, bytes };
+            self.tape.offer_own(&message, |identity| identity.order(order));
+        }
     }
 
     #[inline]
     fn trade(&mut self, trade: &TickTrade, bytes: &[u8]) {
         let key = self.key(&trade.security_id, &trade.security_id_source);
         self.pulse.quote(self.tape.now_ns, self.wall_ns, trade.transact_time);
-        self.tick((trade.channel_no, trade.appl_seq_num), key, bytes);
+        if self.numbered {
+            self.tick((trade.channel_no, trade.appl_seq_num), key, bytes);
+        } else if let Some(number) = self.number(trade.appl_seq_num) {
+            let message = OwnMessage { channel: trade.channel_no, number, key, bytes };
+            self.tape.offer_own(&message, |identity| identity.trade(trade));
+        }
     }
 
     #[inline]
@@ -99,11 +121,25 @@ impl Desk<'_> {
         }
     }
 
-    fn snapshot(&mut self, snapshot: &Snapshot<'_>, bytes: &[u8]) {
+    /// A snapshot has no number, and that of a source which stands by may differ in small things: it goes out while that source
+    /// is used.
+    #[cold]
+    fn own_snapshot(&mut self, snapshot: &Snapshot<'_>, bytes: &[u8]) {
+        let own = self.tape.notes.own.as_ref().expect("invariant: there is such a source, and it speaks");
+        match own.channel(snapshot.head.channel_no.get()) {
+            Some(channel) if own.matcher.in_use() => {
+                let bytes = moved(bytes, SNAPSHOT_CHANNEL_AT, channel);
+                self.snapshot(snapshot, channel, &bytes);
+            }
+            _ => self.pulse.quote(self.tape.now_ns, self.wall_ns, snapshot.head.orig_time),
+        }
+    }
+
+    fn snapshot(&mut self, snapshot: &Snapshot<'_>, lane: u16, bytes: &[u8]) {
         let head = snapshot.head;
         self.pulse.quote(self.tape.now_ns, self.wall_ns, head.orig_time);
         let key = self.key(&head.security_id, &head.security_id_source);
-        let tag = Tag { lane: head.channel_no.get(), number: 0, key };
+        let tag = Tag { lane, number: 0, key };
         let (view, time) = (&mut self.tape.view, head.orig_time.raw());
         let end = view.end();
         let offered = match key {

@@ -1,9 +1,9 @@
 //! The life of the sources' connections: dialled, logged on, kept alive, left.
 
-use super::tape::Tape;
 use super::{Ingest, LOG};
 use crate::arbiter::Source;
 use crate::config;
+use crate::control::{Order, Refused};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::source::Link;
@@ -11,6 +11,7 @@ use crate::view::View;
 use flow::Tag;
 use shard::{ConnId, Cx, Reason};
 use std::time::Duration;
+use wire::szse::code::SessionStatus;
 use wire::szse::ext::{
     ChannelStart, MarketDataRequest, RelayHello, RequestHead, SlowReaderPolicy, SubscriptionMode,
 };
@@ -39,6 +40,7 @@ impl Ingest {
                 cx.close(id, Reason::App(error.text()));
             }
         }
+        self.notes.poll_own(cx.writer(LOG), view, now_ns, &self.arbiter);
         self.channel_heartbeats(cx, view);
     }
 
@@ -46,7 +48,7 @@ impl Ingest {
     pub(crate) fn on_open(&mut self, cx: &mut Cx, id: ConnId, index: usize) {
         let now_ns = cx.now_ns();
         self.upstreams[index].opened(id, now_ns, self.session_limits, &mut self.out);
-        if self.draining {
+        if self.draining || self.upstreams[index].down {
             self.out.clear();
             return cx.close(id, Reason::App("closing down"));
         }
@@ -77,27 +79,71 @@ impl Ingest {
         }
         upstream.gone(now_ns, reason.to_owned());
         if self.arbiter.is_up(source) {
-            let (asks, appended) = (&mut self.asks, &mut self.appended);
-            let retention = self.retention.as_ref();
-            let mut tape = Tape { writer: cx.writer(LOG), view, asks, appended, now_ns, retention };
+            let mut tape = self.notes.tape(cx.writer(LOG), view, now_ns);
             self.arbiter.down(now_ns, source, &mut |event| tape.deliver(event));
+        }
+    }
+
+    /// What the operator wants of a source.
+    ///
+    /// # Errors
+    /// When it is not done.
+    pub(crate) fn order(
+        &mut self,
+        cx: &mut Cx,
+        view: &mut View,
+        order: Order,
+        name: &str,
+    ) -> Result<(), Refused> {
+        let at = self.upstreams.iter().position(|upstream| upstream.config.name == name);
+        let index = at.ok_or(Refused::NoSuchSource)?;
+        let (source, now_ns) = (Source::new(index), cx.now_ns());
+        match order {
+            Order::Prefer if self.arbiter.primary().is_none() => Err(Refused::Arbitrated),
+            Order::Prefer if !self.upstreams[index].config.is_numbered() => Err(Refused::OwnNumbers),
+            Order::Prefer if !self.upstreams[index].up => Err(Refused::NotUp),
+            Order::Prefer => {
+                let mut tape = self.notes.tape(cx.writer(LOG), view, now_ns);
+                self.arbiter.prefer(now_ns, source, &mut |event| tape.deliver(event));
+                Ok(())
+            }
+            Order::Down => {
+                let mut others = self.upstreams.iter().enumerate().filter(|(other, _)| *other != index);
+                if !others.any(|(_, other)| other.up) {
+                    return Err(Refused::LastOne);
+                }
+                self.upstreams[index].down = true;
+                self.take_leave(cx, index, "down by the operator");
+                Ok(())
+            }
+            Order::Up => {
+                let upstream = &mut self.upstreams[index];
+                upstream.down = false;
+                if let Link::Waiting { dial_at_ns } = &mut upstream.link {
+                    *dial_at_ns = now_ns;
+                }
+                Ok(())
+            }
         }
     }
 
     /// The feed ends: takes leave of the sources, and dials none again.
     pub(crate) fn on_drain(&mut self, cx: &mut Cx) {
         self.draining = true;
-        let now_ns = cx.now_ns();
         for index in 0..self.upstreams.len() {
-            let Link::Open { id, session, .. } = &mut self.upstreams[index].link else { continue };
-            let id = *id;
-            let status = wire::szse::code::SessionStatus::LOGOUT_COMPLETE;
-            session.log_out(status, "closing down", now_ns, &mut self.out);
-            let over = session.is_closed();
-            self.flush(cx, id);
-            if over {
-                cx.close(id, Reason::App("closing down"));
-            }
+            self.take_leave(cx, index, "closing down");
+        }
+    }
+
+    /// Logs out of a source; the connection ends when that is answered.
+    fn take_leave(&mut self, cx: &mut Cx, index: usize, why: &'static str) {
+        let Link::Open { id, session, .. } = &mut self.upstreams[index].link else { return };
+        let id = *id;
+        session.log_out(SessionStatus::LOGOUT_COMPLETE, why, cx.now_ns(), &mut self.out);
+        let over = session.is_closed();
+        self.flush(cx, id);
+        if over {
+            cx.close(id, Reason::App(why));
         }
     }
 
@@ -118,10 +164,7 @@ impl Ingest {
                 end_of_channel: U16::new(ended.into()),
             };
             frame::encode(&message, &mut self.out);
-            let (asks, appended) = (&mut self.asks, &mut self.appended);
-            let retention = self.retention.as_ref();
-            let mut tape =
-                Tape { writer: cx.writer(LOG), view: &mut *view, asks, appended, now_ns, retention };
+            let mut tape = self.notes.tape(cx.writer(LOG), view, now_ns);
             tape.append(Tag { lane: channel.channel, number: 0, key: Tag::EVERYONE }, &self.out);
             self.out.clear();
         }

@@ -5,6 +5,7 @@
 
 mod desk;
 mod links;
+mod own;
 mod pulse;
 mod tape;
 
@@ -17,13 +18,15 @@ use crate::securities::Securities;
 use crate::source::{Link, Upstream};
 use crate::view::View;
 use desk::{Desk, Fault};
+pub(crate) use own::{Counters as OwnCounters, Own};
 use pulse::Pulse;
 use service::tls::Tls;
 use shard::{ConnId, Cx, LogId, Reason};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use tape::Ask;
+pub(crate) use tape::Notes;
 pub(crate) use tape::gap_notice;
-use tape::{Ask, Tape};
 use transport::SocketOptions;
 use wire::szse::code::{ResendStatus, ResendType, SessionStatus};
 use wire::szse::market::Resend;
@@ -59,10 +62,8 @@ pub(crate) struct Ingest {
     /// Of each of them.
     pub(crate) pulses: Vec<Pulse>,
     pub(crate) counters: Counters,
-    /// Entries appended to the log.
-    pub(crate) appended: u64,
+    pub(crate) notes: Notes,
     securities: Securities,
-    asks: Vec<Ask>,
     /// What a session answers; empty between calls.
     out: Vec<u8>,
     session_limits: session::Limits,
@@ -71,7 +72,6 @@ pub(crate) struct Ingest {
     ended: Vec<(u16, u64)>,
     pub(crate) relay: Arc<Relay>,
     metrics: Metrics,
-    retention: Option<Retention>,
     draining: bool,
 }
 
@@ -99,16 +99,19 @@ impl Ingest {
                 .collect(),
             pulses: vec![Pulse::default(); config.sources.len()],
             counters: Counters::default(),
-            appended: 0,
+            notes: Notes {
+                asks: Vec::new(),
+                appended: 0,
+                retention,
+                own: config.arbitration.own(&config.sources).map(Box::new),
+            },
             securities,
-            asks: Vec::new(),
             out: Vec::new(),
             session_limits: config.upstream_session(),
             channel_heartbeat_ns: config.log.channel_heartbeat_ms * 1_000_000,
             ended: Vec::new(),
             relay,
             metrics,
-            retention,
             draining: false,
         }
     }
@@ -130,13 +133,15 @@ impl Ingest {
         let now_ns = cx.now_ns();
         let upstream = &mut self.upstreams[source.index()];
         let Link::Open { session, .. } = &mut upstream.link else { return Ok(data.len()) };
-        self.arbiter.heard(now_ns, source);
+        let numbered = upstream.config.is_numbered();
+        if numbered {
+            self.arbiter.heard(now_ns, source);
+        }
         let pulse = &mut self.pulses[source.index()];
         pulse.heard(now_ns);
-        let (asks, appended) = (&mut self.asks, &mut self.appended);
-        let retention = self.retention.as_ref();
         let mut desk = Desk {
             source,
+            numbered,
             pulse,
             arbiter: &mut self.arbiter,
             securities: &mut self.securities,
@@ -144,7 +149,7 @@ impl Ingest {
             ended: &mut self.ended,
             wall_ns: cx.wall_ns(),
             relay: (&self.relay, &self.metrics, &upstream.config.name),
-            tape: Tape { writer: cx.writer(LOG), view, asks, appended, now_ns, retention },
+            tape: self.notes.tape(cx.writer(LOG), view, now_ns),
         };
         let mut consumed = 0;
         let ended = loop {
@@ -169,7 +174,10 @@ impl Ingest {
                 }
                 session::Event::Heartbeat => {}
                 session::Event::LoggedOn(_) => {
-                    desk.arbiter.up(now_ns, source);
+                    if numbered {
+                        desk.arbiter.up(now_ns, source);
+                    }
+                    upstream.up = true;
                     upstream.sessions += 1;
                     upstream.last_error.clear();
                     let (config, view) = (&upstream.config, &*desk.tape.view);
@@ -199,16 +207,14 @@ impl Ingest {
     /// The turn's reading is over: looks at holes, and asks for what is missing. Returns when to be called again.
     pub(crate) fn on_turn_end(&mut self, cx: &mut Cx, view: &mut View) -> Option<u64> {
         let now_ns = cx.now_ns();
-        let (asks, appended) = (&mut self.asks, &mut self.appended);
-        let retention = self.retention.as_ref();
-        let mut tape = Tape { writer: cx.writer(LOG), view, asks, appended, now_ns, retention };
+        let mut tape = self.notes.tape(cx.writer(LOG), view, now_ns);
         self.arbiter.poll(now_ns, &mut |event| tape.deliver(event));
         self.send_asks(cx);
         self.arbiter.poll_at_ns()
     }
 
     fn send_asks(&mut self, cx: &mut Cx) {
-        for Ask { source, channel, begin, end } in self.asks.drain(..) {
+        for Ask { source, channel, begin, end } in self.notes.asks.drain(..) {
             let upstream = &self.upstreams[source.index()];
             let Link::Open { id, .. } = upstream.link else { continue };
             tracing::debug!(source = upstream.config.name, channel, begin, end, "asking for a resend");

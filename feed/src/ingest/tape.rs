@@ -1,5 +1,6 @@
 //! Hot path: the log as ingest writes it, and what is noted of each entry.
 
+use super::own::Own;
 use crate::arbiter::{Event, Source, Tick};
 use crate::retention::Retention;
 use crate::view::View;
@@ -16,14 +17,35 @@ pub(super) struct Ask {
     pub(super) end: u64,
 }
 
+/// What is noted of what is written, from turn to turn.
+pub(crate) struct Notes {
+    /// What the arbiter wants asked.
+    pub(super) asks: Vec<Ask>,
+    /// Entries appended to the log.
+    pub(crate) appended: u64,
+    pub(super) retention: Option<Retention>,
+    /// The source that numbers in its own way, if there is one.
+    pub(crate) own: Option<Box<Own>>,
+}
+
+impl Notes {
+    /// To write with, for a turn.
+    pub(super) fn tape<'a>(
+        &'a mut self,
+        writer: &'a mut Writer,
+        view: &'a mut View,
+        now_ns: u64,
+    ) -> Tape<'a> {
+        Tape { writer, view, notes: self, now_ns }
+    }
+}
+
 /// The log, and what is noted of each entry.
 pub(super) struct Tape<'a> {
     pub(super) writer: &'a mut Writer,
     pub(super) view: &'a mut View,
-    pub(super) asks: &'a mut Vec<Ask>,
-    pub(super) appended: &'a mut u64,
+    pub(super) notes: &'a mut Notes,
     pub(super) now_ns: u64,
-    pub(super) retention: Option<&'a Retention>,
 }
 
 impl Tape<'_> {
@@ -32,7 +54,7 @@ impl Tape<'_> {
         let appended = self.writer.append(tag, frame);
         appended.expect("invariant: the arbiter's numbers ascend, and a segment takes the longest frame");
         self.view.saw(tag, self.now_ns);
-        *self.appended += 1;
+        self.notes.appended += 1;
     }
 
     /// Does what the arbiter wants done.
@@ -40,27 +62,34 @@ impl Tape<'_> {
     pub(super) fn deliver(&mut self, event: Event<'_>) {
         match event {
             Event::Frame(Tick { channel, number, key, frame }) => {
+                if let Some(own) = &mut self.notes.own {
+                    own.published(self.now_ns, frame);
+                }
                 self.append(Tag { lane: channel, number, key }, frame);
             }
-            Event::BeginsAfter { channel, end } => self.notice(channel, 1, end, GapReason::NO_LONGER_HELD),
-            Event::Apart { .. } => {
-                if let Some(retention) = self.retention {
-                    retention.give_up_before();
-                }
-            }
+            Event::BeginsAfter { channel, end } => self.notice(channel, (1, end), GapReason::NO_LONGER_HELD),
+            Event::Apart { .. } => self.give_up_before(),
             Event::Lost { channel, begin, end } => {
                 tracing::warn!(channel, begin, end, "numbers lost: no source could give them");
-                self.notice(channel, begin, end, GapReason::LOST_UPSTREAM);
+                self.notice(channel, (begin, end), GapReason::LOST_UPSTREAM);
             }
             Event::Ask { source, channel, begin, end } => {
-                self.asks.push(Ask { source, channel, begin, end });
+                self.notes.asks.push(Ask { source, channel, begin, end });
             }
+        }
+    }
+
+    /// A channel does not go on where the disk ends.
+    #[cold]
+    pub(super) fn give_up_before(&self) {
+        if let Some(retention) = &self.notes.retention {
+            retention.give_up_before();
         }
     }
 
     /// The notice stands where the numbers would: whoever reads on, or asks for them, finds it.
     #[cold]
-    fn notice(&mut self, channel: u16, begin: u64, end: u64, reason: GapReason) {
+    pub(super) fn notice(&mut self, channel: u16, (begin, end): (u64, u64), reason: GapReason) {
         let mut frame = Vec::new();
         frame::encode(&gap_notice(channel, begin, end, reason), &mut frame);
         self.append(Tag { lane: channel, number: end, key: Tag::EVERYONE }, &frame);

@@ -9,6 +9,8 @@ mod chromium;
 mod conflation;
 mod datagrams;
 mod entitlement;
+mod operators;
+mod own_numbers;
 mod program;
 mod relays;
 mod retention;

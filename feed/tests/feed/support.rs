@@ -456,10 +456,14 @@ impl Feed {
 
     /// The answer of the operator's port.
     pub(crate) fn get(&self, path: &str) -> String {
+        self.ask("GET", path, None)
+    }
+
+    /// The same to a request of any kind, with a token.
+    pub(crate) fn ask(&self, method: &str, path: &str, token: Option<&str>) -> String {
+        let token = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
         let mut stream = TcpStream::connect(self.admin).unwrap();
-        stream
-            .write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
-            .unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\n{token}Connection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

@@ -4,7 +4,6 @@ use super::text;
 use crate::check::rules::Rules;
 use crate::check::{self, Group};
 use crate::control::switches::Switches;
-use crate::control::tokens::Tokens;
 use anyhow::Context as _;
 use serde::{Deserialize, Deserializer, de};
 use service::config::Invalid;
@@ -120,13 +119,6 @@ pub struct Control {
 }
 
 impl Control {
-    pub(crate) fn load_tokens(&self) -> anyhow::Result<Option<Tokens>> {
-        if self.token_file.as_os_str().is_empty() {
-            return Ok(None);
-        }
-        Tokens::load(&self.token_file).map(Some).with_context(|| self.token_file.display().to_string())
-    }
-
     pub(crate) fn kill_file(&self) -> Option<&Path> {
         Some(self.kill_file.as_path()).filter(|path| !path.as_os_str().is_empty())
     }

@@ -4,26 +4,37 @@
 //! both want a token, looking any, a command one of `operate`. `/live`, `/ready` and `/metrics` are the service's own and
 //! stay free.
 
-use super::tokens::{Role, Tokens};
-use crate::metrics::Metrics;
+use super::tokens::{Role, TokenError, Tokens};
 use arc_swap::ArcSwap;
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use prometheus::IntCounterVec;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the guard knows.
+/// Who may look at a server and command it, by its `control.token_file`.
 #[derive(Clone)]
-pub(crate) struct Guard {
-    /// `None` inside: no file is configured.
-    pub(crate) tokens: Arc<ArcSwap<Option<Tokens>>>,
-    pub(crate) metrics: Metrics,
+pub struct Operators {
+    /// Empty: none, and `tokens` has `None`.
+    file: Arc<Path>,
+    tokens: Arc<ArcSwap<Option<Tokens>>>,
+    commands: IntCounterVec,
 }
 
-/// Who gave a command, for what it writes down.
+/// Who gave a command, for what it writes down: an extension of the requests behind [`Operators::guard`].
 #[derive(Clone, Debug)]
-pub(crate) struct Operator(pub(crate) String);
+pub struct Operator(pub String);
+
+/// What is wrong with a token file; it never says a token.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", file.display())]
+pub struct FileError {
+    file: PathBuf,
+    error: TokenError,
+}
 
 /// Why a request goes no further.
 enum Denied {
@@ -38,7 +49,7 @@ impl Denied {
         let (status, text) = match self {
             Self::NoTokens => (StatusCode::FORBIDDEN, "commands need tokens: configure control.token_file\n"),
             Self::NoToken => (StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN\n"),
-            Self::WrongToken => (StatusCode::UNAUTHORIZED, "not a token of this gateway\n"),
+            Self::WrongToken => (StatusCode::UNAUTHORIZED, "not a token of this server\n"),
             Self::ReadOnly(_) => (StatusCode::FORBIDDEN, "this token is for looking only\n"),
         };
         let mut response = (status, text).into_response();
@@ -60,7 +71,47 @@ impl Denied {
     }
 }
 
-impl Guard {
+impl Operators {
+    /// By this file; empty for none. `commands` counts what was asked for by its label `outcome`.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn load(file: &Path, commands: IntCounterVec) -> Result<Self, FileError> {
+        let tokens = Arc::new(ArcSwap::from_pointee(Self::read(file)?));
+        Ok(Self { file: file.into(), tokens, commands })
+    }
+
+    /// Whether a file can be used.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check(file: &Path) -> Result<(), FileError> {
+        Self::read(file).map(drop)
+    }
+
+    /// Reads the file again; what is wrong with it is logged, and the old tokens stay.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn reload(&self) -> Result<(), FileError> {
+        let tokens = Self::read(&self.file)
+            .inspect_err(|error| tracing::error!(%error, "tokens not loaded again; the old ones stay"))?;
+        self.tokens.store(Arc::new(tokens));
+        Ok(())
+    }
+
+    /// Puts a guard before these routes.
+    pub fn guard(&self, routes: Router) -> Router {
+        routes.layer(axum::middleware::from_fn_with_state(self.clone(), guard))
+    }
+
+    fn read(file: &Path) -> Result<Option<Tokens>, FileError> {
+        if file.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        Tokens::load(file).map(Some).map_err(|error| FileError { file: file.to_owned(), error })
+    }
+
     fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<Operator, Denied> {
         let looking = matches!(*method, Method::GET | Method::HEAD);
         let tokens = self.tokens.load();
@@ -78,10 +129,10 @@ impl Guard {
 }
 
 /// Lets a request through, or not; each command is written down with its outcome.
-pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+async fn guard(State(operators): State<Operators>, mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let command = !matches!(method, Method::GET | Method::HEAD);
-    match guard.admit(&method, request.headers()) {
+    match operators.admit(&method, request.headers()) {
         Ok(operator) => {
             request.extensions_mut().insert(operator.clone());
             let response = next.run(request).await;
@@ -89,14 +140,14 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
                 let status = response.status().as_u16();
                 tracing::info!(operator = operator.0, %method, path, status, "operator command");
                 let outcome = if response.status().is_success() { "done" } else { "failed" };
-                guard.metrics.commands.with_label_values(&[outcome]).inc();
+                operators.commands.with_label_values(&[outcome]).inc();
             }
             response
         }
         Err(denied) => {
             let operator = if let Denied::ReadOnly(name) = &denied { name } else { "" };
             tracing::warn!(operator, %method, path, reason = denied.label(), "operator request denied");
-            guard.metrics.commands.with_label_values(&[denied.label()]).inc();
+            operators.commands.with_label_values(&[denied.label()]).inc();
             denied.response()
         }
     }

@@ -35,15 +35,25 @@ pub(crate) struct Tokens(Vec<Token>);
 
 /// What is wrong with a file; it never says a token.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TokenError {
+pub enum TokenError {
+    /// It cannot be read.
     #[error("cannot read it: {0}")]
     Io(#[from] std::io::Error),
+    /// A line is not one.
     #[error(
         "line {line}: expected `read NAME TOKEN` or `operate NAME TOKEN`, a token of 16 to 256 characters"
     )]
-    Line { line: usize },
+    Line {
+        /// Which, from 1.
+        line: usize,
+    },
+    /// A name or a token stands twice.
     #[error("line {line}: there is another with this name or this token")]
-    Twice { line: usize },
+    Twice {
+        /// Which, from 1.
+        line: usize,
+    },
+    /// None, or too many.
     #[error("expected 1 to {TOKENS_MAX} tokens")]
     Count,
 }

@@ -82,6 +82,9 @@ code! {
         SLOW_READER = 2,
         /// They were asked for and are no longer held, or are from before this feed heard of the channel.
         NO_LONGER_HELD = 3,
+        /// What they say is on other channels of the same securities, or was never brought: a source that numbers in its own
+        /// way is used from here on.
+        ELSEWHERE = 4,
     }
 }
 

@@ -1,0 +1,110 @@
+//! A vendor's feed beside the exchange's: it numbers in its own way, stands by, and is used when nothing else is there.
+
+use crate::support::*;
+use feed::Config;
+use feed::config::{Numbering, OwnNumbers};
+use wire::szse::ext::GapReason;
+use wire::szse::market::TickOrder;
+use wire::szse::{Price, Timestamp};
+
+/// The vendor's channel 7, as it goes out.
+const VENDORS: u16 = 50_007;
+
+fn start(change: impl FnOnce(&mut Config)) -> Feed {
+    Feed::start(|config| {
+        config.sources[1].numbering = Numbering::Own;
+        let times = OwnNumbers { takeover_after_ms: 1, return_after_ms: 1, ..OwnNumbers::default() };
+        config.arbitration.own = times;
+        change(config);
+    })
+}
+
+/// An order by its price, which stands for all that it says.
+fn says(price: i64, channel: u16, number: u64) -> TickOrder {
+    let transact_time = Timestamp::from_raw(20_260_105_093_000_000);
+    TickOrder { price: Price::from_raw(price), transact_time, ..tick(channel, number) }
+}
+
+impl Feed {
+    /// The exchange's connection and the vendor's; the exchange is used.
+    fn exchange_and_vendor(&self) -> [Peer; 2] {
+        let sources = self.sources();
+        self.wait_for_sources(2);
+        wait_for("the exchange to be used", || self.metrics.own_in_use.get() == 0);
+        sources
+    }
+
+    fn own(&self, outcome: &str) -> u64 {
+        self.metrics.own_messages.with_label_values(&[outcome]).get()
+    }
+}
+
+#[test]
+fn while_the_exchange_is_there_the_vendor_is_silent() {
+    let feed = start(|_| {});
+    let [mut exchange, mut vendor] = feed.exchange_and_vendor();
+    let mut reader = subscribe(feed.address, &Wanted::all());
+    vendor.send_bytes(&snapshot(1, 8, 20_260_105_093_000_000));
+    for price in 1..=10 {
+        vendor.send(&says(price, 7, 100 + price as u64));
+    }
+    for price in 1..=10 {
+        exchange.send(&says(price, 1, price as u64));
+    }
+    reader.expect_ticks(1, 1..=10);
+    wait_for("all to be matched", || feed.own("matched") == 10);
+    assert_eq!((feed.own("published"), feed.metrics.own_in_use.get()), (0, 0));
+    assert_eq!(feed.metrics.snapshots.with_label_values(&["newest"]).get(), 0, "nor its snapshots");
+}
+
+#[test]
+fn when_the_exchange_is_gone_the_vendor_goes_on_with_what_was_not_out_yet() {
+    let feed = start(|_| {});
+    let [mut exchange, mut vendor] = feed.exchange_and_vendor();
+    let switches = |to| feed.metrics.own_switches.with_label_values(&[to]).get();
+    let before = [switches("own"), switches("exchange")];
+    let mut reader = subscribe(feed.address, &Wanted::all());
+    (1..=3).for_each(|price| exchange.send(&says(price, 1, price as u64)));
+    reader.expect_ticks(1, 1..=3);
+    (1..=5).for_each(|price| vendor.send(&says(price, 7, 100 + price as u64)));
+    wait_for("the vendor to be heard", || feed.own("matched") == 3);
+    drop(exchange);
+    let after = |end| Seen::Gap(VENDORS, 1, end, GapReason::ELSEWHERE);
+    assert_eq!(reader.see(), after(103), "those were out by the exchange's numbers");
+    reader.expect_ticks(VENDORS, 104..=105);
+    vendor.send(&says(6, 7, 106));
+    reader.expect_ticks(VENDORS, 106..=106);
+    vendor.send_bytes(&snapshot(1, 8, 20_260_105_093_000_000));
+    assert_eq!(reader.see(), Seen::Snapshot(1, 20_260_105_093_000_000));
+    // What it has left out itself is told, and counted.
+    vendor.send(&says(7, 7, 109));
+    assert_eq!(reader.see(), Seen::Gap(VENDORS, 107, 108, GapReason::ELSEWHERE));
+    reader.expect_ticks(VENDORS, 109..=109);
+    vendor.send(&says(7, 7, 108));
+
+    // The exchange comes back, and brings what it had meanwhile: its channel is whole.
+    let mut exchange = feed.upstreams[0].accept();
+    (4..=8).for_each(|price| exchange.send(&says(price, 1, price as u64)));
+    reader.expect_ticks(1, 4..=8);
+    wait_for("the exchange to be used", || feed.metrics.own_in_use.get() == 0);
+    vendor.send(&says(8, 7, 110));
+    wait_for("the vendor's like to be matched", || feed.own("matched") == 4);
+    assert_eq!([feed.own("published"), feed.own("doubled"), feed.own("missing")], [4, 4, 2]);
+    assert_eq!(feed.own("again"), 1);
+    assert_eq!([switches("own"), switches("exchange")], before.map(|count| count + 1));
+}
+
+#[test]
+fn neither_takes_channels_of_the_other() {
+    let feed = start(|config| config.arbitration.own.channel_offset = 60_000);
+    let [mut exchange, mut vendor] = feed.exchange_and_vendor();
+    let mut reader = subscribe(feed.address, &Wanted::all());
+    exchange.send(&says(1, 60_000, 1));
+    exchange.send(&says(2, 59_999, 1));
+    assert_eq!(reader.see(), Seen::Tick(59_999, 1));
+    wait_for("the channel to be refused", || feed.metrics.channel_refused.get() == 1);
+    vendor.send(&says(3, 6_000, 1));
+    vendor.send(&TickOrder { appl_seq_num: 0.into(), ..says(3, 1, 1) });
+    vendor.send(&TickOrder { appl_seq_num: i64::MAX.into(), ..says(3, 1, 1) });
+    wait_for("channel and numbers to be refused", || feed.own("refused") == 3);
+}
