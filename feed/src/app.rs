@@ -3,6 +3,7 @@
 use crate::arbiter::ChannelState;
 use crate::control::{Order, Refused};
 use crate::delay::Line;
+use crate::door::Brought;
 use crate::fanout::Fanout;
 use crate::ingest::{Ingest, LOG};
 use crate::metrics::{Exporter, Metrics};
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Sources(oneshot::Sender<(Vec<SourceStatus>, Vec<ChannelState>)>),
     /// A piece of what is on disk, for a subscriber.
     Recalled(ConnId, Box<Answer>),
+    /// What a source of the door, by its place, has brought.
+    Brought(usize, Brought),
     /// A source of this name is to be used, or not.
     Order(Order, String, oneshot::Sender<Result<(), Refused>>),
     /// The state of at most so many subscribers.
@@ -148,12 +151,23 @@ impl App for Feed {
         // Who asked may have gone meanwhile; then nobody wants the answer.
         match (command, &mut self.ingest) {
             (Command::Sources(reply), Some(ingest)) => {
-                drop(reply.send((Self::sources(ingest, cx.now_ns()), ingest.arbiter.channels().collect())));
+                drop(
+                    reply.send((
+                        Self::sources(ingest, cx.now_ns()),
+                        ingest.filing.arbiter.channels().collect(),
+                    )),
+                );
             }
             (Command::Order(order, name, reply), Some(ingest)) => {
-                drop(reply.send(ingest.order(cx, &mut self.view, order, &name)));
+                let outcome = ingest.order(cx, &mut self.view, order, &name);
+                if reply.send(outcome).is_err() {
+                    tracing::debug!(name, ?order, ?outcome, "who gave the order has gone");
+                }
             }
-            (Command::Sources(_) | Command::Order(..), None) => {}
+            (Command::Brought(index, brought), Some(ingest)) => {
+                ingest.on_brought(cx, &mut self.view, index, brought);
+            }
+            (Command::Sources(_) | Command::Order(..) | Command::Brought(..), None) => {}
             (Command::Recalled(id, answer), _) => self.fanout.on_recalled(cx, id, &answer),
             (Command::Subscribers(count_max, reply), _) => {
                 let subscribers = self.fanout.subscribers().take(count_max);
@@ -197,20 +211,20 @@ impl Feed {
     }
 
     fn sources(ingest: &Ingest, now_ns: u64) -> Vec<SourceStatus> {
-        let counters = ingest.arbiter.counters();
+        let counters = ingest.filing.arbiter.counters();
         let upstreams = ingest.upstreams.iter().enumerate();
         upstreams
             .map(|(index, upstream)| SourceStatus {
                 name: upstream.config.name.clone(),
-                address: upstream.config.address,
+                address: upstream.config.is_dialled().then_some(upstream.config.address),
                 state: match upstream.link {
                     Link::Waiting { .. } if upstream.down => "down",
                     Link::Waiting { .. } => "waiting",
                     Link::Dialling => "dialling",
-                    Link::Open { .. } if upstream.up => "up",
-                    Link::Open { .. } => "logging on",
+                    Link::Open { .. } | Link::Inside { .. } if upstream.up => "up",
+                    Link::Open { .. } | Link::Inside { .. } => "logging on",
                 },
-                preferred: ingest.arbiter.primary().is_some_and(|source| source.index() == index),
+                preferred: ingest.filing.arbiter.primary().is_some_and(|source| source.index() == index),
                 sessions: upstream.sessions,
                 last_error: upstream.last_error.clone(),
                 won: counters.won[index],
@@ -218,11 +232,11 @@ impl Feed {
                 regressed: counters.regressed[index],
                 asked: counters.asked[index],
                 refused: counters.cannot[index],
-                relays: ingest.relay.path(index).feeds.iter().map(ToString::to_string).collect(),
-                hop_delay_us: ingest.relay.path(index).hop_delay_us,
-                message_age_ms: ingest.pulses[index].message_age_ms(now_ns),
-                quote_age_ms: ingest.pulses[index].quote_age_ms(now_ns),
-                skew_us: ingest.pulses[index].skew_us(),
+                relays: ingest.filing.relay.path(index).feeds.iter().map(ToString::to_string).collect(),
+                hop_delay_us: ingest.filing.relay.path(index).hop_delay_us,
+                message_age_ms: ingest.filing.pulses[index].message_age_ms(now_ns),
+                quote_age_ms: ingest.filing.pulses[index].quote_age_ms(now_ns),
+                skew_us: ingest.filing.pulses[index].skew_us(),
             })
             .collect()
     }

@@ -2,13 +2,14 @@
 
 mod sources;
 
+use crate::bus::Bus;
 use crate::entitlement::RightsFile;
 use crate::retention::SEGMENT_BYTES;
 use crate::{delay, snapshots, subscription};
 use serde::{Deserialize, Deserializer, de};
 use service::config::Invalid;
 use service::tls;
-pub use sources::{Arbitration, FromName, ModeName, Numbering, OwnNumbers, Source, StandbyTimes};
+pub use sources::{Arbitration, FromName, ModeName, Numbering, OwnNumbers, Source, StandbyTimes, Via};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ pub struct Config {
     pub retention: Option<Retention>,
     /// Certificates; without it all connections are plain TCP.
     pub tls: Option<tls::Settings>,
+    /// The bus on which quotes are published; without it none.
+    pub bus: Option<Bus>,
     /// The port for browsers.
     pub web: crate::web::Web,
     /// The operator's commands.
@@ -283,6 +286,7 @@ impl Default for Config {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             retention: None,
+            bus: None,
             tls: None,
             listen: Listen::default(),
             sources: vec![Source::new("primary", local(7201)), Source::new("backup", local(7202))],
@@ -396,6 +400,7 @@ impl service::config::Config for Config {
             return Err(Invalid::new("subscribers.accounts", problem));
         }
         self.retention.as_ref().map_or(Ok(()), Retention::validate)?;
+        self.bus.as_ref().map_or(Ok(()), |bus| bus.validate("bus"))?;
         self.subscribers.validate()
     }
 
@@ -407,7 +412,7 @@ impl service::config::Config for Config {
 impl Config {
     /// Whether a source is spoken to over TLS or QUIC, when there is a `[tls]`.
     pub(crate) fn dials_tls(&self) -> bool {
-        self.sources.iter().any(|source| source.transport != Some(tls::Over::Tcp))
+        self.sources.iter().any(|source| source.is_dialled() && source.transport != Some(tls::Over::Tcp))
     }
 
     pub(crate) fn upstream_session(&self) -> session::Limits {

@@ -13,7 +13,9 @@
 //! Start at [`Server`]; the hot loop is `ingest.rs`.
 
 pub mod arbiter;
+pub mod bus;
 pub mod config;
+pub mod door;
 pub mod entitlement;
 pub mod securities;
 pub mod snapshots;

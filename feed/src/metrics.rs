@@ -83,6 +83,23 @@ service::metrics! {
         /// Bytes of snapshots held for who comes late, on all shards.
         snapshot_bytes: IntGauge = "feed_snapshot_bytes",
 
+        /// Whether the bus is there on which quotes are published.
+        bus_up: IntGauge = "feed_bus_up",
+        /// Entries of the log that the bus has taken.
+        bus_entries: IntCounter = "feed_bus_entries_total",
+        /// Entries of the log that the bus has not taken yet.
+        bus_behind: IntGauge = "feed_bus_behind_entries",
+        /// Entries of the log that were let go of before the bus took them: it was told a gap.
+        bus_missed: IntCounter = "feed_bus_missed_total",
+        /// Batches that the bus did not confirm, and that were published again.
+        bus_batches_again: IntCounter = "feed_bus_batches_again_total",
+        /// Questions for numbers that came over the bus, by outcome.
+        bus_asked: IntCounterVec = "feed_bus_asked_total" ["outcome"],
+        /// Times that the client dropped messages of a bus because this source was too slow.
+        bus_dropped: IntCounter = "feed_bus_dropped_total",
+        /// Messages of a bus that are no quotes.
+        bus_bad: IntCounter = "feed_bus_bad_total",
+
         /// Whether what memory no longer holds is retained on disk.
         retention_on: IntGauge = "feed_retention_on",
         /// Entries of the log written to disk, or passed over there.
@@ -221,11 +238,12 @@ impl Exporter {
 
     /// What the shard with the sources counts.
     pub(crate) fn ingest(&mut self, ingest: &ingest::Ingest, now_ns: u64) {
-        let (metrics, now) = (&self.metrics, ingest.counters);
+        let (metrics, now) = (&self.metrics, ingest.filing.counters);
         let before = std::mem::replace(&mut self.ingest, now);
-        metrics
-            .appended
-            .inc_by(ingest.notes.appended - std::mem::replace(&mut self.appended, ingest.notes.appended));
+        metrics.appended.inc_by(
+            ingest.filing.notes.appended
+                - std::mem::replace(&mut self.appended, ingest.filing.notes.appended),
+        );
         metrics.unknown_type.inc_by(now.unknown_type - before.unknown_type);
         metrics.bad_number.inc_by(now.bad_number - before.bad_number);
         metrics.no_key.inc_by(now.no_key - before.no_key);
@@ -234,12 +252,12 @@ impl Exporter {
         snapshots("not kept", now.snapshots_not_kept - before.snapshots_not_kept);
         snapshots("duplicate", now.snapshots_duplicate - before.snapshots_duplicate);
         snapshots("no place", now.snapshots_no_place - before.snapshots_no_place);
-        metrics.held_bytes.set(ingest.arbiter.held_bytes() as i64);
-        self.arbiter(ingest.arbiter.counters());
-        if let Some(own) = &ingest.notes.own {
+        metrics.held_bytes.set(ingest.filing.arbiter.held_bytes() as i64);
+        self.arbiter(ingest.filing.arbiter.counters());
+        if let Some(own) = &ingest.filing.notes.own {
             self.own(own);
         }
-        for (index, pulse) in ingest.pulses.iter().enumerate() {
+        for (index, pulse) in ingest.filing.pulses.iter().enumerate() {
             let [message_age_ms, quote_age_ms] = &self.ages[index];
             message_age_ms.set(pulse.message_age_ms(now_ns) as i64);
             quote_age_ms.set(pulse.quote_age_ms(now_ns) as i64);
@@ -253,7 +271,8 @@ impl Exporter {
         let now = (own.matcher.counters, own.counters);
         let before = std::mem::replace(&mut self.own, now);
         self.metrics.own_in_use.set(own.matcher.in_use().into());
-        let count = |vec: &IntCounterVec, label, count| vec.with_label_values(&[label]).inc_by(count);
+        let count =
+            |vec: &IntCounterVec, label: &str, count: u64| vec.with_label_values(&[label]).inc_by(count);
         let messages = |outcome, number| count(&self.metrics.own_messages, outcome, number);
         messages("matched", now.0.matched - before.0.matched);
         messages("published", now.0.published - before.0.published);

@@ -1,8 +1,11 @@
 //! The server as a whole: bound, then started; in a process of its own or embedded in another.
 
 use crate::app::{Command, Feed};
+use crate::bus::{Back, Out};
+use crate::config::Via;
 use crate::config::{self, Config};
 use crate::delay::{Line, Taps};
+use crate::door::{self, Inlet, Runner, Way};
 use crate::entitlement::{Doorkeeper, Entitlement, RightsFile, Seats};
 use crate::fanout::Fanout;
 use crate::ingest::Ingest;
@@ -87,6 +90,8 @@ pub struct Server {
     writer: Writer,
     directory: Arc<Directory>,
     retention: Option<(Retention, Threads)>,
+    /// By name.
+    doors: Vec<(String, Box<dyn door::Source>)>,
 }
 
 impl Server {
@@ -149,6 +154,7 @@ impl Server {
             writer,
             directory,
             retention,
+            doors: Vec::new(),
         })
     }
 
@@ -156,6 +162,13 @@ impl Server {
     #[must_use]
     pub fn with_entitlement(mut self, entitlement: Arc<dyn Entitlement>) -> Self {
         self.entitlement = Some(entitlement);
+        self
+    }
+
+    /// Takes the quotes of the source of this name, whose `via` is `door`, from here; see [`door`].
+    #[must_use]
+    pub fn with_source(mut self, name: &str, source: impl door::Source) -> Self {
+        self.doors.push((name.to_owned(), Box::new(source)));
         self
     }
 
@@ -229,15 +242,22 @@ impl Server {
     /// Starts the shards' threads, and the browsers'. The end is through the host's [`Shutdown`], or what is returned.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system gives no thread, or a source of the door has no program or the other way round.
     pub fn start(mut self) -> io::Result<Running> {
         let mut running = Running::new(&self.shutdown);
         let (web, handles, shutdown) = (self.web.take(), self.handles.clone(), self.shutdown.clone());
-        let Assembled { shards, retention, doorkeeper } = self.assemble();
+        let runners = self.runners()?;
+        let bus =
+            self.config.bus.clone().map(|bus| Out::new(bus, self.writer.reader(), self.metrics.clone()));
+        let Assembled { mut shards, retention, doorkeeper } = self.assemble();
         let alive = shards.first().map_or_else(Weak::new, |(_, feed, _)| Arc::downgrade(&feed.alive));
         if let Some(Threads { keeper, recaller }) = retention {
+            let alive = alive.clone();
             running.spawn("feed-keeper", move || keeper.run(&alive))?;
             running.spawn("feed-recall", move || recaller.run())?;
+        }
+        if let Some(out) = bus {
+            running.spawn("bus", move || out.run(&alive))?;
         }
         if let Some(web) = web {
             let Log::Own(writer) = &shards[0].0.logs[0] else {
@@ -245,6 +265,12 @@ impl Server {
             };
             let log = writer.reader();
             running.spawn("web", move || web.run(log, handles, doorkeeper, shutdown))?;
+        }
+        for (index, runner, way) in runners {
+            let ingest = shards[0].1.ingest.as_mut().expect("invariant: the first shard hears the sources");
+            ingest.upstreams[index].way = Some(way);
+            let name = format!("source-{}", runner.name);
+            running.spawn(&name, move || runner.run())?;
         }
         for (index, (setup, app, handle)) in shards.into_iter().enumerate() {
             running.spawn(&format!("feed-{index}"), move || {
@@ -268,6 +294,30 @@ impl Server {
             task.await.map_err(io::Error::other)??;
         }
         Ok(())
+    }
+
+    /// The sources of the door, those of a bus among them, each with its place and the way to it.
+    fn runners(&mut self) -> io::Result<Vec<(usize, Runner, Arc<Way>)>> {
+        let mut doors = std::mem::take(&mut self.doors);
+        let mut runners = Vec::new();
+        for (index, config) in self.config.sources.iter().enumerate() {
+            let source: Box<dyn door::Source> = match (config.via, &config.bus) {
+                (Via::Nats, Some(bus)) => Box::new(Back::new(bus.clone(), self.metrics.clone())),
+                (Via::Door, _) => {
+                    let at = doors.iter().position(|(name, _)| *name == config.name);
+                    let why = "its `via` is \"door\", and no program brings its quotes";
+                    doors.swap_remove(at.ok_or_else(|| no_door(&config.name, why))?).1
+                }
+                _ => continue,
+            };
+            let (inlet, way) = Inlet::new(index, self.handles[0].clone(), self.shutdown.clone());
+            let seed = RandomState::new().hash_one(index);
+            runners.push((index, Runner::new(config, source, inlet, seed), way));
+        }
+        match doors.first() {
+            Some((name, _)) => Err(no_door(name, "there is none of this name whose `via` is \"door\"")),
+            None => Ok(runners),
+        }
     }
 
     /// The shards, the first one of which writes the log and hears the sources; and what is for other threads.
@@ -347,6 +397,10 @@ impl Server {
             .collect();
         Assembled { shards, retention: threads, doorkeeper: doorkeeper() }
     }
+}
+
+fn no_door(name: &str, why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("source {name}: {why}"))
 }
 
 fn limits(config: &Config) -> Limits {

@@ -1,7 +1,9 @@
 //! One upstream: dialled, logged on, kept alive, and dialled again when it is gone.
 
 use crate::config;
+use crate::door::Way;
 use shard::ConnId;
+use std::sync::Arc;
 use transport::Connector;
 use wire::szse::code::VERSION_MARKET_DATA;
 use wire::szse::session::{Limits, Session};
@@ -14,6 +16,8 @@ pub(crate) enum Link {
     Waiting { dial_at_ns: u64 },
     /// Being dialled.
     Dialling,
+    /// A source of the door, which is there.
+    Inside { since_ns: u64 },
     /// Connected, and logging on or logged on.
     Open { id: ConnId, session: Session, since_ns: u64 },
 }
@@ -24,6 +28,8 @@ pub(crate) struct Upstream {
     pub(crate) config: config::Source,
     pub(crate) connector: Connector,
     pub(crate) link: Link,
+    /// To a source of the door.
+    pub(crate) way: Option<Arc<Way>>,
     /// It is logged on.
     pub(crate) up: bool,
     /// The operator wants it left.
@@ -43,6 +49,7 @@ impl Upstream {
             config,
             connector,
             link,
+            way: None,
             up: false,
             down: false,
             backoff,
@@ -59,7 +66,9 @@ impl Upstream {
 
     /// It is time to dial.
     pub(crate) fn dial_is_due(&self, now_ns: u64) -> bool {
-        !self.down && matches!(self.link, Link::Waiting { dial_at_ns } if dial_at_ns <= now_ns)
+        !self.down
+            && self.config.is_dialled()
+            && matches!(self.link, Link::Waiting { dial_at_ns } if dial_at_ns <= now_ns)
     }
 
     /// The dial came through: begins the session, with a logon in `out`.
@@ -68,9 +77,16 @@ impl Upstream {
         self.link = Link::Open { id, session, since_ns: now_ns };
     }
 
+    /// It is logged on.
+    pub(crate) fn is_up(&mut self) {
+        self.up = true;
+        self.sessions += 1;
+        self.last_error.clear();
+    }
+
     /// The dial failed, or the connection ended: to be dialled again, later each time, unless it was good for long.
     pub(crate) fn gone(&mut self, now_ns: u64, why: String) {
-        if let Link::Open { since_ns, .. } = self.link {
+        if let Link::Open { since_ns, .. } | Link::Inside { since_ns } = self.link {
             self.backoff.connection_lasted(now_ns - since_ns);
         }
         self.up = false;
@@ -92,7 +108,7 @@ impl Upstream {
 /// How long to wait before the next dial: twice as long each time, with half of it left to chance, so that many feeds
 /// do not come back to one upstream at one moment.
 #[derive(Debug)]
-struct Backoff {
+pub(crate) struct Backoff {
     min_ms: u64,
     max_ms: u64,
     next_ms: u64,
@@ -100,11 +116,11 @@ struct Backoff {
 }
 
 impl Backoff {
-    fn new(min_ms: u64, max_ms: u64, seed: u64) -> Self {
+    pub(crate) fn new(min_ms: u64, max_ms: u64, seed: u64) -> Self {
         Self { min_ms, max_ms, next_ms: min_ms, random: seed }
     }
 
-    fn delay_ns(&mut self) -> u64 {
+    pub(crate) fn delay_ns(&mut self) -> u64 {
         let delay_ns = self.next_ms * 1_000_000;
         self.next_ms = (self.next_ms * 2).min(self.max_ms);
         self.random =
@@ -113,7 +129,7 @@ impl Backoff {
     }
 
     /// A peer that takes connections only to end them must not be dialled without a pause.
-    fn connection_lasted(&mut self, ns: u64) {
+    pub(crate) fn connection_lasted(&mut self, ns: u64) {
         if ns > self.max_ms * 1_000_000 {
             self.next_ms = self.min_ms;
         }

@@ -21,8 +21,8 @@ const SUBSCRIBERS_SHOWN: usize = 1_000;
 pub(crate) struct SourceStatus {
     /// Its name in the configuration.
     pub(crate) name: String,
-    /// Its address.
-    pub(crate) address: SocketAddr,
+    /// Its address, if it is dialled.
+    pub(crate) address: Option<SocketAddr>,
     /// `waiting`, `dialling`, `logging on`, `up`, or `down` by the operator.
     pub(crate) state: &'static str,
     /// It is the primary, in standby mode.

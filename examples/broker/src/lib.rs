@@ -3,6 +3,7 @@
 //!
 //! - [`check`]: two pre-trade rules of a broker's own, [`gateway::check::Check`];
 //! - [`rights`]: who may see what of a feed's quotes, [`feed::entitlement::Entitlement`];
+//! - [`vendor`]: quotes of a vendor who speaks lines of text, [`feed::door::Source`];
 //! - [`store`]: an audit in JSON lines, [`gateway::audit::Store`];
 //! - [`lines`]: the protocol of a counter, [`core_port::adapter::Counter`];
 //! - [`counter`]: that counter itself, a toy: in place of the broker's.
@@ -12,3 +13,4 @@ pub mod counter;
 pub mod lines;
 pub mod rights;
 pub mod store;
+pub mod vendor;

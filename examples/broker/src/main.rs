@@ -7,6 +7,7 @@ use broker_example::counter::ToyCounter;
 use broker_example::lines::Lines;
 use broker_example::rights::Subscriptions;
 use broker_example::store::JsonLines;
+use broker_example::vendor::Vendor;
 use clap::{Parser, Subcommand};
 use core_port::adapter::Adapter;
 use service::admin::Admin;
@@ -61,6 +62,9 @@ enum Part {
         /// Who may see what: a line COMPID,PASSWORD,MARKETS,LEVEL,CONNECTIONS each. A change is seen within a second
         #[arg(long)]
         rights: PathBuf,
+        /// Where a vendor of quotes listens; its source in the configuration is `vendor`, with `via = "door"`
+        #[arg(long)]
+        vendor: Option<SocketAddr>,
     },
 }
 
@@ -78,7 +82,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Part::Gateway { service, forbidden, daily_limit, audit } => {
             gateway(&service, forbidden, daily_limit, &audit)?;
         }
-        Part::Feed { service, rights } => feed(&service, &rights)?,
+        Part::Feed { service, rights, vendor } => feed(&service, &rights, vendor)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -135,7 +139,7 @@ fn gateway(
 // [gateway]
 
 // [feed]
-fn feed(args: &ServiceArgs, rights: &Path) -> anyhow::Result<()> {
+fn feed(args: &ServiceArgs, rights: &Path, vendor: Option<SocketAddr>) -> anyhow::Result<()> {
     let Some(config) = args.config::<feed::Config>()? else { return Ok(()) };
     service::telemetry::init(args.log_format)?;
     service::process::raise_file_limit();
@@ -144,7 +148,10 @@ fn feed(args: &ServiceArgs, rights: &Path) -> anyhow::Result<()> {
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let subscriptions = Subscriptions::open(rights).with_context(|| rights.display().to_string())?;
     subscriptions.watch(rights.to_owned(), Duration::from_secs(1))?;
-    let server = feed::Server::bind(config, &host)?.with_entitlement(subscriptions);
+    let mut server = feed::Server::bind(config, &host)?.with_entitlement(subscriptions);
+    if let Some(address) = vendor {
+        server = server.with_source("vendor", Vendor(address));
+    }
     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
     let reload = server.reload();
     let running = server.start()?;

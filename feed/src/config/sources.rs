@@ -2,12 +2,13 @@
 
 use super::{Secret, text};
 use crate::arbiter::{self, From, Mode, SOURCES_MAX, Standby};
+use crate::bus::Bus;
 use crate::content;
 use crate::ingest::Own;
 use serde::Deserialize;
 use service::config::{Invalid, addresses_differ};
 use service::tls;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use wire::szse::Text;
 
 /// One upstream.
@@ -16,8 +17,15 @@ use wire::szse::Text;
 pub struct Source {
     /// Its name in logs and metrics.
     pub name: String,
-    /// Where it is.
+    /// How its quotes come.
+    #[serde(default)]
+    pub via: Via,
+    /// Where it is, if it is dialled.
+    #[serde(default = "nowhere")]
     pub address: SocketAddr,
+    /// The bus that it is on, if it is on one.
+    #[serde(default)]
+    pub bus: Option<Bus>,
     /// What it is spoken to over; see [`super::Listen::transport`].
     #[serde(default)]
     pub transport: Option<tls::Over>,
@@ -51,6 +59,23 @@ pub struct Source {
     /// The longest pause, milliseconds.
     #[serde(default = "backoff_max_ms")]
     pub backoff_max_ms: u64,
+}
+
+/// How quotes come from a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// It is dialled, and speaks the exchange's binary protocol.
+    #[default]
+    Mdgw,
+    /// By a program around the feed, see [`crate::door`].
+    Door,
+    /// From a message bus, see [`crate::bus`].
+    Nats,
+}
+
+const fn nowhere() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
 }
 
 /// Whose numbers a source has.
@@ -211,6 +236,12 @@ const fn backoff_max_ms() -> u64 {
 }
 
 impl Source {
+    /// Whether it is dialled.
+    pub(crate) fn is_dialled(&self) -> bool {
+        self.via == Via::Mdgw
+    }
+
+    /// Whether it is one more copy of the exchange's flow.
     pub(crate) fn is_numbered(&self) -> bool {
         self.numbering == Numbering::Exchange
     }
@@ -219,7 +250,9 @@ impl Source {
     pub fn new(name: &str, address: SocketAddr) -> Self {
         Self {
             name: name.to_owned(),
+            via: Via::Mdgw,
             address,
+            bus: None,
             transport: None,
             sender_comp_id: feed_comp_id(),
             target_comp_id: upstream_comp_id(),
@@ -330,6 +363,21 @@ pub(super) fn validate(sources: &[Source], tls: Option<&tls::Settings>) -> Resul
             return Err(Invalid::new(key("name"), "expected a name that no other source has"));
         }
         tls::validate(tls, source.transport, &key("transport"))?;
+        if source.is_dialled() && source.address == nowhere() {
+            return Err(Invalid::new(key("address"), "expected one, of a source that is dialled"));
+        }
+        if !source.is_dialled()
+            && (source.address != nowhere() || source.subscribe || source.transport.is_some())
+        {
+            return Err(Invalid::new(
+                key("via"),
+                "expected neither address, transport nor subscribe beside it",
+            ));
+        }
+        if (source.via == Via::Nats) != source.bus.is_some() {
+            return Err(Invalid::new(key("bus"), "expected with `via = \"nats\"`, and with it alone"));
+        }
+        source.bus.as_ref().map_or(Ok(()), |bus| bus.validate(&key("bus")))?;
         if !source.is_numbered() && (index == 0 || index + 1 < sources.len()) {
             return Err(Invalid::new(
                 key("numbering"),
@@ -349,8 +397,9 @@ pub(super) fn validate(sources: &[Source], tls: Option<&tls::Settings>) -> Resul
             return Err(Invalid::new(key("backoff_min_ms"), "expected 1 to backoff_max_ms"));
         }
     }
+    let dialled = sources.iter().enumerate().filter(|(_, source)| source.is_dialled());
     addresses_differ(
-        sources.iter().enumerate().map(|(index, source)| {
+        dialled.map(|(index, source)| {
             (format!("sources[{index}].address"), source.name.as_str(), source.address)
         }),
     )

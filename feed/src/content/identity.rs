@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use wire::szse::ext::ExtendedTickOrder;
 use wire::szse::market::{TickOrder, TickTrade};
-use wire::szse::{Frame, Message};
+use wire::szse::{Frame, GroupMessage, Message};
 
 /// What an order or a trade says, as one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -111,7 +111,7 @@ fn it_takes_over_at_the_first_message_that_is_missing_and_goes_back() {
     bench.pass(1);
     assert!(!bench.matcher.in_use());
     bench.ours(5);
-    assert_eq!(bench.take(), []);
+    assert!(bench.take().is_empty());
     // The numbered source catches up: its channel stays whole.
     (2..=5).for_each(|price| bench.theirs(price));
     assert_eq!(bench.take(), [2, 3, 4, 5]);

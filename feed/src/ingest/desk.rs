@@ -51,6 +51,18 @@ impl From<DecodeError> for Fault {
 }
 
 impl Desk<'_> {
+    /// The source is there.
+    #[cold]
+    pub(super) fn up(&mut self) {
+        let (_, metrics, name) = self.relay;
+        tracing::info!(source = name, "source is up");
+        metrics.source_sessions.with_label_values(&[name]).inc();
+        metrics.source_up.with_label_values(&[name]).set(1);
+        if self.numbered {
+            self.arbiter.up(self.tape.now_ns, self.source);
+        }
+    }
+
     /// Files one message.
     ///
     /// # Errors

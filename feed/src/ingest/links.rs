@@ -1,11 +1,9 @@
 //! The life of the sources' connections: dialled, logged on, kept alive, left.
 
+use super::desk::Desk;
 use super::{Ingest, LOG};
 use crate::arbiter::Source;
-use crate::config;
 use crate::control::{Order, Refused};
-use crate::metrics::Metrics;
-use crate::relay::Relay;
 use crate::source::Link;
 use crate::view::View;
 use flow::Tag;
@@ -40,7 +38,7 @@ impl Ingest {
                 cx.close(id, Reason::App(error.text()));
             }
         }
-        self.notes.poll_own(cx.writer(LOG), view, now_ns, &self.arbiter);
+        self.filing.notes.poll_own(cx.writer(LOG), view, now_ns, &self.filing.arbiter);
         self.channel_heartbeats(cx, view);
     }
 
@@ -59,28 +57,43 @@ impl Ingest {
     pub(crate) fn on_dial_failed(&mut self, now_ns: u64, index: usize, error: &std::io::Error) {
         let upstream = &mut self.upstreams[index];
         tracing::debug!(source = upstream.config.name, %error, "dial failed");
-        self.metrics.source_ended.with_label_values(&[upstream.config.name.as_str(), "dial failed"]).inc();
+        self.filing
+            .metrics
+            .source_ended
+            .with_label_values(&[upstream.config.name.as_str(), "dial failed"])
+            .inc();
         upstream.gone(now_ns, error.to_string());
     }
 
     /// A source's connection has ended.
-    pub(crate) fn on_close(&mut self, cx: &mut Cx, view: &mut View, source: Source, reason: &str) {
+    pub(crate) fn on_close(&mut self, cx: &mut Cx, view: &mut View, source: Source, reason: &'static str) {
+        self.left(cx, view, source, (reason, reason));
+    }
+
+    /// A source is not there any more: the reason as a label's value, and as it is told.
+    pub(super) fn left(
+        &mut self,
+        cx: &mut Cx,
+        view: &mut View,
+        source: Source,
+        (label, reason): (&'static str, &str),
+    ) {
         let now_ns = cx.now_ns();
         let upstream = &mut self.upstreams[source.index()];
         let name = upstream.config.name.as_str();
-        self.metrics.source_ended.with_label_values(&[name, reason]).inc();
-        self.metrics.source_up.with_label_values(&[name]).set(0);
-        self.relay.gone(source.index());
-        self.metrics.relay_hops.with_label_values(&[name]).set(0);
+        self.filing.metrics.source_ended.with_label_values(&[name, label]).inc();
+        self.filing.metrics.source_up.with_label_values(&[name]).set(0);
+        self.filing.relay.gone(source.index());
+        self.filing.metrics.relay_hops.with_label_values(&[name]).set(0);
         if self.draining {
             tracing::info!(source = name, reason, "source left");
         } else {
             tracing::warn!(source = name, reason, "source is gone");
         }
         upstream.gone(now_ns, reason.to_owned());
-        if self.arbiter.is_up(source) {
-            let mut tape = self.notes.tape(cx.writer(LOG), view, now_ns);
-            self.arbiter.down(now_ns, source, &mut |event| tape.deliver(event));
+        if self.filing.arbiter.is_up(source) {
+            let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
+            self.filing.arbiter.down(now_ns, source, &mut |event| tape.deliver(event));
         }
     }
 
@@ -99,12 +112,12 @@ impl Ingest {
         let index = at.ok_or(Refused::NoSuchSource)?;
         let (source, now_ns) = (Source::new(index), cx.now_ns());
         match order {
-            Order::Prefer if self.arbiter.primary().is_none() => Err(Refused::Arbitrated),
+            Order::Prefer if self.filing.arbiter.primary().is_none() => Err(Refused::Arbitrated),
             Order::Prefer if !self.upstreams[index].config.is_numbered() => Err(Refused::OwnNumbers),
             Order::Prefer if !self.upstreams[index].up => Err(Refused::NotUp),
             Order::Prefer => {
-                let mut tape = self.notes.tape(cx.writer(LOG), view, now_ns);
-                self.arbiter.prefer(now_ns, source, &mut |event| tape.deliver(event));
+                let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
+                self.filing.arbiter.prefer(now_ns, source, &mut |event| tape.deliver(event));
                 Ok(())
             }
             Order::Down => {
@@ -114,11 +127,18 @@ impl Ingest {
                 }
                 self.upstreams[index].down = true;
                 self.take_leave(cx, index, "down by the operator");
+                if let Some(way) = self.upstreams[index].way.clone() {
+                    way.want(false);
+                    self.leave_inside(cx, view, index);
+                }
                 Ok(())
             }
             Order::Up => {
                 let upstream = &mut self.upstreams[index];
                 upstream.down = false;
+                if let Some(way) = &upstream.way {
+                    way.want(true);
+                }
                 if let Link::Waiting { dial_at_ns } = &mut upstream.link {
                     *dial_at_ns = now_ns;
                 }
@@ -150,43 +170,33 @@ impl Ingest {
     /// Says, in the log, how far the channels are of which nothing was said for a while.
     fn channel_heartbeats(&mut self, cx: &mut Cx, view: &mut View) {
         let now_ns = cx.now_ns();
-        for channel in self.arbiter.channels() {
+        for channel in self.filing.arbiter.channels() {
             // A channel of which nothing is in the log yet is new to the view, and so quiet since ever.
             let at_ns = view.lane(channel.channel).map_or(0, |lane| lane.at_ns);
             if channel.next == 0 || now_ns < at_ns + self.channel_heartbeat_ns {
                 continue;
             }
             let last = channel.next - 1;
-            let ended = self.ended.iter().any(|(number, end)| *number == channel.channel && *end <= last);
+            let ended =
+                self.filing.ended.iter().any(|(number, end)| *number == channel.channel && *end <= last);
             let message = ChannelHeartbeat {
                 channel_no: U16::new(channel.channel),
                 appl_last_seq_num: I64::new(last as i64),
                 end_of_channel: U16::new(ended.into()),
             };
             frame::encode(&message, &mut self.out);
-            let mut tape = self.notes.tape(cx.writer(LOG), view, now_ns);
+            let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
             tape.append(Tag { lane: channel.channel, number: 0, key: Tag::EVERYONE }, &self.out);
             self.out.clear();
         }
     }
 }
 
-/// What a session that is open begins with.
-pub(super) fn logged_on(
-    config: &config::Source,
-    (view, relay): (&View, &Relay),
-    out: &mut Vec<u8>,
-    metrics: &Metrics,
-) {
-    let config::Source { name, subscribe, address, .. } = config;
-    tracing::info!(source = name, %address, "source is up");
-    metrics.source_sessions.with_label_values(&[name]).inc();
-    metrics.source_up.with_label_values(&[name]).set(1);
-    if *subscribe {
-        // First: a loop is seen before the first quote of it.
-        frame::encode(&RelayHello { feed: relay.id() }, out);
-        request_all(view, out);
-    }
+/// What is said to a source that is a feed, when its session is open.
+pub(super) fn subscribe(desk: &Desk<'_>, out: &mut Vec<u8>) {
+    // First: a loop is seen before the first quote of it.
+    frame::encode(&RelayHello { feed: desk.relay.0.id() }, out);
+    request_all(desk.tape.view, out);
 }
 
 /// Asks a source that is a feed for everything, from where our log stands.

@@ -4,13 +4,15 @@
 //! Rules: no allocation, no lock and no log line for a frame that arrives in order.
 
 mod desk;
+mod inside;
 mod links;
 mod own;
 mod pulse;
 mod tape;
 
 use crate::arbiter::{Arbiter, Source};
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::door::Wanted;
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::retention::Retention;
@@ -57,22 +59,57 @@ pub(crate) struct Counters {
 
 /// The sources, and how one copy is made of them. Lives on the shard that writes the log.
 pub(crate) struct Ingest {
-    pub(crate) arbiter: Arbiter,
     pub(crate) upstreams: Vec<Upstream>,
-    /// Of each of them.
-    pub(crate) pulses: Vec<Pulse>,
-    pub(crate) counters: Counters,
-    pub(crate) notes: Notes,
-    securities: Securities,
+    pub(crate) filing: Filing,
     /// What a session answers; empty between calls.
     out: Vec<u8>,
     session_limits: session::Limits,
     channel_heartbeat_ns: u64,
+    draining: bool,
+}
+
+/// What all messages are filed with, whichever source brings them.
+pub(crate) struct Filing {
+    pub(crate) arbiter: Arbiter,
+    /// Of each source.
+    pub(crate) pulses: Vec<Pulse>,
+    pub(crate) counters: Counters,
+    pub(crate) notes: Notes,
+    securities: Securities,
     /// Channels of which a source said that nothing follows, and their last number.
     ended: Vec<(u16, u64)>,
     pub(crate) relay: Arc<Relay>,
     metrics: Metrics,
-    draining: bool,
+}
+
+impl Filing {
+    /// A source has said something, and it is filed.
+    fn desk<'a>(
+        &'a mut self,
+        cx: &'a mut Cx,
+        view: &'a mut View,
+        source: Source,
+        config: &'a config::Source,
+    ) -> Desk<'a> {
+        let (now_ns, wall_ns, numbered) = (cx.now_ns(), cx.wall_ns(), config.is_numbered());
+        if numbered {
+            self.arbiter.heard(now_ns, source);
+        }
+        let pulse = &mut self.pulses[source.index()];
+        pulse.heard(now_ns);
+        Desk {
+            source,
+            numbered,
+            pulse,
+            arbiter: &mut self.arbiter,
+            securities: &mut self.securities,
+            counters: &mut self.counters,
+            ended: &mut self.ended,
+            wall_ns,
+            relay: (&self.relay, &self.metrics, &config.name),
+            tape: self.notes.tape(cx.writer(LOG), view, now_ns),
+        }
+    }
 }
 
 impl Ingest {
@@ -90,28 +127,30 @@ impl Ingest {
         let random = RandomState::new();
         let upstreams = config.sources.iter().enumerate();
         Self {
-            arbiter,
             upstreams: upstreams
                 .map(|(index, source)| {
                     let connector = tls.connector(SocketOptions::default(), source.transport);
                     Upstream::new(source.clone(), connector, random.hash_one(index))
                 })
                 .collect(),
-            pulses: vec![Pulse::default(); config.sources.len()],
-            counters: Counters::default(),
-            notes: Notes {
-                asks: Vec::new(),
-                appended: 0,
-                retention,
-                own: config.arbitration.own(&config.sources).map(Box::new),
+            filing: Filing {
+                arbiter,
+                pulses: vec![Pulse::default(); config.sources.len()],
+                counters: Counters::default(),
+                notes: Notes {
+                    asks: Vec::new(),
+                    appended: 0,
+                    retention,
+                    own: config.arbitration.own(&config.sources).map(Box::new),
+                },
+                securities,
+                ended: Vec::new(),
+                relay,
+                metrics,
             },
-            securities,
             out: Vec::new(),
             session_limits: config.upstream_session(),
             channel_heartbeat_ns: config.log.channel_heartbeat_ms * 1_000_000,
-            ended: Vec::new(),
-            relay,
-            metrics,
             draining: false,
         }
     }
@@ -133,25 +172,8 @@ impl Ingest {
         let now_ns = cx.now_ns();
         let upstream = &mut self.upstreams[source.index()];
         let Link::Open { session, .. } = &mut upstream.link else { return Ok(data.len()) };
-        let numbered = upstream.config.is_numbered();
-        if numbered {
-            self.arbiter.heard(now_ns, source);
-        }
-        let pulse = &mut self.pulses[source.index()];
-        pulse.heard(now_ns);
-        let mut desk = Desk {
-            source,
-            numbered,
-            pulse,
-            arbiter: &mut self.arbiter,
-            securities: &mut self.securities,
-            counters: &mut self.counters,
-            ended: &mut self.ended,
-            wall_ns: cx.wall_ns(),
-            relay: (&self.relay, &self.metrics, &upstream.config.name),
-            tape: self.notes.tape(cx.writer(LOG), view, now_ns),
-        };
-        let mut consumed = 0;
+        let mut desk = self.filing.desk(cx, view, source, &upstream.config);
+        let (mut consumed, mut logged_on) = (0, false);
         let ended = loop {
             let received = match session.receive(&data[consumed..], now_ns, &mut self.out) {
                 Ok(None) => break None,
@@ -174,14 +196,11 @@ impl Ingest {
                 }
                 session::Event::Heartbeat => {}
                 session::Event::LoggedOn(_) => {
-                    if numbered {
-                        desk.arbiter.up(now_ns, source);
+                    desk.up();
+                    logged_on = true;
+                    if upstream.config.subscribe {
+                        links::subscribe(&desk, &mut self.out);
                     }
-                    upstream.up = true;
-                    upstream.sessions += 1;
-                    upstream.last_error.clear();
-                    let (config, view) = (&upstream.config, &*desk.tape.view);
-                    links::logged_on(config, (view, &self.relay), &mut self.out, &self.metrics);
                 }
                 session::Event::LogonRefused(logout) => {
                     tracing::warn!(source = upstream.config.name, text = %logout.text, "logon refused");
@@ -191,6 +210,9 @@ impl Ingest {
                 session::Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),
             }
         };
+        if logged_on {
+            upstream.is_up();
+        }
         self.flush(cx, id);
         ended.map_or(Ok(consumed), Err)
     }
@@ -207,15 +229,19 @@ impl Ingest {
     /// The turn's reading is over: looks at holes, and asks for what is missing. Returns when to be called again.
     pub(crate) fn on_turn_end(&mut self, cx: &mut Cx, view: &mut View) -> Option<u64> {
         let now_ns = cx.now_ns();
-        let mut tape = self.notes.tape(cx.writer(LOG), view, now_ns);
-        self.arbiter.poll(now_ns, &mut |event| tape.deliver(event));
+        let Filing { arbiter, notes, .. } = &mut self.filing;
+        let mut tape = notes.tape(cx.writer(LOG), view, now_ns);
+        arbiter.poll(now_ns, &mut |event| tape.deliver(event));
         self.send_asks(cx);
-        self.arbiter.poll_at_ns()
+        self.filing.arbiter.poll_at_ns()
     }
 
     fn send_asks(&mut self, cx: &mut Cx) {
-        for Ask { source, channel, begin, end } in self.notes.asks.drain(..) {
+        for Ask { source, channel, begin, end } in self.filing.notes.asks.drain(..) {
             let upstream = &self.upstreams[source.index()];
+            if let Some(way) = &upstream.way {
+                way.ask(Wanted { channel, begin, end });
+            }
             let Link::Open { id, .. } = upstream.link else { continue };
             tracing::debug!(source = upstream.config.name, channel, begin, end, "asking for a resend");
             let request = Resend {

@@ -5,10 +5,13 @@
 mod bad_peers;
 mod board;
 mod browsers;
+mod bus;
 mod chromium;
 mod conflation;
 mod datagrams;
+mod door;
 mod entitlement;
+mod nats;
 mod operators;
 mod own_numbers;
 mod program;

@@ -1,0 +1,194 @@
+//! Sources of an integrator's own: in a feed like any other source, whatever they do.
+
+use crate::support::{Upstream, bytes_of, subscribe, tick, wait_for};
+use feed::config::{Source, Via};
+use feed::door::{self, Inlet, Over, Wanted};
+use feed::{Config, Metrics, Server};
+use service::{Host, Running};
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// What a test has a source do next.
+enum Do {
+    /// Publish these numbers of channel 1.
+    Publish(std::ops::RangeInclusive<u64>),
+    /// Bring these bytes as a frame.
+    Push(Vec<u8>),
+    /// End with this reason.
+    Fail(&'static str),
+}
+
+/// A source whose strings the test pulls.
+struct Puppet {
+    strings: Receiver<Do>,
+    /// What the feed wanted of it, and why it was over.
+    told: SyncSender<Told>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Up,
+    Wanted(Wanted),
+    Over(Over),
+}
+
+impl door::Source for Puppet {
+    fn run(&mut self, inlet: &mut Inlet) -> Result<(), Over> {
+        self.play(inlet).inspect_err(|over| self.told.send(Told::Over(over.clone())).unwrap())
+    }
+}
+
+impl Puppet {
+    fn play(&self, inlet: &mut Inlet) -> Result<(), Over> {
+        inlet.up()?;
+        self.told.send(Told::Up).unwrap();
+        loop {
+            while let Some(wanted) = inlet.wanted()? {
+                self.told.send(Told::Wanted(wanted)).unwrap();
+            }
+            match self.strings.recv_timeout(Duration::from_millis(1)) {
+                Ok(Do::Publish(numbers)) => {
+                    for number in numbers {
+                        inlet.send(&tick(1, number))?;
+                    }
+                    inlet.flush()?;
+                }
+                Ok(Do::Push(bytes)) => {
+                    inlet.push(&bytes)?;
+                    inlet.flush()?;
+                }
+                Ok(Do::Fail(why)) => return Err(Over::Failed(why.to_owned())),
+                Err(_) => inlet.alive()?,
+            }
+        }
+    }
+}
+
+/// A feed with a source of the door, and beside it one that is dialled.
+struct Stage {
+    address: SocketAddr,
+    metrics: Metrics,
+    strings: SyncSender<Do>,
+    told: Receiver<Told>,
+    dialled: Upstream,
+    running: Running,
+}
+
+fn config(dialled: &Upstream) -> Config {
+    let mut config = Config::default();
+    config.listen.address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let quick = |source| Source { backoff_min_ms: 1, backoff_max_ms: 10, heartbeat_s: 60, ..source };
+    config.sources = vec![
+        quick(Source { via: Via::Door, ..Source::new("mine", nowhere) }),
+        quick(Source::new("dialled", dialled.address())),
+    ];
+    config
+}
+
+impl Stage {
+    fn start() -> Self {
+        let dialled = Upstream::bind();
+        let config = config(&dialled);
+        service::config::Config::validate(&config).unwrap();
+        let server = Server::bind(config, &Host::default()).unwrap();
+        let ((strings, of_strings), (to_told, told)) = (sync_channel(8), sync_channel(1_000));
+        let (address, metrics) = (server.address(), server.metrics());
+        let running =
+            server.with_source("mine", Puppet { strings: of_strings, told: to_told }).start().unwrap();
+        let stage = Self { address, metrics, strings, told, dialled, running };
+        stage.expect(&Told::Up);
+        stage
+    }
+
+    fn pull(&self, what: Do) {
+        self.strings.send(what).unwrap();
+    }
+
+    fn expect(&self, what: &Told) {
+        assert_eq!(self.told.recv_timeout(Duration::from_secs(30)).as_ref(), Ok(what));
+    }
+
+    fn wait_up(&self, up: i64) {
+        let gauge = self.metrics.source_up.with_label_values(&["mine"]);
+        wait_for("the source to be up or down", || gauge.get() == up);
+    }
+}
+
+#[test]
+fn it_is_arbitrated_with_the_others_and_asked_for_what_is_missing() {
+    let stage = Stage::start();
+    let mut dialled = stage.dialled.accept();
+    let mut reader = subscribe(stage.address, &crate::support::Wanted::all());
+    stage.pull(Do::Publish(1..=20_000));
+    reader.expect_ticks(1, 1..=20_000);
+    dialled.publish(1, 19_990..=20_010);
+    reader.expect_ticks(1, 20_001..=20_010);
+    dialled.publish(1, 20_014..=20_014);
+    stage.expect(&Told::Wanted(Wanted { channel: 1, begin: 20_011, end: 20_013 }));
+    stage.pull(Do::Publish(20_011..=20_013));
+    reader.expect_ticks(1, 20_011..=20_014);
+    assert_eq!(stage.metrics.numbers_lost.get(), 0);
+    stage.running.stop().unwrap();
+}
+
+#[test]
+fn it_may_fail_and_comes_back() {
+    let stage = Stage::start();
+    let mut reader = subscribe(stage.address, &crate::support::Wanted::all());
+    stage.pull(Do::Publish(1..=3));
+    reader.expect_ticks(1, 1..=3);
+    stage.pull(Do::Fail("out of quotes"));
+    stage.expect(&Told::Over(Over::Failed("out of quotes".to_owned())));
+    stage.expect(&Told::Up);
+    stage.pull(Do::Publish(4..=6));
+    reader.expect_ticks(1, 4..=6);
+    wait_for("its end to be counted", || {
+        stage.metrics.source_ended.with_label_values(&["mine", "ended"]).get() == 1
+    });
+    stage.running.stop().unwrap();
+}
+
+#[test]
+fn what_it_brings_wrongly_ends_it_and_harms_nobody() {
+    let stage = Stage::start();
+    let mut reader = subscribe(stage.address, &crate::support::Wanted::all());
+    stage.wait_up(1);
+    let good = bytes_of(&tick(1, 1));
+    for wrong in [good[..good.len() - 1].to_vec(), [&good[..], &good[..]].concat(), vec![]] {
+        stage.pull(Do::Push(wrong));
+        stage.expect(&Told::Over(Over::Refused("not one whole frame")));
+        stage.expect(&Told::Up);
+    }
+    // A whole frame whose body is not what its type says.
+    let mut short = Vec::new();
+    wire::szse::frame::encode_with(300_192, &mut short, |body| {
+        body.push(0);
+        Ok::<_, ()>(())
+    })
+    .unwrap();
+    stage.pull(Do::Push(short));
+    stage.expect(&Told::Over(Over::Refused("what was brought is no message of the protocol")));
+    stage.expect(&Told::Up);
+    stage.pull(Do::Publish(1..=2));
+    reader.expect_ticks(1, 1..=2);
+    stage.running.stop().unwrap();
+}
+
+#[test]
+fn a_feed_does_not_start_with_a_door_that_nobody_uses() {
+    let dialled = Upstream::bind();
+    let server = |change: fn(&mut Config)| {
+        let mut config = config(&dialled);
+        change(&mut config);
+        Server::bind(config, &Host::default()).unwrap()
+    };
+    let error = server(|_| {}).start().err().unwrap().to_string();
+    assert_eq!(error, "source mine: its `via` is \"door\", and no program brings its quotes");
+    let (_strings, of_strings) = sync_channel(1);
+    let (to_told, _told) = sync_channel(1);
+    let puppet = Puppet { strings: of_strings, told: to_told };
+    let error = server(|config| _ = config.sources.remove(0)).with_source("mine", puppet).start();
+    assert!(error.err().unwrap().to_string().contains("there is none of this name"));
+}
