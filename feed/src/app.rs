@@ -86,7 +86,7 @@ impl App for Feed {
         let source = self.ingest.as_ref().and_then(|ingest| ingest.source_of(id));
         match (source, &mut self.ingest) {
             (Some(source), Some(ingest)) => ingest.on_close(cx, &mut self.view, source, name_of(reason)),
-            _ => self.fanout.on_close(id, name_of(reason)),
+            _ => self.fanout.on_close(cx, id, name_of(reason)),
         }
     }
 

@@ -159,6 +159,8 @@ pub struct Subscribers {
     pub securities_max: usize,
     /// Channels in one subscription, at most.
     pub channels_max: usize,
+    /// Channels of one subscription that may come on streams of their own, at most.
+    pub streams_max: usize,
     /// Subscription requests of one session in a minute, at most.
     pub requests_per_minute_max: u32,
     /// Resend requests of one session that may wait, at most.
@@ -342,6 +344,7 @@ impl Default for Subscribers {
             without_request: WithoutRequest::None,
             securities_max: 1_024,
             channels_max: 256,
+            streams_max: 64,
             requests_per_minute_max: 60,
             resends_max: 32,
             resend_count_max: 100_000,

@@ -6,6 +6,7 @@ mod conflate;
 mod datagrams;
 mod recalled;
 mod rights;
+mod streams;
 
 use crate::app::Command;
 use crate::config;
@@ -26,9 +27,10 @@ pub(crate) use conflate::Conflated;
 pub(crate) use datagrams::Datagrams;
 use flow::{Cursor, FindError, Selection, Seq, Tag};
 use shard::{ConnId, Cx, Handle, LogId, Overrun, Reason};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+pub(crate) use streams::Stream;
 use wire::szse::code::{BusinessRejectReason, ResendStatus, SessionStatus, VERSION_MARKET_DATA};
 use wire::szse::ext::{GapReason, MarketDataRequest, MarketDataRequestAck, RelayHello, RequestStatus};
 use wire::szse::market::{BusinessReject, Resend};
@@ -55,6 +57,8 @@ pub(crate) struct Fanout {
     busy: VecDeque<ConnId>,
     /// Those that get datagrams.
     by_datagram: Vec<ConnId>,
+    /// Streams that carry one channel each, and whose they are.
+    streams: HashMap<ConnId, ConnId>,
     /// The datagram that is being made.
     datagram: Vec<u8>,
     /// The subscriber that was looked at last, see [`Fanout::on_tick`].
@@ -89,6 +93,7 @@ impl Fanout {
             subscribers: Vec::new(),
             busy: VecDeque::new(),
             by_datagram: Vec::new(),
+            streams: HashMap::new(),
             datagram: Vec::new(),
             swept: 0,
             securities,
@@ -252,10 +257,14 @@ impl Fanout {
         }
         let parsed = rights::allowed(subscriber.account.as_ref(), request)
             .and_then(|()| Subscription::parse(request, &self.config.subscription(), &mut self.securities))
-            .and_then(|subscription| datagrams::possible(cx, subscriber.id, subscription));
+            .and_then(|subscription| datagrams::possible(cx, subscriber.id, subscription))
+            .and_then(|subscription| {
+                let streams = self.open_streams(cx, subscriber.id, &subscription)?;
+                Ok((subscription, streams))
+            });
         let (status, text) = match &parsed {
             Err(error) => (error.status(), error.to_string()),
-            Ok(subscription) if !self.may_begin(cx, view, subscriber, subscription) => {
+            Ok((subscription, _)) if !self.may_begin(cx, view, subscriber, subscription) => {
                 (RequestStatus::NO_LONGER_HELD, "no longer held".to_owned())
             }
             Ok(_) => (RequestStatus::ACCEPTED, String::new()),
@@ -267,7 +276,9 @@ impl Fanout {
             text: Text::truncated(&text),
         };
         frame::encode(&ack, &mut self.out);
-        if let (Ok(subscription), RequestStatus::ACCEPTED) = (parsed, status) {
+        if let (Ok((subscription, streams)), RequestStatus::ACCEPTED) = (parsed, status) {
+            let before = std::mem::replace(&mut subscriber.streams, streams);
+            self.close_streams(cx, before);
             self.subscribe(cx, view, subscriber, subscription);
         }
         Ok(())
@@ -304,6 +315,7 @@ impl Fanout {
         self.flush(cx, id);
         if matches!(subscriber.stage, Stage::Following) {
             cx.detach(id);
+            subscriber.streams.iter().for_each(|(_, stream)| cx.detach(*stream));
         }
         let ends = subscription.filter.is_none();
         let snapshots = subscription.want_snapshots && !ends;
@@ -499,7 +511,7 @@ impl Fanout {
         subscriber.busy
     }
 
-    /// A reader's place was let go.
+    /// A reader's place was let go, be it that of a session or of one of its streams.
     pub(crate) fn on_overrun(
         &mut self,
         cx: &mut Cx,
@@ -508,13 +520,14 @@ impl Fanout {
         (log, at): (LogId, Seq),
         was: &Selection,
     ) -> Overrun {
-        let Some(subscriber) = self.subscribers.get(id.index()).and_then(Option::as_ref) else {
+        let owner = self.streams.get(&id).copied().unwrap_or(id);
+        let Some(subscriber) = self.subscribers.get(owner.index()).and_then(Option::as_ref) else {
             return Overrun::Disconnect;
         };
         match subscriber.subscription.as_ref().map(|subscription| subscription.slow_reader) {
             // One notice at a time: who stands still would else be told at each tick, until it is closed for what waits.
-            Some(SlowReader::Skip) if cx.waiting_bytes(id) > 0 => return Overrun::Wait,
-            Some(SlowReader::Skip) => {}
+            Some(SlowReader::Skip | SlowReader::Streams) if cx.waiting_bytes(id) > 0 => return Overrun::Wait,
+            Some(SlowReader::Skip | SlowReader::Streams) => {}
             Some(SlowReader::Conflate) => {
                 self.conflate(cx, view, id, at, was);
                 return Overrun::Detach;
@@ -541,9 +554,13 @@ impl Fanout {
         Overrun::Continue(Cursor::at(cx.log(LOG).start()), was.clone())
     }
 
-    /// A subscriber's connection has ended.
-    pub(crate) fn on_close(&mut self, id: ConnId, reason: &str) {
-        let Some(subscriber) = self.take(id) else { return };
+    /// A subscriber's connection has ended, or one of its streams.
+    pub(crate) fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: &str) {
+        if let Some(owner) = self.forget_stream(id) {
+            return cx.close(owner, Reason::App("a channel's stream ended"));
+        }
+        let Some(mut subscriber) = self.take(id) else { return };
+        self.close_streams(cx, std::mem::take(&mut subscriber.streams));
         if subscriber.logged_on {
             self.metrics.subscribers.dec();
         }
@@ -586,6 +603,9 @@ fn attach(
     (log, seq): (LogId, Seq),
     floors: Vec<(u16, u64)>,
 ) {
+    if !subscriber.streams.is_empty() {
+        return streams::attach(cx, subscriber, place, (log, seq), &floors);
+    }
     let filter = subscriber.subscription.as_ref().and_then(|subscription| subscription.filter.clone());
     let Some(filter) = filter else { return };
     for &(channel, begin, end) in &place.missed {

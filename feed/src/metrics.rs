@@ -133,6 +133,8 @@ service::metrics! {
         resends: IntCounterVec = "feed_subscriber_resends_total" ["status"],
         /// Frames sent again to subscribers.
         resent_frames: IntCounter = "feed_subscriber_resent_frames_total",
+        /// Streams open now that carry one channel each.
+        channel_streams: IntGauge = "feed_channel_streams",
         /// Slow readers that were moved on, with a notice of what they missed.
         skipped: IntCounter = "feed_subscriber_skips_total",
         /// Logons refused for want of a right, by reason.

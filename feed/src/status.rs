@@ -81,17 +81,21 @@ pub(crate) struct SubscriberStatus {
     pub(crate) behind: u64,
     /// Bytes besides the log that wait for it.
     pub(crate) waiting_bytes: usize,
+    /// Channels that come on streams of their own; the one furthest behind is what `behind` tells of.
+    pub(crate) streams: usize,
 }
 
 impl SubscriberStatus {
     pub(crate) fn of(subscriber: &Subscriber, cx: &Cx) -> Self {
+        let ends = || std::iter::once(subscriber.id).chain(subscriber.streams.iter().map(|(_, id)| *id));
         Self {
             peer: subscriber.peer,
             name: subscriber.name.to_string(),
             stage: subscriber.stage.name(),
             age_s: (cx.now_ns() - subscriber.since_ns) / 1_000_000_000,
-            behind: cx.behind(subscriber.id).min(cx.log(LOG).end()),
-            waiting_bytes: cx.waiting_bytes(subscriber.id),
+            behind: ends().map(|id| cx.behind(id)).max().unwrap_or(0).min(cx.log(LOG).end()),
+            waiting_bytes: ends().map(|id| cx.waiting_bytes(id)).sum(),
+            streams: subscriber.streams.len(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One subscriber: its session, what it asked for, and how far it was served.
 
 use crate::entitlement::Held;
-use crate::fanout::{Conflated, Datagrams};
+use crate::fanout::{Conflated, Datagrams, Stream};
 use crate::place::Place;
 use crate::replay::Replay;
 use crate::retention::Reading;
@@ -62,6 +62,8 @@ pub(crate) struct Subscriber {
     pub(crate) account: Option<Held>,
     pub(crate) subscription: Option<Subscription>,
     pub(crate) stage: Stage,
+    /// Where its channels come, if each has a stream of its own.
+    pub(crate) streams: Vec<Stream>,
     /// Resend requests being answered, one after the other.
     pub(crate) replays: VecDeque<Replay>,
     pub(crate) requests: Allowance,
@@ -88,6 +90,7 @@ impl Subscriber {
             account: None,
             subscription: None,
             stage: Stage::Idle,
+            streams: Vec::new(),
             replays: VecDeque::new(),
             requests,
             busy: false,

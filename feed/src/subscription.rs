@@ -24,6 +24,8 @@ pub enum SlowReader {
     Conflate,
     /// It gets the newest snapshot of each security and nothing else, as datagrams.
     Datagrams,
+    /// Each channel comes on a stream of its own, and goes on there from what is held, after a notice of what was missed.
+    Streams,
 }
 
 /// A subscription that has a meaning.
@@ -37,6 +39,8 @@ pub struct Subscription {
     pub slow_reader: SlowReader,
     /// The last snapshots first.
     pub want_snapshots: bool,
+    /// Chosen by who asked.
+    pub request_id: u32,
 }
 
 /// Why a request was not taken: the status for the answer, and a text for people.
@@ -63,6 +67,15 @@ pub enum RequestError {
     /// The connection has no datagrams.
     #[error("no datagrams over this connection")]
     NoDatagrams,
+    /// Streams that do not name their channels.
+    #[error("streams are for named channels")]
+    NoChannels,
+    /// The connection has no streams beside its own.
+    #[error("no streams over this connection")]
+    NoStreams,
+    /// Too many channels for as many streams, or the peer takes no more now.
+    #[error("too many streams")]
+    TooManyStreams,
     /// Too many securities or channels.
     #[error("too many securities or channels")]
     TooMany,
@@ -78,11 +91,15 @@ impl RequestError {
     /// The status on the wire.
     pub fn status(self) -> RequestStatus {
         match self {
-            Self::Mode | Self::Policy | Self::Lists | Self::ChannelTwice | Self::Number | Self::NoNumbers => {
-                RequestStatus::INVALID
-            }
-            Self::NoDatagrams => RequestStatus::POLICY_UNSUPPORTED,
-            Self::TooMany => RequestStatus::TOO_MANY,
+            Self::Mode
+            | Self::Policy
+            | Self::Lists
+            | Self::ChannelTwice
+            | Self::Number
+            | Self::NoNumbers
+            | Self::NoChannels => RequestStatus::INVALID,
+            Self::NoDatagrams | Self::NoStreams => RequestStatus::POLICY_UNSUPPORTED,
+            Self::TooMany | Self::TooManyStreams => RequestStatus::TOO_MANY,
             Self::UnknownSecurity => RequestStatus::UNKNOWN_SECURITY,
             Self::NotEntitled(_) => RequestStatus::NOT_ENTITLED,
         }
@@ -97,6 +114,7 @@ impl Subscription {
             starts: Vec::new(),
             slow_reader: SlowReader::Disconnect,
             want_snapshots: true,
+            request_id: 0,
         }
     }
 
@@ -135,9 +153,22 @@ impl Subscription {
             SlowReaderPolicy::CONFLATE => SlowReader::Conflate,
             SlowReaderPolicy::DATAGRAMS if !starts.is_empty() => return Err(RequestError::NoNumbers),
             SlowReaderPolicy::DATAGRAMS => SlowReader::Datagrams,
+            SlowReaderPolicy::STREAMS if request.head.mode != SubscriptionMode::CHANNELS => {
+                return Err(RequestError::NoChannels);
+            }
+            SlowReaderPolicy::STREAMS => SlowReader::Streams,
             _ => return Err(RequestError::Policy),
         };
-        Ok(Self { filter, starts, slow_reader, want_snapshots: request.head.want_snapshots != 0 })
+        let (want_snapshots, request_id) = (request.head.want_snapshots != 0, request.head.request_id.get());
+        Ok(Self { filter, starts, slow_reader, want_snapshots, request_id })
+    }
+
+    /// The channels that are to come on streams of their own.
+    pub fn streams(&self) -> &[u16] {
+        match (&self.filter, self.slow_reader) {
+            (Some(filter), SlowReader::Streams) => filter.named_lanes(),
+            _ => &[],
+        }
     }
 }
 
@@ -260,7 +291,8 @@ mod tests {
             Subscription::parse(&request, &LIMITS, &mut Securities::new(Directory::new(8)))
         };
         assert_eq!(parse(SlowReaderPolicy::from_raw(0)).unwrap_err(), RequestError::Policy);
-        assert_eq!(parse(SlowReaderPolicy::from_raw(5)).unwrap_err(), RequestError::Policy);
+        assert_eq!(parse(SlowReaderPolicy::from_raw(6)).unwrap_err(), RequestError::Policy);
+        assert_eq!(parse(SlowReaderPolicy::STREAMS).unwrap_err(), RequestError::NoChannels);
         let policy = |policy| parse(policy).unwrap().slow_reader;
         assert_eq!(policy(SlowReaderPolicy::DISCONNECT), SlowReader::Disconnect);
         assert_eq!(policy(SlowReaderPolicy::SKIP_WITH_NOTICE), SlowReader::Skip);

@@ -40,6 +40,24 @@ impl Filter {
         }
     }
 
+    /// The lanes that it names; none where it is not by lane.
+    pub fn named_lanes(&self) -> &[u16] {
+        match self {
+            Self::Lanes(lanes) => lanes,
+            Self::Within(filter, _) => filter.named_lanes(),
+            Self::All | Self::Key(_) | Self::Keys(_) => &[],
+        }
+    }
+
+    /// The same for one lane: of what passes, what is of it.
+    #[must_use]
+    pub fn of_lane(&self, lane: u16) -> Self {
+        match self {
+            Self::Within(_, bounds) => Self::lanes([lane]).within(Some(bounds.clone())),
+            _ => Self::lanes([lane]),
+        }
+    }
+
     /// The same wish within other bounds, or within none.
     #[must_use]
     pub fn within(self, bounds: Option<Bounds>) -> Self {

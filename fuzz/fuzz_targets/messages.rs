@@ -5,7 +5,10 @@
 use std::fmt::Write;
 
 use libfuzzer_sys::fuzz_target;
-use wire::szse::ext::{ExtendedTickOrder, GapNotice, MarketDataRequest, MarketDataRequestAck};
+use wire::szse::ext::{
+    ChannelStream, EntitlementNotice, ExtendedTickOrder, GapNotice, MarketDataRequest, MarketDataRequestAck,
+    RelayHello, RelayPath,
+};
 use wire::szse::market::{self, ChannelHeartbeat, Resend, Snapshot, TickOrder, TickTrade};
 use wire::szse::trading::{
     self, CancelReject, NewOrder, OrderCancelRequest, OrderReport, PlatformInfo, PlatformStateInfo,
@@ -64,9 +67,17 @@ fn extended(body: &[u8]) {
     assert_eq!(body_of(&out), body);
 }
 
+fn path(body: &[u8]) {
+    let Some(path) = group::<RelayPath<'_>>(body) else { return };
+    print(&path);
+    let mut out = Vec::new();
+    path.encode(&mut out).expect("what was taken can be sent");
+    assert_eq!(body_of(&out), body);
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((which, body)) = data.split_first() else { return };
-    match which % 23 {
+    match which % 27 {
         0 => view::<Logon>(body),
         1 => view::<Logout>(body),
         2 => view::<Heartbeat>(body),
@@ -89,6 +100,10 @@ fuzz_target!(|data: &[u8]| {
         19 => print(&group::<PlatformInfo<'_>>(body)),
         20 => snapshot(body),
         21 => extended(body),
+        22 => view::<EntitlementNotice>(body),
+        23 => view::<RelayHello>(body),
+        24 => path(body),
+        25 => view::<ChannelStream>(body),
         _ => request(body),
     }
 });

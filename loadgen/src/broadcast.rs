@@ -77,8 +77,8 @@ pub struct Play {
     pub feeder: Feeder,
     /// When the first message is due, by the run's clock.
     pub start_ns: u64,
-    /// When its numbers are due, and in which channel.
-    pub due: (u16, Due),
+    /// When its numbers are due, and in which channel, if not in all.
+    pub due: (Option<u16>, Due),
     /// After how many numbers the primary is killed.
     pub kill_after: Option<u64>,
     /// How many numbers there will be.
@@ -216,7 +216,7 @@ impl Stage {
         let Play { feeder, start_ns, due: (channel, due), kill_after, planned, ends, offered_per_s } = play;
         let mut report = Report::new(scenario, self.clock.wall_ns(start_ns) as f64 / NS_PER_S);
         report.offered_per_s = offered_per_s;
-        self.audience.date(Some(channel), &due)?;
+        self.audience.date(channel, &due)?;
         self.tell(source::Command::Start { feeder: Box::new(feeder), kill_after })?;
         Ok(Begun { report, cpu_s: machine::cpu_seconds(), start_ns, planned, ends })
     }

@@ -187,7 +187,7 @@ fn quotes(seconds: Duration, progress: &mut Progress<impl Write>) -> anyhow::Res
     let mut collector = Collector::new(1, 1);
     let audience = Audience::start(&setup, || collector.recorder(0)).context("the subscribers")?;
     wait(&clock, progress, "subscribers", || audience.ready(), audience.count(), || audience.closed())?;
-    audience.date(Some(CHANNEL), &Due::Rate(Schedule::new(clock.now_ns(), RATE_PER_S, u64::MAX)))?;
+    audience.date(Some(CHANNEL), &Due::rate(Schedule::new(clock.now_ns(), RATE_PER_S, u64::MAX), CHANNEL))?;
     let part = measured(&clock, seconds, "loadgen-sub-0", || audience.received());
     over.store(true, Ordering::Relaxed);
     let part = part?;

@@ -5,13 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wire::szse::Timestamp;
 
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Share};
 
 /// How a receiver knows when a number was due.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a thread of receivers has one")]
 pub enum Due {
-    /// By the rate: number 1 is the schedule's first message.
-    Rate(Schedule),
+    /// By the rate, over so many channels in turn from this one on: number 1 of that is the schedule's first message.
+    Rate {
+        /// All of them together.
+        schedule: Schedule,
+        /// The first channel.
+        channel: u16,
+        /// How many there are.
+        channels: u16,
+    },
     /// As the sender noted it.
     Noted(Arc<Notes>),
     /// By the time stamp in the message, which is of whole milliseconds: the latency is up to 1 ms too long. The run's
@@ -25,12 +33,26 @@ pub enum Due {
 }
 
 impl Due {
-    /// When `number`, stamped so, was due; `None` where that is not known (any more).
+    /// By the rate, in one channel.
+    #[must_use]
+    pub fn rate(schedule: Schedule, channel: u16) -> Self {
+        Self::Rate { schedule, channel, channels: 1 }
+    }
+
+    /// When `number` of `channel`, stamped so, was due; `None` where that is not known (any more).
     #[inline]
     #[must_use]
-    pub fn ns(&self, number: u64, stamp: impl FnOnce() -> Option<Timestamp>) -> Option<u64> {
+    pub fn ns(
+        &self,
+        (channel, number): (u16, u64),
+        stamp: impl FnOnce() -> Option<Timestamp>,
+    ) -> Option<u64> {
         match self {
-            Self::Rate(schedule) => Some(schedule.due_ns(number.checked_sub(1)?)),
+            Self::Rate { schedule, channel: first, channels } => {
+                let which = channel.checked_sub(*first).filter(|which| which < channels)?;
+                let share = Share { which: which.into(), of: (*channels).into() };
+                Some(schedule.due_ns(share.message(number.checked_sub(1)?)))
+            }
             Self::Noted(notes) => notes.get(number),
             Self::Stamped { origin_ns } => {
                 let unix_ns = i64::try_from(stamp()?.to_unix_ns()?).ok()?;
@@ -103,16 +125,24 @@ mod tests {
 
     #[test]
     fn the_first_message_is_number_one() {
-        let due = Due::Rate(Schedule::new(500, 1_000_000, 9));
-        let ns = |number| due.ns(number, || None);
+        let due = Due::Rate { schedule: Schedule::new(500, 1_000_000, 9), channel: 7, channels: 1 };
+        let ns = |number| due.ns((7, number), || None);
         assert_eq!((ns(1), ns(3), ns(0)), (Some(500), Some(2_500), None));
+    }
+
+    #[test]
+    fn channels_take_turns() {
+        let due = Due::Rate { schedule: Schedule::new(0, 1_000_000, 9), channel: 7, channels: 3 };
+        let ns = |channel, number| due.ns((channel, number), || None);
+        assert_eq!([ns(7, 1), ns(8, 1), ns(9, 1), ns(7, 2)], [0, 1_000, 2_000, 3_000].map(Some));
+        assert_eq!([ns(6, 1), ns(10, 1)], [None, None], "of another channel");
     }
 
     #[test]
     fn a_stamp_is_a_time_of_the_run() {
         let due = Due::Stamped { origin_ns: 1_000_000_000 };
         let stamp = |unix_ns| Some(Timestamp::from_unix_ns(unix_ns));
-        assert_eq!(due.ns(1, || stamp(1_234_567_890)), Some(234_000_000));
-        assert_eq!((due.ns(1, || None), due.ns(1, || stamp(999_999_999))), (None, None));
+        assert_eq!(due.ns((1, 1), || stamp(1_234_567_890)), Some(234_000_000));
+        assert_eq!((due.ns((1, 1), || None), due.ns((1, 1), || stamp(999_999_999))), (None, None));
     }
 }

@@ -20,13 +20,13 @@ const AGAIN_NS: u64 = 200_000;
 /// What a source sends.
 #[expect(clippy::large_enum_variant, reason = "a run has one, and that is boxed")]
 pub enum Feeder {
-    /// Quotes of one channel at a rate.
+    /// Quotes of some channels in turn, at a rate.
     Rate {
         /// When they are due.
         pacer: Pacer,
-        /// How they look.
-        quotes: Padded,
-        /// ChannelNo.
+        /// How they look in each channel.
+        quotes: Vec<Padded>,
+        /// ChannelNo of the first; those of the others follow it.
         channel: u16,
     },
     /// A recorded day.
@@ -38,9 +38,11 @@ impl Feeder {
     pub fn append(&mut self, now_ns: u64, log: &mut Writer) -> u64 {
         match self {
             Self::Rate { pacer, quotes, channel } => {
+                let channels = quotes.len() as u64;
                 for index in pacer.take(now_ns, BATCH_MAX) {
-                    let number = index + 1;
-                    append(log, Tag { lane: *channel, number, key: Tag::EVERYONE }, quotes.frame(number));
+                    let (which, number) = (index % channels, index / channels + 1);
+                    let tag = Tag { lane: *channel + which as u16, number, key: Tag::EVERYONE };
+                    append(log, tag, quotes[which as usize].frame(number));
                 }
                 pacer.sent()
             }

@@ -40,6 +40,7 @@ mod screen;
 mod sessions;
 pub mod source;
 pub mod stalled;
+mod streams;
 pub mod subscriber;
 pub mod telemetry;
 pub mod ticks;

@@ -33,7 +33,13 @@ pub struct Args {
     /// Subscribers get the newest snapshots as datagrams that may be lost; needs --transport quic
     #[arg(long, requires = "snapshots")]
     pub datagrams: bool,
-    /// Quotes a second
+    /// Each channel comes to each subscriber on a QUIC stream of its own; needs --transport quic
+    #[arg(long, conflicts_with = "snapshots")]
+    pub streams: bool,
+    /// Channels that the quotes take turns in
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub channels: u16,
+    /// Quotes a second, over all channels
     #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: u64,
     /// Bytes of each quote, as a frame
@@ -177,16 +183,26 @@ impl CastArgs {
 pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Report> {
     let over_quic = args.cast.wires.transport == Transport::Quic;
     anyhow::ensure!(over_quic || !args.datagrams, "--datagrams needs --transport quic");
-    let quotes = match args.snapshots {
-        true => Padded::snapshots(CHANNEL, args.size, args.securities)?,
-        false => Padded::new(CHANNEL, args.size, args.securities)?,
-    };
+    anyhow::ensure!(over_quic || !args.streams, "--streams needs --transport quic");
+    anyhow::ensure!(!args.streams || args.cast.stalled == 0, "--stalled reads no streams");
+    anyhow::ensure!(!args.snapshots || args.channels == 1, "--snapshots are of one channel");
+    let channels: Vec<u16> = (CHANNEL..).take(args.channels.into()).collect();
+    let quotes = channels.iter().map(|channel| match args.snapshots {
+        true => Padded::snapshots(*channel, args.size, args.securities),
+        false => Padded::new(*channel, args.size, args.securities),
+    });
+    let quotes = quotes.collect::<Result<Vec<_>, _>>()?;
     let planned = args.rate.saturating_mul(args.seconds);
     let kill_after = args.cast.kill_after(planned)?;
-    let mut cast = args.cast.cast(if args.snapshots { Vec::new() } else { vec![CHANNEL] });
+    let of = channels.len() as u64;
+    let end = |(which, channel): (u64, &u16)| (*channel, Share { which, of }.part(planned));
+    let ends = if args.snapshots { Vec::new() } else { (0..).zip(&channels).map(end).collect() };
+    let mut cast = args.cast.cast(if args.snapshots { Vec::new() } else { channels });
     cast.snapshots = args.snapshots;
     if args.datagrams {
         cast.policy = SlowReaderPolicy::DATAGRAMS;
+    } else if args.streams {
+        cast.policy = SlowReaderPolicy::STREAMS;
     }
     let receivers = cast.subscribers as u64;
     let stage = Stage::raise(&cast, &args.cast.wires()?, progress)?;
@@ -196,10 +212,10 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     let play = Play {
         feeder: Feeder::Rate { pacer, quotes, channel: CHANNEL },
         start_ns,
-        due: (CHANNEL, Due::Rate(schedule)),
+        due: (None, Due::Rate { schedule, channel: CHANNEL, channels: args.channels }),
         kill_after,
         planned,
-        ends: if args.snapshots { Vec::new() } else { vec![(CHANNEL, planned)] },
+        ends,
         offered_per_s: args.rate as f64,
     };
     let mut report = stage.play("quotes", play, progress)?;

@@ -114,7 +114,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     let play = Play {
         feeder: Feeder::Day(Box::new(replay)),
         start_ns,
-        due: (channel, Due::Noted(notes)),
+        due: (Some(channel), Due::Noted(notes)),
         kill_after,
         planned,
         ends: census.ends,

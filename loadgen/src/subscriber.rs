@@ -16,7 +16,7 @@ use wire::szse::ext::{
     ChannelStart, ExtendedTickOrder, GapNotice, MarketDataRequest, MarketDataRequestAck, RequestHead,
     RequestStatus, SlowReaderPolicy, SubscriptionMode, decode_datagram,
 };
-use wire::szse::market::{Snapshot, TickOrder, TickTrade};
+use wire::szse::market::{Snapshot, SnapshotHead, TickOrder, TickTrade};
 use wire::szse::{Frame, GroupMessage, I64, Message, SecurityId, Text, Timestamp, U16, U32};
 
 use crate::due::Due;
@@ -27,6 +27,7 @@ use crate::padded::Padded;
 use crate::recorder::{Interval, Recorder};
 use crate::report::ConnectionTotal;
 use crate::sessions::{Heard, Sessions, Slot};
+use crate::streams::{self, Streams};
 
 /// How often sessions are looked at, and how far the slowest connection is.
 const TICK_MS: u32 = 20;
@@ -132,7 +133,9 @@ pub fn start(setup: &Setup, recorder: impl Fn() -> Recorder) -> io::Result<Vec<S
     for thread in 0..threads {
         let count = setup.count / threads + usize::from(thread < setup.count % threads);
         let counters = Arc::new(Counters::default());
-        let limits = shard::Limits { connections_max: count, tick_ms: TICK_MS, ..shard::Limits::default() };
+        let streams = if setup.policy == SlowReaderPolicy::STREAMS { setup.channels.len() } else { 0 };
+        let connections_max = count * (1 + streams);
+        let limits = shard::Limits { connections_max, tick_ms: TICK_MS, ..shard::Limits::default() };
         let (setup, recorder, of_thread, range) =
             (setup.clone(), recorder(), counters.clone(), first..first + count);
         let of_shard = shard::Setup { limits, ..shard::Setup::default() };
@@ -159,6 +162,7 @@ struct Subscriber {
 struct Desk {
     setup: Setup,
     sessions: Sessions<Subscriber>,
+    streams: Streams,
     due: Due,
     due_channel: Option<u16>,
     account: Account,
@@ -192,6 +196,7 @@ impl Desk {
         };
         Self {
             sessions: Sessions::new(setup.address, setup.connector.clone(), range.map(subscriber)),
+            streams: Streams::default(),
             setup,
             due: Due::Unknown,
             due_channel: None,
@@ -200,6 +205,16 @@ impl Desk {
             recorder,
             hand_over_ns: 0,
         }
+    }
+
+    /// What is read now, beside a session's own stream, is taken with this.
+    fn intake(&mut self) -> (Intake<'_>, &mut Sessions<Subscriber>) {
+        let Self { account, recorder, due, due_channel, setup, sessions, .. } = self;
+        let now_ns = setup.clock.now_ns();
+        let (contents, snapshots) = (setup.contents.as_mut(), setup.snapshots);
+        let intake =
+            Intake { now_ns, due, due_channel: *due_channel, contents, snapshots, account, recorder };
+        (intake, sessions)
     }
 
     /// Shows the others how far it is.
@@ -290,8 +305,7 @@ impl Intake<'_> {
             }
             Snapshot::MSG_TYPE if self.snapshots => {
                 let snapshot = frame.group::<Snapshot<'_>>().map_err(|_| Reason::App("short snapshot"))?;
-                let head = snapshot.head;
-                self.dated_snapshot(head.security_id, head.num_trades.get().unsigned_abs(), subscriber);
+                self.dated_snapshot(snapshot.head, subscriber);
             }
             Snapshot::MSG_TYPE => self.account.snapshots += 1,
             MarketDataRequestAck::MSG_TYPE => match frame.view::<MarketDataRequestAck>() {
@@ -317,7 +331,7 @@ impl Intake<'_> {
             self.account.altered += u64::from(contents.frame(number) != frame.bytes);
         }
         let dated = self.due_channel.is_none_or(|dated| dated == channel);
-        let due_ns = if dated { self.due.ns(number, || stamp(frame)) } else { None };
+        let due_ns = if dated { self.due.ns((channel, number), || stamp(frame)) } else { None };
         if subscriber.last_ns != self.now_ns {
             self.silence_ended(subscriber, due_ns.unwrap_or(0));
         }
@@ -332,16 +346,17 @@ impl Intake<'_> {
     }
 
     /// A snapshot whose number says when it was due. One that is not newer than the last of its security is left.
-    fn dated_snapshot(&mut self, security: SecurityId, number: u64, subscriber: &mut Subscriber) {
+    fn dated_snapshot(&mut self, head: &SnapshotHead, subscriber: &mut Subscriber) {
+        let (channel, number) = (head.channel_no.get(), head.num_trades.get().unsigned_abs());
         self.account.snapshots += 1;
-        let newest = subscriber.newest.entry(security).or_insert(0);
+        let newest = subscriber.newest.entry(head.security_id).or_insert(0);
         if number <= *newest {
             return;
         }
         *newest = number;
         subscriber.received += 1;
         self.account.received += 1;
-        let Some(due_ns) = self.due.ns(number, || None) else { return };
+        let Some(due_ns) = self.due.ns((channel, number), || None) else { return };
         if subscriber.last_ns != self.now_ns {
             self.silence_ended(subscriber, due_ns);
         }
@@ -388,14 +403,15 @@ fn ledger_of(ledgers: &mut Vec<(u16, Ledger)>, channel: u16, number: u64) -> &mu
     &mut ledgers[at].1
 }
 
-/// Asks for everything: of these channels from number 1 on, of the others from now on.
+/// Asks for everything: of these channels from number 1 on, of the others from now on, unless each channel is to have a stream.
 pub fn subscribe(channels: &[u16], policy: SlowReaderPolicy, out: &mut Vec<u8>) {
     let starts: Vec<ChannelStart> = channels
         .iter()
         .map(|channel| ChannelStart { channel_no: U16::new(*channel), next_appl_seq_num: I64::new(1) })
         .collect();
-    let head =
-        RequestHead { request_id: U32::new(1), mode: SubscriptionMode::ALL, policy, want_snapshots: 0 };
+    let named = policy == SlowReaderPolicy::STREAMS;
+    let mode = if named { SubscriptionMode::CHANNELS } else { SubscriptionMode::ALL };
+    let head = RequestHead { request_id: U32::new(1), mode, policy, want_snapshots: 0 };
     let request = MarketDataRequest { head, channels: &starts, securities: &[] };
     request.encode(out).expect("invariant: a run has few channels");
 }
@@ -416,7 +432,16 @@ impl App for Desk {
         self.sessions.on_dial_failed(tag, &error);
     }
 
+    fn on_one_way(&mut self, _cx: &mut Cx, id: ConnId, of: ConnId) {
+        self.streams.on_one_way(id, of);
+    }
+
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
+        if let Some(session) = self.streams.session_of(id) {
+            let (mut intake, sessions) = self.intake();
+            let Some(subscriber) = sessions.state(session) else { return Ok(data.len()) };
+            return streams::frames(data, |frame| intake.take(frame, subscriber));
+        }
         let Self { account, recorder, due, due_channel, setup, .. } = self;
         let now_ns = setup.clock.now_ns();
         let Setup { channels, contents, policy, snapshots, .. } = setup;
@@ -438,19 +463,17 @@ impl App for Desk {
 
     fn on_datagram(&mut self, _cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<(), Reason> {
         let Some((_, frame)) = decode_datagram(data) else { return Err(Reason::App("bad datagram")) };
-        let Self { account, recorder, due, due_channel, setup, .. } = self;
-        let now_ns = setup.clock.now_ns();
-        let Setup { contents, snapshots, .. } = setup;
-        let (contents, snapshots) = (contents.as_mut(), *snapshots);
-        let mut intake =
-            Intake { now_ns, due, due_channel: *due_channel, contents, snapshots, account, recorder };
-        match self.sessions.state(id) {
+        let (mut intake, sessions) = self.intake();
+        match sessions.state(id) {
             Some(subscriber) => intake.take(&frame, subscriber),
             None => Ok(()),
         }
     }
 
     fn on_close(&mut self, _cx: &mut Cx, id: ConnId, reason: Reason) {
+        if self.streams.on_close(id) {
+            return;
+        }
         self.sessions.on_close(id, reason);
     }
 

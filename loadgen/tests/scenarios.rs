@@ -44,6 +44,18 @@ fn a_flood_of_handshakes_loses_no_quote() {
 }
 
 #[test]
+fn channels_may_come_on_streams_of_their_own() {
+    let line = "--subscribers 5 --rate 500 --seconds 1 --channels 4 --transport quic --streams";
+    let report = quotes::run(&args(line), &mut quiet()).unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.sent, report.expected, report.received), (500, 2_500, 2_500));
+    assert_eq!(report.latency_ns.count, 2_500, "each has its due time");
+    let refused = |line: &str| quotes::run(&args(line), &mut quiet()).err().unwrap().to_string();
+    assert!(refused("--streams --transport tcp").contains("quic"));
+    assert!(refused("--streams --transport quic --stalled 1").contains("stalled"));
+}
+
+#[test]
 fn no_more_than_so_many_orders_wait_for_their_answers() {
     for protocol in ["binary", "fix"] {
         let line = format!("--sessions 4 --rate 20000 --seconds 1 --in-flight 1 --protocol {protocol}");

@@ -104,6 +104,13 @@ pub trait App: Sized {
         Ok(())
     }
 
+    /// A peer that was dialled over QUIC has opened a stream beside the one of connection `of`. It is a connection by itself, of
+    /// which data comes and to which nothing can be sent, and is followed by exactly one [`App::on_close`].
+    fn on_one_way(&mut self, cx: &mut Cx, id: ConnId, of: ConnId) {
+        cx.close(id, Reason::App("streams are not taken"));
+        tracing::debug!(?of, "a stream that nobody has asked for");
+    }
+
     /// A connection has ended.
     fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: Reason);
 

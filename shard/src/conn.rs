@@ -138,6 +138,14 @@ impl Conn {
         }
     }
 
+    /// A stream that its peer has opened beside its own; `None`: there is none now.
+    pub(crate) fn one_way(&mut self) -> Option<Stream> {
+        match self.stream.poll_one_way(&mut Context::from_waker(&self.waker)) {
+            Poll::Ready(stream) => stream,
+            Poll::Pending => None,
+        }
+    }
+
     /// Private bytes to be written, whole frames, behind those that wait.
     #[inline]
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {

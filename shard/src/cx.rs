@@ -1,6 +1,6 @@
 //! What an application may do with its shard.
 
-use crate::app::{ConnId, LogId, Opened, Origin, Reason};
+use crate::app::{ConnId, LogId, Reason};
 use crate::conn::{Attached, Conn};
 use crate::ready::{Ready, Signal};
 use crate::run::{Arrivals, Limits, Log};
@@ -206,6 +206,21 @@ impl Cx {
         sent
     }
 
+    /// Whether a connection may have streams beside its own: over QUIC, towards who dialled.
+    pub fn may_open_one_way(&self, id: ConnId) -> bool {
+        self.conn(id).is_some_and(|conn| matches!(conn.stream, Stream::Quic(_)))
+    }
+
+    /// Opens a stream to the peer beside a connection's own, see [`Stream::open_one_way`]: a connection by itself, with its own
+    /// place in a log, of which nothing is ever read. `None` where there is none to be had, or as many connections as are allowed
+    /// are open.
+    pub fn open_one_way(&mut self, id: ConnId) -> Option<ConnId> {
+        let room = self.conns.len() < self.limits.connections_max;
+        let conn = self.open_conn(id).filter(|_| room)?;
+        let (stream, peer) = (conn.stream.open_one_way()?, conn.peer);
+        Some(self.insert(stream, peer))
+    }
+
     /// Asks for one [`crate::App::on_drained`] as soon as no private byte of a connection waits and its socket takes more.
     pub fn tell_when_drained(&mut self, id: ConnId) {
         let Some(conn) = self.open_conn(id) else { return };
@@ -305,7 +320,7 @@ impl Cx {
         }
     }
 
-    pub(crate) fn insert(&mut self, stream: Stream, origin: Origin, peer: SocketAddr) -> (ConnId, Opened) {
+    pub(crate) fn insert(&mut self, stream: Stream, peer: SocketAddr) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         self.tls |= matches!(stream, Stream::Tls(_));
         let entry = self.conns.vacant_entry();
@@ -315,7 +330,7 @@ impl Cx {
         // The socket may hold bytes already, and its readiness is only told to who has asked: look at it once.
         signal.0.raise();
         entry.insert(Conn::new(stream, signal, self.generation, peer, self.now_ns));
-        (id, Opened { origin, peer })
+        id
     }
 
     pub(crate) fn id(&self, index: u32) -> Option<ConnId> {

@@ -3,11 +3,12 @@
 //! Rules: one thread, no lock that is contended, no allocation for a message, no logging but when a connection ends,
 //! and a bound on what each connection may do in one turn.
 
-use crate::app::{App, ConnId, LogId, Overrun, Reason};
+use crate::app::{App, ConnId, LogId, Opened, Overrun, Reason};
 use crate::conn::{Conn, Pumped};
 use crate::cx::Cx;
 use crate::run::Arrival;
 use crate::together;
+use transport::Stream;
 
 /// Bytes that one connection may bring in one turn before the others have theirs.
 const READ_BYTES_PER_TURN: usize = 1 << 20;
@@ -58,8 +59,8 @@ fn arrivals<A: App>(cx: &mut Cx, app: &mut A) {
             Arrival::DialFailed(tag, error) => app.on_dial_failed(cx, tag, error),
             Arrival::Stream(stream, origin, peer) => {
                 cx.stats.accepted += u64::from(matches!(origin, crate::Origin::Accepted(_)));
-                let (id, opened) = cx.insert(stream, origin, peer);
-                app.on_open(cx, id, opened);
+                let id = cx.insert(stream, peer);
+                app.on_open(cx, id, Opened { origin, peer });
             }
         }
     }
@@ -73,11 +74,27 @@ fn woken<A: App>(cx: &mut Cx, app: &mut A, index: u32, buffer: &mut Vec<u8>) {
         cx.make_due(index);
     }
     read(cx, app, index, buffer);
-    datagrams(cx, app, index);
+    if cx.conns.get(index as usize).is_some_and(|conn| matches!(conn.stream, Stream::Quic(_))) {
+        one_ways(cx, app, index);
+        datagrams(cx, app, index);
+    }
+}
+
+/// Streams that a peer has opened beside the one of its connection: each is a connection of its own from here on.
+fn one_ways<A: App>(cx: &mut Cx, app: &mut A, index: u32) {
+    while let Some(conn) = cx.conns.get_mut(index as usize).filter(|conn| conn.open()) {
+        let (of, peer) = (ConnId { index, generation: conn.generation }, conn.peer);
+        let Some(stream) = conn.one_way() else { return };
+        if cx.conns.len() >= cx.limits.connections_max {
+            cx.stats.refused_full += 1;
+            continue;
+        }
+        let id = cx.insert(stream, peer);
+        app.on_one_way(cx, id, of);
+    }
 }
 
 /// What came beside the stream of a connection.
-#[inline]
 fn datagrams<A: App>(cx: &mut Cx, app: &mut A, index: u32) {
     for _ in 0..DATAGRAMS_PER_TURN {
         let Some(conn) = cx.conns.get_mut(index as usize).filter(|conn| conn.open()) else { return };

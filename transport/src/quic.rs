@@ -2,13 +2,15 @@
 //!
 //! Endpoints live on threads of their own, a server's on one and those of dials on another: handshakes are done, packets
 //! sealed and opened there, and the thread that serves a connection sees a stream of bytes. A client has an endpoint for
-//! each connection. Besides the stream there are [`datagrams`].
+//! each connection. Besides the stream there are [`datagrams`] and streams in [`one_way`].
 
 mod datagrams;
+mod one_way;
 
 use crate::tls;
 pub use datagrams::Datagram;
 use gm::tls::quic_initial_suite;
+pub use one_way::OneWay;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream, TokioRuntime,
@@ -29,8 +31,13 @@ use tokio::sync::watch;
 const IDLE_MS: u32 = 60_000;
 /// Bytes that may be under way to one peer, sent or not: what a slow reader costs.
 const SEND_WINDOW_BYTES: u64 = 1 << 20;
-/// Bytes that a peer may send ahead of what is read.
+/// Bytes that a peer may send on one stream ahead of what is read.
 const RECEIVE_WINDOW_BYTES: u32 = 1 << 20;
+/// Bytes that a server may send on all its streams ahead of what is read: one that is not read holds up none of the others.
+const RECEIVE_WINDOW_ALL_BYTES: u32 = 8 << 20;
+/// Streams in one direction that who dialled takes at a time: twice what a server opens, as those of a subscription may still be
+/// ending when those of the next one come.
+const ONE_WAY_MAX: u32 = 128;
 
 /// Bytes of datagrams that wait to be sent to one peer. What waits grows old: little, but a burst of updates.
 const DATAGRAMS_OUT_BYTES: usize = 32 << 10;
@@ -71,11 +78,37 @@ pub struct QuicStream {
     receive: RecvStream,
     /// Where the endpoint lives.
     runtime: Handle,
-    life: Option<Life>,
-    arrival: Option<datagrams::Arrival>,
+    life: Option<Arc<Life>>,
+    arrivals: Arrivals,
 }
 
-/// What ends the connection, at once and without a word about what is under way, when it is dropped.
+/// What is waited for on a connection that was dialled, once it was asked for.
+#[derive(Default)]
+struct Arrivals {
+    datagram: Option<Arrival<Vec<u8>>>,
+    one_way: Option<Arrival<RecvStream>>,
+}
+
+/// The next of something that arrives, or the end.
+type Arrival<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
+
+/// Asks once whether the next one is there.
+fn poll_next<T: 'static>(
+    waited: &mut Option<Arrival<T>>,
+    begin: impl FnOnce() -> Arrival<T>,
+    context: &mut Context<'_>,
+) -> Poll<Option<T>> {
+    let arrived = waited.get_or_insert_with(begin).as_mut().poll(context);
+    match arrived {
+        Poll::Ready(Some(_)) => *waited = None,
+        // A future that is over must not be asked again.
+        Poll::Ready(None) => *waited = Some(Box::pin(std::future::pending())),
+        Poll::Pending => {}
+    }
+    arrived
+}
+
+/// What ends the connection, at once and without a word about what is under way; held by each stream that is written.
 struct Life {
     connection: Connection,
     dialled: Option<Dialled>,
@@ -105,7 +138,13 @@ impl Life {
 
 impl QuicStream {
     fn new((send, receive): (SendStream, RecvStream), life: Life) -> Self {
-        Self { send, receive, runtime: Handle::current(), life: Some(life), arrival: None }
+        Self {
+            send,
+            receive,
+            runtime: Handle::current(),
+            life: Some(Arc::new(life)),
+            arrivals: Arrivals::default(),
+        }
     }
 
     pub(crate) fn farewell(&self) -> Option<Farewell> {
@@ -117,18 +156,26 @@ impl QuicStream {
 /// What was written still reaches the peer, as with TCP.
 impl Drop for QuicStream {
     fn drop(&mut self) {
-        let Some(life) = self.life.take() else { return };
-        if let Err(error) = self.send.finish() {
-            tracing::trace!(%error, "finished before");
+        if let Some(life) = self.life.take() {
+            finish(&mut self.send, life, &self.runtime);
         }
-        let acknowledged = self.send.stopped();
-        self.runtime.spawn(async move {
-            if tokio::time::timeout(LAST_BYTES, acknowledged).await.is_err() {
-                tracing::debug!("the peer has not acknowledged the last bytes in time");
-            }
-            life.end().await;
-        });
     }
+}
+
+/// Ends a stream once its last bytes are acknowledged, and with the last stream the connection.
+fn finish(send: &mut SendStream, life: Arc<Life>, runtime: &Handle) {
+    if let Err(error) = send.finish() {
+        tracing::trace!(%error, "finished before");
+    }
+    let acknowledged = send.stopped();
+    runtime.spawn(async move {
+        if tokio::time::timeout(LAST_BYTES, acknowledged).await.is_err() {
+            tracing::debug!("the peer has not acknowledged the last bytes in time");
+        }
+        if let Some(life) = Arc::into_inner(life) {
+            life.end().await;
+        }
+    });
 }
 
 impl std::fmt::Debug for QuicStream {
@@ -138,16 +185,32 @@ impl std::fmt::Debug for QuicStream {
     }
 }
 
-fn transport_config(datagrams_in_bytes: usize) -> Arc<TransportConfig> {
+/// What a peer may send beside its stream.
+struct Beside {
+    datagrams_bytes: usize,
+    streams: u32,
+    /// On all streams together.
+    window_bytes: u32,
+}
+
+/// Nothing: a server takes no more than its clients' one stream.
+const TO_SERVER: Beside = Beside { datagrams_bytes: 0, streams: 0, window_bytes: RECEIVE_WINDOW_BYTES };
+const TO_CLIENT: Beside = Beside {
+    datagrams_bytes: DATAGRAMS_IN_BYTES,
+    streams: ONE_WAY_MAX,
+    window_bytes: RECEIVE_WINDOW_ALL_BYTES,
+};
+
+fn transport_config(beside: &Beside) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .datagram_receive_buffer_size(Some(datagrams_in_bytes))
+        .max_concurrent_uni_streams(VarInt::from_u32(beside.streams))
+        .datagram_receive_buffer_size(Some(beside.datagrams_bytes))
         .datagram_send_buffer_size(DATAGRAMS_OUT_BYTES)
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MS))))
         .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(beside.window_bytes))
         .send_window(SEND_WINDOW_BYTES);
     Arc::new(config)
 }
@@ -155,7 +218,7 @@ fn transport_config(datagrams_in_bytes: usize) -> Arc<TransportConfig> {
 fn server_config(config: Arc<ServerConfig>) -> io::Result<quinn::ServerConfig> {
     let crypto = QuicServerConfig::with_initial(config, quic_initial_suite()).map_err(io::Error::other)?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    server.transport_config(transport_config(0));
+    server.transport_config(transport_config(&TO_SERVER));
     server.max_incoming(INCOMING_MAX);
     // Each thread has an endpoint of its own on the port: a client's new address could lead to another's.
     server.migration(false);
@@ -184,7 +247,7 @@ async fn dial(address: SocketAddr, client: Arc<tls::Client>) -> io::Result<QuicS
     let crypto =
         QuicClientConfig::with_initial(client.config(), quic_initial_suite()).map_err(io::Error::other)?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    config.transport_config(transport_config(DATAGRAMS_IN_BYTES));
+    config.transport_config(transport_config(&TO_CLIENT));
     let own = match address {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -214,6 +277,29 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 /// Buffers of a server's socket: one socket has the packets of all its connections. The system may give less.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
+/// One slice after the other: the stream copies, so that joining them would be a second copy.
+fn write_all_of(
+    send: &mut SendStream,
+    context: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let mut total = 0;
+    for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+        match AsyncWrite::poll_write(Pin::new(&mut *send), context, slice) {
+            Poll::Ready(Ok(bytes)) => {
+                total += bytes;
+                if bytes < slice.len() {
+                    break;
+                }
+            }
+            // What was taken is told; the error comes again, and a pending stream has noted who waits.
+            _ if total > 0 => break,
+            other => return other,
+        }
+    }
+    Poll::Ready(Ok(total))
+}
+
 impl AsyncRead for QuicStream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -229,28 +315,12 @@ impl AsyncWrite for QuicStream {
         AsyncWrite::poll_write(Pin::new(&mut self.get_mut().send), context, bytes)
     }
 
-    /// One after the other: the stream copies, so that joining them would be a second copy.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let mut total = 0;
-        for slice in slices.iter().filter(|slice| !slice.is_empty()) {
-            match AsyncWrite::poll_write(Pin::new(&mut this.send), context, slice) {
-                Poll::Ready(Ok(bytes)) => {
-                    total += bytes;
-                    if bytes < slice.len() {
-                        break;
-                    }
-                }
-                // What was taken is told; the error comes again, and a pending stream has noted who waits.
-                _ if total > 0 => break,
-                other => return other,
-            }
-        }
-        Poll::Ready(Ok(total))
+        write_all_of(&mut self.get_mut().send, context, slices)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

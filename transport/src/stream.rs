@@ -1,6 +1,6 @@
 //! One type for every kind of connection.
 
-use crate::quic::{Datagram, QuicStream};
+use crate::quic::{Datagram, OneWay, QuicStream};
 use crate::tls::{Sealer, TlsStream};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,8 +14,10 @@ pub enum Stream {
     Tcp(tokio::net::TcpStream),
     /// TLS over TCP.
     Tls(Box<TlsStream>),
-    /// A stream of a QUIC connection.
+    /// The stream in both directions of a QUIC connection.
     Quic(Box<QuicStream>),
+    /// A stream in one direction beside it.
+    QuicOneWay(Box<OneWay>),
     /// TCP of a simulated network.
     #[cfg(feature = "sim")]
     Sim(turmoil::net::TcpStream),
@@ -67,6 +69,25 @@ impl Stream {
         }
     }
 
+    /// Opens a stream in one direction beside this one. Its peer hears of it with the first bytes. `None` where there is none to
+    /// be had: over anything but QUIC, to a server, and while the peer takes no more.
+    pub fn open_one_way(&self) -> Option<Self> {
+        match self {
+            Self::Quic(stream) => Some(Self::QuicOneWay(Box::new(stream.open_one_way()?))),
+            _ => None,
+        }
+    }
+
+    /// The next stream that the peer has opened beside this one; `None` at the connection's end. Only who dialled gets any.
+    pub fn poll_one_way(&mut self, context: &mut Context<'_>) -> Poll<Option<Self>> {
+        match self {
+            Self::Quic(stream) => {
+                stream.poll_one_way(context).map(|next| Some(Self::QuicOneWay(Box::new(next?))))
+            }
+            _ => Poll::Pending,
+        }
+    }
+
     /// Sealer and output when a record may be sealed for this connection now, together with those of others
     /// ([`crate::tls::seal_for_all`]); it goes out with the next write or flush.
     #[inline]
@@ -84,6 +105,7 @@ macro_rules! each {
             Stream::Tcp($stream) => $call,
             Stream::Tls($stream) => $call,
             Stream::Quic($stream) => $call,
+            Stream::QuicOneWay($stream) => $call,
             #[cfg(feature = "sim")]
             Stream::Sim($stream) => $call,
         }
@@ -119,7 +141,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Tls(_) | Self::Quic(_) => true,
+            Self::Tls(_) | Self::Quic(_) | Self::QuicOneWay(_) => true,
             #[cfg(feature = "sim")]
             Self::Sim(stream) => stream.is_write_vectored(),
         }

@@ -6,8 +6,9 @@ use wire::szse::code::{
     PlatformId, PlatformState, ResendStatus, ResendType, SessionStatus, Side, TimeInForce,
 };
 use wire::szse::ext::{
-    ChannelStart, EntitlementNotice, ExtendedTickOrder, GapNotice, GapReason, MarketDataRequest,
-    MarketDataRequestAck, RequestHead, RequestStatus, Security, SlowReaderPolicy, SubscriptionMode,
+    ChannelStart, ChannelStream, EntitlementNotice, ExtendedTickOrder, GapNotice, GapReason,
+    MarketDataRequest, MarketDataRequestAck, RELAYS_MAX, RelayHead, RelayHello, RelayPath, RequestHead,
+    RequestStatus, Security, SlowReaderPolicy, SubscriptionMode,
 };
 use wire::szse::market::{
     self, ChannelHeartbeat, MdEntry, Resend, Snapshot, SnapshotHead, TickOrder, TickTrade,
@@ -654,6 +655,50 @@ fn entitlement_notice() {
             b"right changed                                     ",
             b"\x00\x00\x00\x16",
         ],
+    );
+}
+
+#[test]
+fn relay_hello() {
+    check(
+        &RelayHello { feed: Text::literal("feed-north") },
+        &[b"\x00\x89\x54\x46", b"\x00\x00\x00\x14", b"feed-north          ", b"\x00\x00\x00\x63"],
+    );
+}
+
+#[test]
+fn relay_path() {
+    let head = RelayHead {
+        sent_ns: I64::new(1_783_301_400_000_000_000),
+        delay_us: I64::new(850),
+        hops: U16::new(2),
+    };
+    let feeds = [Text::literal("feed-north"), Text::literal("feed-south")];
+    let golden = [
+        &b"\x00\x89\x54\x47"[..],
+        b"\x00\x00\x00\x3e",
+        b"\x18\xbf\x8f\x2c\xca\x74\xf0\x00",
+        b"\x00\x00\x00\x00\x00\x00\x03\x52",
+        b"\x00\x02",
+        b"\x00\x00\x00\x02",
+        b"feed-north          ",
+        b"feed-south          ",
+        b"\x00\x00\x00\xdb",
+    ]
+    .concat();
+    let mut out = Vec::new();
+    RelayPath { head, feeds: &feeds }.encode(&mut out).unwrap();
+    let view: RelayPath<'_> = check_group(&out, &golden);
+    assert_eq!((view.head, view.feeds), (head, &feeds[..]));
+    let too_many = [Text::literal("feed"); RELAYS_MAX + 1];
+    assert!(RelayPath { head, feeds: &too_many }.encode(&mut out).is_err());
+}
+
+#[test]
+fn channel_stream() {
+    check(
+        &ChannelStream { request_id: U32::new(9), channel_no: U16::new(2011) },
+        &[b"\x00\x89\x54\x48", b"\x00\x00\x00\x06", b"\x00\x00\x00\x09", b"\x07\xdb", b"\x00\x00\x00\x16"],
     );
 }
 

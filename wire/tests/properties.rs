@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use wire::szse::code::VERSION_TRADING;
 use wire::szse::ext::{
-    ChannelStart, EntitlementNotice, GapNotice, MarketDataRequest, MarketDataRequestAck, RequestHead,
-    SECURITIES_MAX, Security,
+    ChannelStart, ChannelStream, EntitlementNotice, GapNotice, MarketDataRequest, MarketDataRequestAck,
+    RelayHello, RequestHead, SECURITIES_MAX, Security,
 };
 use wire::szse::market::{
     self, ChannelHeartbeat, MD_ENTRIES_MAX, MdEntry, ORDERS_MAX, Resend, Snapshot, SnapshotHead, TickOrder,
@@ -89,6 +89,8 @@ proptest! {
         round_trip::<MarketDataRequestAck>(&seed);
         round_trip::<GapNotice>(&seed);
         round_trip::<EntitlementNotice>(&seed);
+        round_trip::<RelayHello>(&seed);
+        round_trip::<ChannelStream>(&seed);
     }
 
     #[test]

@@ -86,10 +86,14 @@ impl Fanout {
         }
         subscriber.replays.iter_mut().for_each(|replay| replay.set_bounds(bounds.clone()));
         self.ask_again(subscriber);
-        let following = cx.following(subscriber.id);
-        if let Some((log, cursor, selection)) = following.map(|(log, at, of)| (log, at, of.clone())) {
-            let filter = selection.filter().clone().within(bounds);
-            cx.attach(subscriber.id, log, cursor, selection.with_filter(filter));
+        let readers =
+            std::iter::once(subscriber.id).chain(subscriber.streams.iter().map(|(_, stream)| *stream));
+        for id in readers {
+            let following = cx.following(id);
+            if let Some((log, cursor, selection)) = following.map(|(log, at, of)| (log, at, of.clone())) {
+                let filter = selection.filter().clone().within(bounds.clone());
+                cx.attach(id, log, cursor, selection.with_filter(filter));
+            }
         }
     }
 

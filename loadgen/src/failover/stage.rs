@@ -105,9 +105,9 @@ impl Stage {
         let (ready, closed) = (|| audience.ready(), || audience.closed());
         wait(&clock, progress, "waiting for subscribers to log on", ready, audience.count(), closed)?;
         let schedule = Schedule::new(clock.now_ns() + LEAD_NS, args.rate, args.rate * PLANNED_S);
-        audience.date(Some(CHANNEL), &Due::Rate(schedule))?;
+        audience.date(Some(CHANNEL), &Due::rate(schedule, CHANNEL))?;
         let pacer = Pacer::new(schedule, Share::ALL, TOLERANCE_NS);
-        let feeder = Box::new(Feeder::Rate { pacer, quotes: contents, channel: CHANNEL });
+        let feeder = Box::new(Feeder::Rate { pacer, quotes: vec![contents], channel: CHANNEL });
         let begin = source::Command::Start { feeder, kill_after: None };
         let stage = Self { clock, mode, sources, wires, feed, audience, collector, schedule };
         stage.tell(begin)?;

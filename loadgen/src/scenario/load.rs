@@ -228,11 +228,11 @@ impl Load for Quotes {
         let play = Play {
             feeder: Feeder::Rate {
                 pacer: Pacer::new(schedule, Share::ALL, self.tolerance_ns),
-                quotes,
+                quotes: vec![quotes],
                 channel: CHANNEL,
             },
             start_ns: schedule.due_ns(0),
-            due: (CHANNEL, Due::Rate(schedule)),
+            due: (Some(CHANNEL), Due::rate(schedule, CHANNEL)),
             kill_after: None,
             planned,
             ends: vec![(CHANNEL, planned)],

@@ -2,10 +2,8 @@
 //!
 //! They go from who accepted the connection to who dialled it. A server takes none.
 
-use super::QuicStream;
-use quinn::{Connection, SendDatagramError};
-use std::future::Future;
-use std::pin::Pin;
+use super::{QuicStream, poll_next};
+use quinn::SendDatagramError;
 use std::task::{Context, Poll};
 
 /// What became of a datagram.
@@ -19,13 +17,6 @@ pub enum Datagram {
     TooLong,
     /// There are no datagrams to this peer, or there is no peer any more.
     Unsupported,
-}
-
-/// The next datagram that arrives, or the end.
-pub(super) type Arrival = Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
-
-fn arrival(connection: Connection) -> Arrival {
-    Box::pin(async move { connection.read_datagram().await.ok().map(Vec::from) })
 }
 
 impl QuicStream {
@@ -61,15 +52,11 @@ impl QuicStream {
         let Some(life) = self.life.as_ref().filter(|life| life.dialled.is_some()) else {
             return Poll::Pending;
         };
-        let arrival = self.arrival.get_or_insert_with(|| arrival(life.connection.clone()));
-        let arrived = arrival.as_mut().poll(context);
-        if let Poll::Ready(Some(_)) = arrived {
-            self.arrival = None;
-        }
-        if let Poll::Ready(None) = arrived {
-            // A future that is over must not be asked again.
-            self.arrival = Some(Box::pin(std::future::pending()));
-        }
-        arrived
+        let connection = &life.connection;
+        let begin = || {
+            let connection = connection.clone();
+            Box::pin(async move { connection.read_datagram().await.ok().map(Vec::from) }) as _
+        };
+        poll_next(&mut self.arrivals.datagram, begin, context)
     }
 }

@@ -48,6 +48,9 @@ code! {
         /// It is sent the newest snapshot of each security and nothing else, as datagrams ([`encode_datagram`]) that may be
         /// lost: over QUIC alone.
         DATAGRAMS = 4,
+        /// Each channel that it names comes on a stream of its own ([`ChannelStream`]), so that a loss on one holds up none of
+        /// the others; what is too slow on one goes on there as with [`SlowReaderPolicy::SKIP_WITH_NOTICE`]: over QUIC alone.
+        STREAMS = 5,
     }
 }
 
@@ -289,6 +292,19 @@ pub struct EntitlementNotice {
     pub text: Text<50>,
 }
 message!(EntitlementNotice, 9_000_005, 55);
+
+/// The first frame of a stream that carries one channel ([`SlowReaderPolicy::STREAMS`]); the channel's frames follow it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct ChannelStream {
+    /// Of the request that asked for it.
+    pub request_id: U32,
+    /// ChannelNo.
+    pub channel_no: U16,
+}
+message!(ChannelStream, 9_000_008, 6);
 
 /// Feeds that a [`RelayPath`] may name.
 pub const RELAYS_MAX: usize = 64;

@@ -3,7 +3,10 @@
 
 use std::mem::offset_of;
 
-use super::ext::{ChannelStart, GapNotice, MarketDataRequestAck, RequestHead, Security};
+use super::ext::{
+    ChannelStart, ChannelStream, EntitlementNotice, GapNotice, MarketDataRequestAck, RelayHead, RelayHello,
+    RequestHead, Security,
+};
 use super::market::{self, ChannelHeartbeat, MdEntry, Resend, SnapshotHead, TickOrder, TickTrade};
 use super::trading::{
     self, CancelReject, CashAuctionExt, NewOrder, OrderCancelRequest, OrderReport, PartitionIndex,
@@ -99,3 +102,7 @@ layout!(channel_start, ChannelStart, 10, { channel_no 2, next_appl_seq_num 8 });
 layout!(security, Security, 12, { security_id 8, security_id_source 4 });
 layout!(market_data_request_ack, MarketDataRequestAck, 55, { request_id 4, status 1, text 50 });
 layout!(gap_notice, GapNotice, 19, { channel_no 2, appl_beg_seq_num 8, appl_end_seq_num 8, reason 1 });
+layout!(entitlement_notice, EntitlementNotice, 55, { markets 2, level 1, delay_min 2, text 50 });
+layout!(relay_hello, RelayHello, 20, { feed 20 });
+layout!(relay_head, RelayHead, 18, { sent_ns 8, delay_us 8, hops 2 });
+layout!(channel_stream, ChannelStream, 6, { request_id 4, channel_no 2 });
