@@ -38,20 +38,20 @@ impl Place {
     }
 }
 
-fn path(folder: &TempDir) -> PathBuf {
+pub(crate) fn path(folder: &TempDir) -> PathBuf {
     folder.path().join("rights.toml")
 }
 
 /// Accounts whose password is their name.
-fn write(path: &PathBuf, accounts: &[&str]) {
+pub(crate) fn write(path: &PathBuf, accounts: &[&str]) {
     std::fs::write(path, format!("accounts = [{}]", accounts.join(", "))).unwrap();
 }
 
-fn account(name: &str, rights: &str) -> String {
+pub(crate) fn account(name: &str, rights: &str) -> String {
     format!("{{ name = \"{name}\", comp_id = \"{name}\", password = \"{name}\", {rights} }}")
 }
 
-fn logon_of(name: &str) -> Logon {
+pub(crate) fn logon_of(name: &str) -> Logon {
     Logon {
         sender_comp_id: Text::new(name.as_bytes()).unwrap(),
         password: Password::new(name.as_bytes()).unwrap(),
@@ -59,7 +59,7 @@ fn logon_of(name: &str) -> Logon {
     }
 }
 
-fn subscribe_as(feed: &Feed, name: &str, wanted: &Wanted) -> Peer {
+pub(crate) fn subscribe_as(feed: &Feed, name: &str, wanted: &Wanted) -> Peer {
     let mut peer = log_on_as(feed.address, &logon_of(name));
     peer.request(wanted);
     assert_eq!(peer.see(), Seen::Ack(RequestStatus::ACCEPTED));
@@ -77,7 +77,7 @@ fn shanghai(channel: u16, number: u64) -> TickOrder {
 }
 
 /// What both markets publish: Shanghai on channel 2, Shenzhen on channel 1.
-fn publish(source: &mut Peer, number: u64) {
+pub(crate) fn publish(source: &mut Peer, number: u64) {
     source.send(&shanghai(2, number));
     source.send(&tick(1, number));
     source.send_bytes(&snapshot_of(SOURCE_SHANGHAI, 7, 2, number as i64));

@@ -4,6 +4,8 @@ use crate::support::*;
 use feed::Config;
 use feed::config::{FromName, Source};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use wire::szse::Text;
 
 /// Feeds ask for everything, and for the whole day.
@@ -75,6 +77,73 @@ fn three_tiers_lose_and_double_nothing_while_a_middle_one_is_killed_and_comes_ba
     primary.publish(1, 301..=400);
     reader.expect_ticks(1, 301..=400);
     assert_eq!((low.metrics.numbers_lost.get(), back.metrics.numbers_lost.get()), (0, 0));
+}
+
+/// A relay as a process of its own, which a test can kill.
+struct Program(Child);
+
+impl Program {
+    fn start(config: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_feed"));
+        Self(command.arg("--config").arg(config).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// SIGKILL: it has no time to say a word to anybody.
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Killed already, unless the test failed.
+        if self.0.kill().is_ok() {
+            drop(self.0.wait());
+        }
+    }
+}
+
+#[test]
+fn a_relay_that_is_killed_and_comes_back_costs_nobody_a_number() {
+    const EACH: u64 = 2_000;
+    let exchange = Upstream::bind();
+    let top = top(&exchange, "top", |_| {});
+    let mut primary = exchange.accept();
+    let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
+    let config = folder.path().join("middle-1.toml");
+    let text = format!(
+        "[listen]\naddress = \"{address}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[relay]\nid = \"middle-1\"\n\
+         [arbitration]\nfrom = \"open\"\n[[sources]]\nname = \"top\"\naddress = \"{}\"\nsubscribe = true\n",
+        top.address
+    );
+    std::fs::write(&config, text).unwrap();
+    let other = Feed::with_sources(&[top.address], relay("middle-2"));
+    let low = Feed::with_sources(&[address, other.address], relay("low"));
+    let mut reader = subscribe(low.address, &Wanted::from(1, 1));
+    let mut last = 0;
+    let mut go_on = |reader: &mut Peer| {
+        primary.publish(1, last + 1..=last + EACH);
+        reader.expect_ticks(1, last + 1..=last + EACH);
+        last += EACH;
+    };
+    for _ in 0..3 {
+        let program = Program::start(&config);
+        wait_for_source(&low, "source-0");
+        go_on(&mut reader);
+        program.kill();
+        low.wait_for_sources(1);
+        go_on(&mut reader);
+    }
+    // What only it brings: the other way is gone, and nothing of the day is missing on this one.
+    let _program = Program::start(&config);
+    low.wait_for_sources(2);
+    drop(other);
+    low.wait_for_sources(1);
+    go_on(&mut reader);
+    let mut late = subscribe(low.address, &Wanted::from(1, 1));
+    late.expect_ticks(1, 1..=last);
+    assert_eq!(low.metrics.numbers_lost.get(), 0);
 }
 
 #[test]
