@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
-use std::io::sink;
+use std::io::{Read, Write, sink};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use clap::Parser;
 use loadgen::progress::Progress;
@@ -109,6 +111,29 @@ fn the_demo_succeeds() {
     // Two tick orders and a trade for each pair of orders.
     assert_eq!(report.figures["quotes_published"] as u64, 1_200);
     assert_eq!(report.figures["quotes_received"] as u64, 6_000);
+}
+
+#[test]
+fn the_demo_serves_the_quote_board_meanwhile() {
+    let board = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let looks = std::thread::spawn(move || {
+        // Until the demo has come that far; when it ends without, the test fails by its own line below.
+        for _ in 0..3_000 {
+            if let Ok(mut stream) = TcpStream::connect(board) {
+                write!(stream, "GET / HTTP/1.1\r\nHost: {board}\r\nConnection: close\r\n\r\n").unwrap();
+                let mut page = String::new();
+                stream.read_to_string(&mut page).unwrap();
+                return page;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        String::new()
+    });
+    let line = format!("--seconds 4 --rate 100 --sessions 4 --subscribers 2 --transport tcp --board {board}");
+    let report = demo::run(&args(&line)).unwrap();
+    assert!(demo::succeeded(&report), "{report}");
+    let page = looks.join().unwrap();
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("board.js"), "{page}");
 }
 
 #[test]

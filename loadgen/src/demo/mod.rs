@@ -9,6 +9,7 @@ mod view;
 
 use std::collections::VecDeque;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,6 +78,9 @@ pub struct Args {
     /// What connections go over
     #[command(flatten)]
     pub wires: WireArgs,
+    /// Where the quote board is served, on this machine alone; port 0 takes a free one, and the demo says which
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub board: SocketAddr,
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -120,6 +124,9 @@ pub fn run(args: &Args) -> anyhow::Result<Report> {
     let mut screen = Screen::stdout();
     let mut demo = Demo::start(args, &mut Progress::stderr())?;
     let schedule = demo.begin(args)?;
+    if !screen.is_terminal() {
+        screen.say(&Line::new().add(Style::Plain, format!("quote board: {}", demo.board())))?;
+    }
     let mut report = Report::new("demo", demo.clock.wall_ns(demo.start_ns) as f64 / NS_PER_S);
     let cpu_s = machine::cpu_seconds();
     demo.watch(args, schedule, &mut screen)?;
@@ -138,7 +145,7 @@ impl Demo {
         let clock = Clock::start();
         let plan = plan(args, clock.wall_ns(0));
         let wires = Wires::local(&args.wires)?;
-        let town = Town::start(&plan, args.rate * args.seconds, &wires, &clock, progress)?;
+        let town = Town::start(&plan, args.rate * args.seconds, (&wires, args.board), &clock, progress)?;
         let collector = Collector::new(1, 1);
         let group = |(address, connector), count, subscribe, target: &str| {
             let target_comp_id = Text::truncated(target);
@@ -193,6 +200,11 @@ impl Demo {
         wait(&self.clock, progress, "clients log on", || state().ready, floor.sessions(), || state().closed)
     }
 
+    /// Where the quote board is.
+    fn board(&self) -> String {
+        self.town.feed.web.map_or_else(String::new, |address| format!("http://{address}"))
+    }
+
     fn begin(&mut self, args: &Args) -> anyhow::Result<Schedule> {
         self.subscribers.date(None, &Due::Stamped { origin_ns: self.clock.wall_ns(0) })?;
         self.start_ns = self.clock.now_ns() + LEAD_NS;
@@ -212,6 +224,7 @@ impl Demo {
             seconds: args.seconds as f64,
             sessions: self.floor.sessions(),
             subscribers: self.subscribers.count(),
+            board: self.board(),
         };
         let mut past: VecDeque<Figures> = VecDeque::from([Figures::default()]);
         let (mut plain_ns, mut quiet) = (self.start_ns, Quiet::default());

@@ -1,9 +1,11 @@
 //! All servers of the demo: a balancer, two gateways, two cores, a feed.
 
 use std::io::Write;
+use std::net::SocketAddr;
 
 use anyhow::Context;
 use transport::Clock;
+use wire::szse::Text;
 
 use crate::house::{BACKUP, Balancer, Core, Feed, Gateway, Kind, PRIMARY};
 use crate::progress::Progress;
@@ -35,7 +37,7 @@ impl Town {
     pub(super) fn start(
         plan: &Plan,
         orders: u64,
-        wires: &Wires,
+        (wires, board): (&Wires, SocketAddr),
         clock: &Clock,
         progress: &mut Progress<impl Write>,
     ) -> anyhow::Result<Self> {
@@ -51,7 +53,9 @@ impl Town {
         let up =
             || balancer.backends().iter().filter(|backend| backend.state == slb::State::Up).count() as u64;
         wait(clock, progress, "the balancer finds the gateways", up, 2, || 0)?;
-        let feed = Feed::start(&sources(&cores), wire::szse::Text::literal(crate::house::COMP_ID), wires)?;
+        let comp_id = Text::literal(crate::house::COMP_ID);
+        let feed =
+            Feed::start_as(&sources(&cores), comp_id, wires, |config| config.web.listen = Some(board))?;
         let heard = || feed.meters.sum("feed_source_up") as u64;
         wait(clock, progress, "the feed finds its sources", heard, SOURCES.len() as u64, || 0)?;
         Ok(Self { cores, gateways, balancer, feed })
@@ -76,7 +80,7 @@ impl Town {
     }
 }
 
-fn sources(cores: &[Core]) -> Vec<(&'static str, std::net::SocketAddr)> {
+fn sources(cores: &[Core]) -> Vec<(&'static str, SocketAddr)> {
     let find = |kind| cores.iter().find(|core| core.kind == kind).expect("invariant: both cores run");
     SOURCES.map(|(kind, port, name)| (name, find(kind).market_data[port])).into()
 }

@@ -87,6 +87,8 @@ pub(super) struct Frame {
     pub(super) seconds: f64,
     pub(super) sessions: u64,
     pub(super) subscribers: u64,
+    /// The quote board's URL.
+    pub(super) board: String,
 }
 
 impl Frame {
@@ -114,6 +116,7 @@ impl Frame {
         }
         lines.push(feed(now));
         lines.extend(self.subscribers(now, before, &per_s));
+        lines.push(name("quote board").add(Style::Accent, self.board.clone()));
         lines.push(Line::new());
         for Event { at_s, what } in events {
             let mut when = format!("  {at_s:>5.1} s  ");

@@ -13,6 +13,8 @@ use crate::wires::Wires;
 pub struct Feed {
     /// Where subscribers connect.
     pub address: SocketAddr,
+    /// Where browsers connect, if they may.
+    pub web: Option<SocketAddr>,
     /// What it counts.
     pub meters: Meters,
     running: Running,
@@ -59,8 +61,8 @@ impl Feed {
         let host = Host::default();
         let server = feed::Server::bind(config, &host).context("the feed")?;
         let address = server.quic_address().unwrap_or(server.address());
-        let meters = Meters::of(&host);
-        Ok(Self { address, meters, running: server.start().context("the feed")? })
+        let (web, meters) = (server.web_address(), Meters::of(&host));
+        Ok(Self { address, web, meters, running: server.start().context("the feed")? })
     }
 
     /// Ends it.
