@@ -2,9 +2,10 @@
 //!
 //! They go from who accepted the connection to who dialled it. A server takes none.
 
-use super::{QuicStream, poll_next};
-use quinn::SendDatagramError;
+use super::{DATAGRAMS_OUT_BYTES, QuicStream, poll_next};
+use quinn::{Connection, SendDatagramError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// What became of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,24 @@ pub enum Datagram {
     TooLong,
     /// There are no datagrams to this peer, or there is no peer any more.
     Unsupported,
+}
+
+/// What waits must be on its way within so long: what waits longer is better overtaken by what is newer.
+const WAIT: Duration = Duration::from_millis(5);
+/// So many bytes may wait whatever the way.
+const WAITING_BYTES: usize = 4 << 10;
+
+/// Whether a way takes no datagram of so many bytes now.
+fn is_full(connection: &Connection, bytes: usize) -> bool {
+    let space = connection.datagram_send_buffer_space();
+    let waiting = DATAGRAMS_OUT_BYTES.saturating_sub(space);
+    space < bytes || waiting > WAITING_BYTES && waiting as u128 > leave_in(connection, WAIT)
+}
+
+/// Bytes that leave in a time, by what may be under way at once.
+fn leave_in(connection: &Connection, time: Duration) -> u128 {
+    let path = connection.stats().path;
+    u128::from(path.cwnd) * time.as_nanos() / path.rtt.as_nanos().max(1)
 }
 
 impl QuicStream {
@@ -33,7 +52,7 @@ impl QuicStream {
             Some(bytes_max) if bytes.len() > bytes_max => return Datagram::TooLong,
             Some(_) => {}
         }
-        if life.connection.datagram_send_buffer_space() < bytes.len() {
+        if is_full(&life.connection, bytes.len()) {
             return Datagram::Full;
         }
         match life.connection.send_datagram(bytes.to_vec().into()) {
