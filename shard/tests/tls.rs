@@ -145,12 +145,14 @@ fn every_follower_gets_the_same_bytes_however_long_they_are() {
             assert!(got == frame, "{len} bytes");
         }
     }
-    // Eight frames are short enough; of 21, two groups are whole and one is of five.
+    // Nine frames are short enough; of 21, two groups are whole and one is of five. Behind the longest one, sockets that were full
+    // may not have been looked at again when the next comes: then each has that by itself.
     let clock = transport::Clock::start();
     while town.together.load(Ordering::Relaxed) < 8 * 21 && clock.now_ns() < DEADLINE.as_nanos() as u64 {
         std::thread::yield_now();
     }
-    assert_eq!(town.together.load(Ordering::Relaxed), 8 * 21);
+    let together = town.together.load(Ordering::Relaxed);
+    assert!((8 * 21..=9 * 21).contains(&together), "{together}");
     town.running.handle().stop();
     for mut stream in over_tls {
         // An end that TLS has said, not a cut.
