@@ -54,7 +54,7 @@ impl Default for Config {
             workers: 0,
             zone: String::new(),
             drain_timeout_ms: 30_000,
-            read_bytes_max: 64 * 1024,
+            read_bytes_max: 1024 * 1024,
             handover: PathBuf::new(),
             admin: service::admin::Config { listen: local(7090), ..service::admin::Config::default() },
             socket: SocketOptions::default(),

@@ -26,7 +26,8 @@ pub(crate) async fn serve(
     task: Rc<OnceCell<AbortHandle>>,
 ) {
     let mut record = Record::new(&slot, peer);
-    let (mut stream, mut lease) = match reach(&slot, peer).await {
+    // In a box of its own: what choosing and dialling need is given back before the connection goes on.
+    let (mut stream, mut lease) = match Box::pin(reach(&slot, peer)).await {
         Ok(reached) => reached,
         Err(outcome) => return record.end(outcome),
     };

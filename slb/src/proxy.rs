@@ -5,6 +5,10 @@
 //! between polls, so a connection that is idle or keeps up holds none. What a slow receiver does not
 //! take is copied aside, and its sender is not read again until that is gone: the kernel's window
 //! then holds the sender back, and a direction holds `read_bytes_max` at most.
+//!
+//! Bulk wants long reads: each system call costs, and so does each wake-up of the receiver. A
+//! direction begins with [`READ_BYTES_FIRST`], doubles while its receiver takes everything, and goes
+//! back to what the receiver took when that was less. So only who has taken much may hold much.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -19,7 +23,11 @@ use tokio::time::Instant;
 
 use crate::access::Tally;
 
-/// Reads of one direction before the worker's other connections get their turn.
+/// What one read takes at first, and at most while the receiver is slow.
+const READ_BYTES_FIRST: usize = 64 * 1024;
+/// Bytes of one direction before the worker's other connections get their turn.
+const BYTES_A_TURN: usize = 1024 * 1024;
+/// Reads of one direction before that, however little each brings.
 const READS_A_TURN: u32 = 16;
 
 /// The buffer that the connections of a worker share.
@@ -68,8 +76,8 @@ pub(crate) async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
     let mut idle = pin!(tokio::time::sleep_until(last_moved + idle_timeout));
     poll_fn(|context| {
         let scratch = &mut scratch.0.borrow_mut()[..];
-        let to_backend = inward.poll(context, client, backend, scratch);
-        let to_client = outward.poll(context, backend, client, scratch);
+        let to_backend = inward.poll(context, client, backend, scratch, outward.is_done());
+        let to_client = outward.poll(context, backend, client, scratch, inward.is_done());
         match (to_backend, to_client) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::Reset),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Done),
@@ -96,6 +104,8 @@ struct Direction<'a> {
     held: Held<'a>,
     state: State,
     moved: bool,
+    /// What the next read may take.
+    read_bytes: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,7 +119,11 @@ enum State {
 impl<'a> Direction<'a> {
     fn new(bytes: &'a Tally, held_gauge: &'a IntGauge) -> Self {
         let held = Held { bytes: Vec::new(), written: 0, gauge: held_gauge };
-        Self { bytes, held, state: State::Open, moved: false }
+        Self { bytes, held, state: State::Open, moved: false, read_bytes: READ_BYTES_FIRST }
+    }
+
+    fn is_done(&self) -> bool {
+        self.state == State::Done
     }
 
     /// Whether anything moved since last asked.
@@ -117,22 +131,33 @@ impl<'a> Direction<'a> {
         std::mem::take(&mut self.moved)
     }
 
-    /// Moves what can be moved now; ready when this direction is over.
+    /// Moves what can be moved now; ready when this direction is over. `is_last` says that the other
+    /// one is: both sockets will be closed at once, which tells the sink.
     fn poll<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         context: &mut Context<'_>,
         source: &mut S,
         sink: &mut S,
         scratch: &mut [u8],
+        is_last: bool,
     ) -> Poll<io::Result<()>> {
+        let mut left = BYTES_A_TURN;
         for _ in 0..READS_A_TURN {
             if !self.held.is_empty() {
                 ready!(self.write_held(context, sink))?;
             }
             match self.state {
-                State::Open => ready!(self.read_and_write(context, source, sink, scratch))?,
+                State::Open => {
+                    let read = ready!(self.read_and_write(context, source, sink, scratch))?;
+                    left = left.saturating_sub(read);
+                    if left == 0 {
+                        break;
+                    }
+                }
                 State::SourceClosed => {
-                    ready!(Pin::new(&mut *sink).poll_shutdown(context))?;
+                    if !is_last {
+                        ready!(Pin::new(&mut *sink).poll_shutdown(context))?;
+                    }
                     self.state = State::Done;
                 }
                 State::Done => return Poll::Ready(Ok(())),
@@ -142,19 +167,21 @@ impl<'a> Direction<'a> {
         Poll::Pending
     }
 
+    /// One read and one write; how much was read.
     fn read_and_write<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         context: &mut Context<'_>,
         source: &mut S,
         sink: &mut S,
         scratch: &mut [u8],
-    ) -> Poll<io::Result<()>> {
-        let mut buffer = ReadBuf::new(scratch);
+    ) -> Poll<io::Result<usize>> {
+        let room = self.read_bytes.min(scratch.len());
+        let mut buffer = ReadBuf::new(&mut scratch[..room]);
         ready!(Pin::new(source).poll_read(context, &mut buffer))?;
         let read = buffer.filled();
         if read.is_empty() {
             self.state = State::SourceClosed;
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(0));
         }
         self.moved = true;
         self.bytes.inc_by(read.len() as u64);
@@ -164,8 +191,11 @@ impl<'a> Direction<'a> {
         };
         if written < read.len() {
             self.held.hold(&read[written..]);
+            self.read_bytes = written.max(READ_BYTES_FIRST);
+        } else if written == room {
+            self.read_bytes = room.saturating_mul(2).max(READ_BYTES_FIRST);
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(read.len()))
     }
 
     fn write_held<S: AsyncWrite + Unpin>(

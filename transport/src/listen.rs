@@ -13,7 +13,6 @@ use tokio::sync::Mutex;
 #[derive(Debug)]
 pub struct Listener {
     bound: Bound,
-    options: SocketOptions,
     tls: Option<Arc<tls::Server>>,
 }
 
@@ -48,12 +47,12 @@ impl Listener {
     pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<Self> {
         #[cfg(feature = "sim")]
         if crate::simulated() {
-            return Ok(Self { bound: Bound::Sim(address), options, tls: None });
+            return Ok(Self { bound: Bound::Sim(address), tls: None });
         }
         let bound = options
             .listen(address)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
-        Ok(Self { bound: Bound::Os(bound), options, tls: None })
+        Ok(Self { bound: Bound::Os(bound), tls: None })
     }
 
     /// Takes over a socket that listens already: from another process, or from a listener that is given up. Nobody who
@@ -63,7 +62,8 @@ impl Listener {
     /// What the system says.
     pub fn adopt(socket: std::net::TcpListener, options: SocketOptions) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { bound: Bound::Os(socket), options, tls: None })
+        options.apply((&socket).into())?;
+        Ok(Self { bound: Bound::Os(socket), tls: None })
     }
 
     /// The listening socket once more, to be handed to another process or listener: it listens until both are closed.
@@ -91,7 +91,7 @@ impl Listener {
         let bound = quic::bind(address).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {address} (QUIC): {error}"))
         })?;
-        Ok(Self { bound: Bound::Quic(bound, server), options: SocketOptions::default(), tls: None })
+        Ok(Self { bound: Bound::Quic(bound, server), tls: None })
     }
 
     /// Speaks TLS with who connects; with `None`, plain TCP.
@@ -121,20 +121,19 @@ impl Listener {
         let listener = match self.bound {
             Bound::Os(listener) => match self.tls {
                 None => Accepting::Os(tokio::net::TcpListener::from_std(listener)?),
-                Some(tls) => Accepting::handed(tls.accept_tls(listener, self.options)?),
+                Some(tls) => Accepting::handed(tls.accept_tls(listener)?),
             },
             Bound::Quic(socket, server) => Accepting::handed(server.accept_quic(socket)?),
             #[cfg(feature = "sim")]
             Bound::Sim(address) => Accepting::Sim(turmoil::net::TcpListener::bind(address).await?),
         };
-        Ok(Acceptor { listener, options: self.options })
+        Ok(Acceptor { listener })
     }
 }
 
 /// A listener at work.
 pub struct Acceptor {
     listener: Accepting,
-    options: SocketOptions,
 }
 
 enum Accepting {
@@ -171,7 +170,6 @@ impl Acceptor {
         match &self.listener {
             Accepting::Os(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                self.options.apply((&stream).into())?;
                 Ok((Stream::Tcp(stream), peer))
             }
             Accepting::Handed(handed, _) => handed.lock().await.next().await,

@@ -74,8 +74,9 @@ impl SocketOptions {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
-        // Buffer sizes are inherited by accepted connections, and must be set before the window is negotiated.
-        self.apply_buffers(&SockRef::from(&socket))?;
+        // Accepted connections inherit the options, which saves setting them on each; buffer sizes must be set before
+        // the window is negotiated anyway.
+        self.apply(SockRef::from(&socket))?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))?;

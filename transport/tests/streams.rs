@@ -1,9 +1,10 @@
 //! Streams between real sockets.
 
+use socket2::SockRef;
 use std::future::poll_fn;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use transport::{Clock, Connector, Listener, SocketOptions, Timer};
+use transport::{Clock, Connector, Listener, SocketOptions, Stream, Timer};
 
 fn loopback() -> std::net::SocketAddr {
     ([127, 0, 0, 1], 0).into()
@@ -24,6 +25,22 @@ async fn bytes_go_both_ways_and_an_end_is_seen() {
     assert_eq!(&bytes, b"ping");
     server.shutdown().await.expect("shut down");
     assert_eq!(client.read(&mut bytes).await.expect("read"), 0);
+}
+
+#[tokio::test]
+async fn what_is_accepted_has_the_options_of_its_listener() {
+    let options = SocketOptions { keepalive_s: 77, user_timeout_ms: 7_000, ..SocketOptions::default() };
+    let listener = Listener::bind(loopback(), options).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let acceptor = listener.accepting().await.expect("accepting");
+    let _client = std::net::TcpStream::connect(address).expect("connected");
+    let (Stream::Tcp(accepted), _peer) = acceptor.accept().await.expect("a connection") else {
+        panic!("plain TCP")
+    };
+    let accepted = SockRef::from(&accepted);
+    assert!(accepted.tcp_nodelay().expect("an option") && accepted.keepalive().expect("an option"));
+    assert_eq!(accepted.tcp_keepalive_time().expect("an option"), Duration::from_secs(77));
+    assert_eq!(accepted.tcp_user_timeout().expect("an option"), Some(Duration::from_secs(7)));
 }
 
 #[tokio::test]

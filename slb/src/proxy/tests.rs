@@ -92,6 +92,33 @@ async fn a_slow_reader_holds_one_read_and_its_sender_waits() {
 }
 
 #[tokio::test]
+async fn reads_grow_with_what_the_receiver_takes_and_shrink_with_it() {
+    const FIRST: usize = READ_BYTES_FIRST;
+    let (counters, mut scratch) = (Counters::new(), vec![0; 5 * FIRST]);
+    let mut direction = Direction::new(&counters.inward, &counters.held);
+    let (mut far_source, mut source) = duplex(100 * FIRST);
+    let (mut sink, mut far_sink) = duplex(12 * FIRST);
+    far_source.write_all(&vec![1; 30 * FIRST]).await.unwrap();
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    let mut read = |direction: &mut Direction<'_>, sink: &mut DuplexStream| {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        match direction.read_and_write(&mut context, &mut source, sink, &mut scratch) {
+            Poll::Ready(read) => read.unwrap() / FIRST,
+            Poll::Pending => panic!("there is something to read"),
+        }
+    };
+    let growing = [1, 2, 4, 5].map(|_| read(&mut direction, &mut sink));
+    assert_eq!(growing, [1, 2, 4, 5], "doubling, up to the buffer");
+    assert_eq!(read(&mut direction, &mut sink), 5, "and the receiver has no room for any of it");
+    assert_eq!(counters.held.get() as usize, 5 * FIRST);
+    far_sink.read_exact(&mut vec![0; 12 * FIRST]).await.unwrap();
+    assert!(direction.write_held(&mut context, &mut sink).is_ready());
+    assert_eq!(counters.held.get(), 0);
+    let again = [1, 2].map(|_| read(&mut direction, &mut sink));
+    assert_eq!(again, [1, 2], "from the beginning");
+}
+
+#[tokio::test]
 async fn when_one_side_breaks_off_the_other_is_closed() {
     let (scratch, counters) = (Scratch::new(64), Counters::new());
     let (end, rest) = pumped(64, &scratch, &counters, LONG, async |mut client, backend| {

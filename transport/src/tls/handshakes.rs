@@ -6,7 +6,6 @@ use super::stream::Established;
 use super::{Choice, LoadError, Settings, TlsStream, handshake};
 use crate::Clock;
 use crate::background::{Background, HANDSHAKES_NICENESS};
-use crate::options::SocketOptions;
 use crate::quic::{self, Ending, Farewell, QuicStream};
 use crate::stream::Stream;
 use arc_swap::ArcSwap;
@@ -182,16 +181,12 @@ impl Server {
     }
 
     /// Accepts on a TCP listener until what it returns is dropped.
-    pub(crate) fn accept_tls(
-        self: &Arc<Self>,
-        listener: std::net::TcpListener,
-        options: SocketOptions,
-    ) -> io::Result<Handed> {
+    pub(crate) fn accept_tls(self: &Arc<Self>, listener: std::net::TcpListener) -> io::Result<Handed> {
         let handle = self.handshakes.handle()?;
         let (to, from) = mpsc::channel(ESTABLISHED_MAX);
         let _entered = handle.enter();
         let listener = TcpListener::from_std(listener)?;
-        handle.spawn(tls_loop(self.clone(), listener, options, to));
+        handle.spawn(tls_loop(self.clone(), listener, to));
         Ok(Handed { arrived: from, next: None, farewell: None })
     }
 
@@ -311,12 +306,7 @@ impl Drop for UnderWay {
     }
 }
 
-async fn tls_loop(
-    server: Arc<Server>,
-    listener: TcpListener,
-    options: SocketOptions,
-    to: mpsc::Sender<Arrived>,
-) {
+async fn tls_loop(server: Arc<Server>, listener: TcpListener, to: mpsc::Sender<Arrived>) {
     loop {
         let accepted = tokio::select! {
             () = to.closed() => return,
@@ -325,7 +315,7 @@ async fn tls_loop(
         match accepted {
             Ok((tcp, peer)) => {
                 if let Some(under_way) = server.begin(peer) {
-                    tokio::spawn(tls(under_way, tcp, peer, options, to.clone()));
+                    tokio::spawn(tls(under_way, tcp, peer, to.clone()));
                 }
             }
             Err(error) => {
@@ -337,13 +327,7 @@ async fn tls_loop(
     }
 }
 
-async fn tls(
-    under_way: UnderWay,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    options: SocketOptions,
-    to: mpsc::Sender<Arrived>,
-) {
+async fn tls(under_way: UnderWay, tcp: TcpStream, peer: SocketAddr, to: mpsc::Sender<Arrived>) {
     let server = &under_way.server;
     let choice = server.choice();
     let established = async {
@@ -351,7 +335,6 @@ async fn tls(
             server.counts.left.fetch_add(1, Ordering::Relaxed);
             return Ok(None);
         }
-        options.apply((&tcp).into())?;
         handshake::accept(tcp, &choice).await?.detach().map(Some)
     };
     let outcome = match tokio::time::timeout(server.timeout(), established).await {
