@@ -1,5 +1,6 @@
 """What the suites share: ports, server processes with their CPU, certificates, medians."""
 
+import itertools
 import os
 import pathlib
 import signal
@@ -12,12 +13,12 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
-PORTS = iter(range(21000, 21900))
+PORTS = itertools.cycle(range(21000, 21900))
 
 
 def port():
     """A port that nobody listens on, below those that the system gives to clients."""
-    for number in PORTS:
+    for number in itertools.islice(PORTS, 900):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -1,14 +1,18 @@
 //! The floor: programs that do the system calls of a server and nothing else, so that a figure has something to stand
 //! beside. `floor echo` is a server that sends back what it reads, `floor relay` a proxy, `floor ping` their client,
 //! with the schedule and the recorder of the load generator. `floor broadcast` is a fan-out server, `floor fanout` the
-//! publisher and the subscribers of it and of others. `floor journal` makes records durable.
+//! publisher and the subscribers of it and of others. `floor source` and `floor bulk` are the two ends of as many bytes as
+//! go, `floor storm` and `floor idle` open connections. `floor journal` makes records durable.
 //!
 //! An order through balancer, gateway and core is `ping` → `relay` → `relay` → `echo`.
 
 mod broadcast;
+mod bulk;
+mod connections;
 mod fanout;
 mod journal;
 mod ping;
+mod process;
 mod relay;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +51,14 @@ enum Command {
     },
     Fanout(fanout::Args),
     Journal(journal::Args),
+    /// Sends on each connection without end
+    Source {
+        /// Where it listens
+        listen: SocketAddr,
+    },
+    Bulk(bulk::Args),
+    Storm(connections::StormArgs),
+    Idle(connections::IdleArgs),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +69,10 @@ fn main() -> ExitCode {
         Command::Broadcast { listen, publish } => broadcast::run(listen, publish).map(|()| true),
         Command::Fanout(args) => fanout::run(&args),
         Command::Journal(args) => journal::run(&args),
+        Command::Source { listen } => bulk::source(listen).map(|()| true),
+        Command::Bulk(args) => bulk::run(&args),
+        Command::Storm(args) => connections::storm(&args),
+        Command::Idle(args) => connections::idle(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

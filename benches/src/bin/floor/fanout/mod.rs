@@ -5,6 +5,7 @@ mod dialect;
 mod publisher;
 mod reader;
 
+use crate::process::{cpu_s, memory};
 use anyhow::Context;
 use dialect::{Dialect, Server};
 use gm::tls::{Mode, provider};
@@ -22,7 +23,6 @@ use rustix::time::Timespec;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -329,21 +329,4 @@ fn shangmi(ca: &Path) -> anyhow::Result<Arc<ClientConfig>> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
-}
-
-/// CPU time of a process, seconds.
-fn cpu_s(pid: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the server")?;
-    let fields = stat.rsplit_once(')').context("/proc/PID/stat")?.1;
-    let ticks: u64 =
-        fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
-}
-
-/// A figure of a process's memory, bytes.
-fn memory(pid: u32, name: &str) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the server")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()).context("/proc/PID/status")?;
-    Ok(kilobytes.parse::<f64>()? * 1024.0)
 }

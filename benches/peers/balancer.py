@@ -1,0 +1,230 @@
+"""Balancers: slb beside HAProxy, nginx and a bare epoll proxy, and the same without a proxy.
+
+One server behind them and one client in front, the same for all (`floor`), so that only what is between them differs. Each of
+them has one thread. HAProxy and nginx are those of Debian.
+"""
+
+import json
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from common import Setting, median, port, stolen
+
+SUITES = ["balancer.pingpong", "balancer.rate", "balancer.bulk", "balancer.storm", "balancer.idle"]
+PEERS = ("HAProxy", "HAProxy, splice", "nginx")
+NGINX_STREAM = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+# Two sockets for each connection, and some.
+FILES = min(21_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+IDLE = (FILES - 1_000) // 2
+
+# metric: more is better
+METRICS = {
+    "round_trips_per_s": True,
+    "mb_per_s": True,
+    "connections_per_s": True,
+    "p50_us": False,
+    "p99_us": False,
+    "cpu_us_per_round_trip": False,
+    "cpu_s_per_gb": False,
+    "cpu_us_per_connection": False,
+    "kib_per_idle_connection": False,
+}
+
+
+def haproxy(folder, listen, to, splice):
+    (folder / "haproxy.cfg").write_text(
+        f"""global
+  nbthread 1
+  maxconn {IDLE + 100}
+  maxpipes 64
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 15m
+  timeout server 15m
+  {"" if splice else "no "}option splice-request
+  {"" if splice else "no "}option splice-response
+listen orders
+  bind 127.0.0.1:{listen}
+  server a 127.0.0.1:{to}
+"""
+    )
+    return ["haproxy", "-db", "-f", folder / "haproxy.cfg"]
+
+
+def nginx(folder, listen, to):
+    (folder / "nginx.conf").write_text(
+        f"""load_module {NGINX_STREAM};
+daemon off;
+master_process off;
+worker_rlimit_nofile {FILES};
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections {FILES}; }}
+stream {{
+  server {{
+    listen 127.0.0.1:{listen} backlog=4096;
+    proxy_pass 127.0.0.1:{to};
+    proxy_timeout 15m;
+  }}
+}}
+"""
+    )
+    return ["nginx", "-c", folder / "nginx.conf", "-e", folder / "error.log"]
+
+
+def slb(binaries, folder, listen, to):
+    (folder / "slb.toml").write_text(
+        f"""workers = 1
+[admin]
+listen = "127.0.0.1:{port()}"
+[[listeners]]
+name = "orders"
+listen = "127.0.0.1:{listen}"
+pool = "gateways"
+[[pools]]
+name = "gateways"
+[[pools.backends]]
+name = "a"
+address = "127.0.0.1:{to}"
+"""
+    )
+    return [binaries / "slb", "--config", folder / "slb.toml"]
+
+
+def kinds():
+    """What stands between client and server: name, kind, whether it splices."""
+    found = [("direct", None, False), ("floor", "floor", False), ("slb", "slb", False)]
+    if shutil.which("haproxy"):
+        found += [("HAProxy", "haproxy", False), ("HAProxy, splice", "haproxy", True)]
+    else:
+        print("without HAProxy: it is not installed (bash .ci/peers installs it)", file=sys.stderr)
+    if shutil.which("nginx") and NGINX_STREAM.exists():
+        found.append(("nginx", "nginx", False))
+    else:
+        print("without nginx: it or its stream module is not installed (bash .ci/peers installs it)", file=sys.stderr)
+    return found
+
+
+def one(suite, binaries, scratch, kind, splice, client):
+    """Starts server and proxy, runs the client through it, ends them; the figures."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=scratch))
+    setting, behind, front = Setting(folder), port(), port()
+    server = "source" if suite == "balancer.bulk" else "echo"
+    setting.start(server, [binaries / "floor", server, f"127.0.0.1:{behind}"], behind)
+    commands = {
+        None: lambda: None,
+        "floor": lambda: [binaries / "floor", "relay", f"127.0.0.1:{front}", f"127.0.0.1:{behind}"],
+        "slb": lambda: slb(binaries, folder, front, behind),
+        "haproxy": lambda: haproxy(folder, front, behind, splice),
+        "nginx": lambda: nginx(folder, front, behind),
+    }
+    command = commands[kind]()
+    if command:
+        setting.start("proxy", command, front)
+    proxy = setting.processes[-1]
+    out = folder / "report.json"
+    action = {"balancer.bulk": "bulk", "balancer.storm": "storm", "balancer.idle": "idle"}.get(suite, "ping")
+    ask = [binaries / "floor", action, f"127.0.0.1:{front if command else behind}", "--json", out] + client
+    ask += ["--pid", proxy.child.pid] if action != "ping" else []
+    (steal, ticks), cpu_s = stolen(), proxy.cpu_s()
+    try:
+        done = subprocess.run([str(part) for part in ask], capture_output=True, text=True, timeout=120)
+        said = (done.stdout + done.stderr).strip().splitlines()[-1:]
+    except subprocess.TimeoutExpired:
+        said = ["no end in 120 s"]
+    finally:
+        (steal_after, ticks_after), cpu_s = stolen(), proxy.cpu_s() - cpu_s
+        setting.end()
+    if not out.exists():
+        return {"failed": said}
+    report = json.loads(out.read_text())
+    shutil.rmtree(folder, ignore_errors=True)
+    figures = figures_of(suite, report, cpu_s)
+    if not command:
+        figures = {name: value for name, value in figures.items() if "cpu" not in name and "kib" not in name}
+    return figures | {"lost": report["lost"], "steal": (steal_after - steal) / max(ticks_after - ticks, 1)}
+
+
+def figures_of(suite, report, cpu_s):
+    said, count = report["figures"], max(report["received"], 1)
+    latency = {name + "_us": report["latency_ns"][name] / 1e3 for name in ("p50", "p99")}
+    cpu = {"cpu_us_per_round_trip": cpu_s / count * 1e6}
+    if suite == "balancer.pingpong":
+        return {"round_trips_per_s": report["received"] / report["seconds"]} | cpu
+    if suite == "balancer.rate":
+        return latency | cpu | {"late_share": report["schedule"]["late_share"]}
+    if suite == "balancer.bulk":
+        return {"mb_per_s": said["bytes_per_s"] / 1e6, "cpu_s_per_gb": said["server_cpu_s_per_gb"]}
+    if suite == "balancer.storm":
+        return {"connections_per_s": report["achieved_per_s"], "cpu_us_per_connection": said["server_cpu_us_per_connection"]}
+    return {"kib_per_idle_connection": said["server_memory_bytes_per_connection"] / 1024}
+
+
+def cases(suite, quick):
+    """case, client's options."""
+    seconds = ["--seconds", 1 if quick else 2]
+    if suite == "balancer.pingpong":
+        return [(f"{n} connections", ["--sessions", n, "--in-flight", 1, "--size", 128, *seconds]) for n in (1, 16, 64)]
+    if suite == "balancer.rate":
+        return [(f"{rate}/s, {n} connections", ["--sessions", n, "--rate", rate, "--size", 128, *seconds]) for n, rate in ((16, 2_000), (64, 15_000))]
+    if suite == "balancer.bulk":
+        return [("4 connections", ["--sessions", 4, *seconds])]
+    if suite == "balancer.storm":
+        return [("16 at a time", ["--sessions", 16, *seconds])]
+    return [(f"{n} connections", ["--sessions", n]) for n in ((1_000,) if quick else (IDLE,))]
+
+
+def run(suite, args, binaries, scratch):
+    """Measures a suite, prints its table, and returns its rows."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    results = {}
+    for round_number in range(args.rounds):
+        for case, client in cases(suite, args.quick):
+            for name, kind, splice in kinds():
+                if suite == "balancer.idle" and not kind:
+                    continue
+                figures = one(suite, binaries, scratch, kind, splice, client)
+                print(f"round {round_number + 1}: {case}: {name}: {figures}", file=sys.stderr)
+                results.setdefault((case, name), []).append(figures)
+    rows = rows_of(suite, results)
+    table(rows, results)
+    return rows
+
+
+def rows_of(suite, results):
+    rows = []
+    for (case, server), runs in results.items():
+        for metric, more_is_better in METRICS.items():
+            value, ground = median(runs, metric), median(results.get((case, "floor"), []), metric)
+            if value is None:
+                continue
+            peers = [median(of, metric) for (other, name), of in results.items() if other == case and name in PEERS]
+            peers = [of for of in peers if of]
+            best = (max if more_is_better else min)(peers) if peers else None
+            rows.append({
+                "suite": suite, "case": case, "server": server, "metric": metric, "median": value,
+                "ratio_to_floor": value / ground if ground else None, "ratio_to_best_peer": value / best if best else None,
+            })
+    return rows
+
+
+def table(rows, results):
+    """One column for each figure, with its ratio to the best peer's."""
+    metrics = [metric for metric in METRICS if any(row["metric"] == metric for row in rows)]
+    found = {(row["case"], row["server"], row["metric"]): row for row in rows}
+    print("| case | server | " + " | ".join(metric.replace("_", " ") for metric in metrics) + " |")
+    print("|---|---|" + "---|" * len(metrics))
+    for (case, server), runs in results.items():
+        cells = []
+        for metric in metrics:
+            row = found.get((case, server, metric))
+            ratio = row and row["ratio_to_best_peer"]
+            cells.append((f"{row['median']:,.4g}" if row["median"] < 1_000 else f"{row['median']:,.0f}") + (f" ({ratio:.2f})" if ratio else "") if row else "")
+        failed = [run["failed"] for run in runs if "failed" in run]
+        note = f", failed {len(failed)} of {len(runs)}: {failed[0]}" if failed else ""
+        print(f"| {case} | {server}{note} | " + " | ".join(cells) + " |")
