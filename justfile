@@ -27,6 +27,10 @@ demo *ARGS:
 bench CRATE SUITE:
     cargo bench -p {{CRATE}} --bench {{SUITE}}
 
+# Instructions of the hot pieces, against benches/counts/expected.toml.
+counts *ARGS:
+    benches/counts/run {{ARGS}}
+
 # Licences, sources and bans of all dependencies.
 deny:
     cargo deny check bans licenses sources

@@ -1,49 +1,20 @@
 //! Question: what does an order cost to take in, and a report to write, apart from sockets and the disk?
 //! Command: `cargo bench -p fix --bench codec`.
 
+mod message;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fix::codec::{BEGIN_STRING, Decoded, Encoder, Limits, decode};
-use fix::message::{
-    Body, CashMargin, Exchange, ExecutionReport, NewOrderSingle, OrdRejReason, OrdType, Side, TimeInForce,
-};
+use fix::dictionary;
+use fix::message::{ExecutionReport, NewOrderSingle, OrdRejReason};
 use fix::session::{Config, Event, Session, Takes};
 use fix::store::MemoryStore;
-use fix::{Now, Price, Qty, UtcTimestamp, dictionary};
+use message::{NOW, order, write};
 
 const ORDERS: u64 = 100;
-const NOW: Now = Now { ns: 1, wall_ns: 1_709_170_200_123_000_000 };
-
-fn order() -> NewOrderSingle<'static> {
-    NewOrderSingle {
-        cl_ord_id: b"A000001234",
-        account: Some(b"0100000001"),
-        cash_margin: Some(CashMargin::Cash),
-        min_qty: None,
-        max_price_levels: None,
-        symbol: b"000001",
-        security_id: None,
-        security_id_source: Some(b"102"),
-        security_exchange: Some(Exchange::Shenzhen),
-        side: Side::Buy,
-        transact_time: UtcTimestamp::from_unix_ms(NOW.wall_ns / 1_000_000),
-        order_qty: Qty::from_raw(20_000),
-        ord_type: OrdType::Limit,
-        price: Some(Price::from_raw(123_400)),
-        time_in_force: Some(TimeInForce::Day),
-        order_restrictions: None,
-    }
-}
-
-/// A message of the client's.
-fn write(body: &impl Body, number: u64, out: &mut Vec<u8>) {
-    let mut message = Encoder::begin(out, BEGIN_STRING, body.msg_type());
-    message.text(49, b"CLIENT").text(56, b"TONGDAO").number(34, number).time(52, NOW.utc());
-    body.encode(&mut message);
-    message.finish();
-}
 
 fn decoding(c: &mut Criterion) {
     let mut group = c.benchmark_group("decode");

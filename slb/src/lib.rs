@@ -27,7 +27,7 @@ mod pool;
 mod port;
 mod proxy;
 mod routes;
-mod schedule;
+pub mod schedule;
 mod server;
 mod worker;
 

@@ -100,7 +100,8 @@ impl Tried {
 
 /// The order in which backends take turns, one period of it: each backend as often as its weight
 /// says (by the smallest numbers of that ratio), and as far apart as possible. Weight 0 has none.
-pub(crate) fn smooth_turns(weights: &[u32]) -> Vec<u16> {
+#[must_use]
+pub fn smooth_turns(weights: &[u32]) -> Vec<u16> {
     let divisor = weights.iter().copied().fold(0, greatest_common_divisor).max(1);
     let weights: Vec<i64> = weights.iter().map(|weight| i64::from(weight / divisor)).collect();
     let total: i64 = weights.iter().sum();
@@ -125,14 +126,16 @@ fn greatest_common_divisor(a: u32, b: u32) -> u32 {
 }
 
 /// Whether one more connection is a lighter load on the first than on the second.
-pub(crate) fn lighter(open: u32, weight: u32, than_open: u32, than_weight: u32) -> bool {
+#[must_use]
+pub fn lighter(open: u32, weight: u32, than_open: u32, than_weight: u32) -> bool {
     (u64::from(open) + 1) * u64::from(than_weight) < (u64::from(than_open) + 1) * u64::from(weight)
 }
 
 /// How much a backend (by the hash of its name) attracts a client (by the hash of its address):
 /// the highest takes it. Weighted rendezvous hashing: shares follow weights, and a backend's going
 /// or coming moves only the clients that it had or gets.
-pub(crate) fn attraction(client: u64, backend: u64, weight: u32) -> f64 {
+#[must_use]
+pub fn attraction(client: u64, backend: u64, weight: u32) -> f64 {
     // 53 bits are what an f64 holds; half a step keeps it away from 0 and 1.
     let uniform = ((mix(client ^ backend) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     f64::from(weight) / -uniform.ln()
@@ -140,7 +143,8 @@ pub(crate) fn attraction(client: u64, backend: u64, weight: u32) -> f64 {
 
 /// A hash that is the same in every process and version (FNV-1a, then mixed), so that two
 /// balancers with one configuration send a client to the same backend.
-pub(crate) fn stable_hash(bytes: &[u8]) -> u64 {
+#[must_use]
+pub fn stable_hash(bytes: &[u8]) -> u64 {
     let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });

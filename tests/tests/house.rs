@@ -42,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("benches", &["gm", "journal", "loadgen", "transport", "wire"]),
+    ("counts", &["wire", "fix", "flow", "gm", "service", "gateway", "matcher-stub", "slb"]),
     ("tests", &[]),
 ];
 
