@@ -1,7 +1,7 @@
 //! A message bus (NATS) that has the feed's quotes: each message under a subject of its security, for programs that live on the bus; and
 //! the way back, a source that reads them there.
 //!
-//! [`out`] follows the log on a thread of its own, as any reader does; [`back`] is a source of the door ([`crate::door`]). What goes
+//! `out` follows the log on a thread of its own, as any reader does; `back` is a source of the door ([`crate::door`]). What goes
 //! over the bus are the frames as they are, so that what comes back is arbitrated by its numbers. Numbers that did not come
 //! are asked for over the bus too, and answered from the log.
 //!
