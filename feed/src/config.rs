@@ -8,6 +8,7 @@ use crate::retention::SEGMENT_BYTES;
 use crate::{delay, snapshots, subscription};
 use serde::{Deserialize, Deserializer, de};
 use service::config::Invalid;
+use service::proxy::{self, AcceptProxy};
 use service::tls;
 pub use sources::{Arbitration, FromName, ModeName, Numbering, OwnNumbers, Source, StandbyTimes, Via};
 use std::fmt;
@@ -80,6 +81,8 @@ pub struct Listen {
     pub busy_poll: bool,
     /// Options of the subscribers' sockets.
     pub socket: SocketOptions,
+    /// Balancers that say for whom they connect.
+    pub accept_proxy: AcceptProxy,
 }
 
 /// What is held for subscribers.
@@ -315,6 +318,7 @@ impl Default for Listen {
             cores: Vec::new(),
             busy_poll: false,
             socket: SocketOptions::default(),
+            accept_proxy: AcceptProxy::default(),
         }
     }
 }
@@ -387,6 +391,7 @@ impl service::config::Config for Config {
             return Err(Invalid::new("listen.cores", "expected one core for each shard, or none"));
         }
         tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;
+        proxy::validate(&self.listen.accept_proxy, "listen.accept_proxy")?;
         tls::validate_limits(self.tls.as_ref())?;
         self.web.validate()?;
         let Log { window_bytes, segment_bytes, body_bytes_max, .. } = self.log;

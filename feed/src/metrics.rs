@@ -119,6 +119,8 @@ service::metrics! {
         subscribers: IntGauge = "feed_subscribers",
         /// Connections accepted.
         accepted: IntCounter = "feed_connections_accepted_total",
+        /// Connections of balancers, which begin with a PROXY header, by outcome. client: for a client, whose address it has; local: the balancer's own, or for nobody that is named; left: closed without a byte; malformed: something else came; timed_out: no header in time; refused: too many headers were awaited.
+        proxy_headers: IntCounterVec = "feed_proxy_headers_total" ["outcome"],
         /// Connections closed at once because as many as are allowed were open.
         refused_full: IntCounter = "feed_connections_refused_total",
         /// Errors of accepting, such as file limits.

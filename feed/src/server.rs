@@ -114,9 +114,12 @@ impl Server {
         let listen = &config.listen;
         Listener::ensure_unused(listen.address)?;
         let (mut address, mut quic_address) = (listen.address, listen.quic);
+        let headers = service::proxy::headers(&listen.accept_proxy, |outcome| {
+            metrics.proxy_headers.with_label_values(&[outcome])
+        });
         let mut listeners = Vec::new();
         for _ in 0..listen.shards {
-            let bound = Listener::bind(address, listen.socket)?;
+            let bound = Listener::bind(address, listen.socket)?.with_proxy_headers(headers.clone());
             address = bound.local_addr()?;
             let mut of_shard = vec![tls.listener(bound, listen.transport)];
             if let Some(quic) = &mut quic_address {

@@ -8,6 +8,7 @@ use crate::link::Partitions;
 use crate::route;
 use serde::{Deserialize, Deserializer, de};
 use service::config::Invalid;
+use service::proxy::{self, AcceptProxy};
 use service::tls;
 use std::collections::HashSet;
 use std::fmt;
@@ -92,6 +93,8 @@ pub struct Listen {
     pub busy_poll: bool,
     /// Options of the clients' sockets.
     pub socket: SocketOptions,
+    /// Balancers that say for whom they connect.
+    pub accept_proxy: AcceptProxy,
 }
 
 /// What holds for all clients' sessions.
@@ -535,6 +538,7 @@ impl Default for Listen {
             cpu: None,
             busy_poll: false,
             socket: SocketOptions::default(),
+            accept_proxy: AcceptProxy::default(),
         }
     }
 }
@@ -605,6 +609,7 @@ impl service::config::Config for Config {
         self.throttle.validate(&self.clients)?;
         CancelOnDisconnect::validate(&self.cancel_on_disconnect, &self.clients)?;
         tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;
+        proxy::validate(&self.listen.accept_proxy, "listen.accept_proxy")?;
         tls::validate_limits(self.tls.as_ref())?;
         let Sessions { connections_max, logon_timeout_ms, heartbeat_s_min, heartbeat_s_max, .. } =
             self.sessions;

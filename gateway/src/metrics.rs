@@ -18,6 +18,8 @@ service::metrics! {
         accepted: IntCounter = "gateway_connections_accepted_total",
         /// Connections closed at once because as many as are allowed were open.
         refused_full: IntCounter = "gateway_connections_refused_total",
+        /// Connections of balancers, which begin with a PROXY header, by listener and outcome. client: for a client, whose address it has; local: the balancer's own, or for nobody that is named; left: closed without a byte; malformed: something else came; timed_out: no header in time; refused: too many headers were awaited.
+        proxy_headers: IntCounterVec = "gateway_proxy_headers_total" ["listener", "outcome"],
         /// Errors of accepting, such as file limits.
         accept_errors: IntCounter = "gateway_accept_errors_total",
         /// Logons accepted.

@@ -19,6 +19,7 @@ use crate::status;
 use crate::takeover::Patience;
 use crate::upstream::{Lines, Upstream, Wire};
 use flow::Writer;
+use service::proxy::{self, AcceptProxy};
 use service::tls::Tls;
 use service::{Host, Running, Shutdown};
 use shard::{Handle, Log, Port, Setup};
@@ -27,6 +28,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use transport::proxy_protocol::Headers;
 use transport::{Listener, SocketOptions};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -88,7 +90,9 @@ impl Server {
         let metrics = Metrics::register(&host.registry)?;
         Listener::ensure_unused(config.listen.address)?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
-        let listener = Listener::bind(config.listen.address, config.listen.socket)?;
+        let headers = proxy_headers(&metrics, "clients", &config.listen.accept_proxy);
+        let listener =
+            Listener::bind(config.listen.address, config.listen.socket)?.with_proxy_headers(headers);
         let address = listener.local_addr()?;
         let quic = config.listen.quic.map(|address| tls.quic(address)).transpose()?;
         let quic_address = quic.as_ref().map(Listener::local_addr).transpose()?;
@@ -101,7 +105,7 @@ impl Server {
         let control = Control::new(config.control.clone(), handle.clone(), reload, &metrics);
         let control = control.map_err(BindError::Checks)?;
         let fix_listener =
-            config.fix.address.map(|address| fix_listener(&config, &tls, address)).transpose()?;
+            config.fix.address.map(|address| fix_listener(&config, &tls, &metrics, address)).transpose()?;
         let fix_address = fix_listener.as_ref().map(Listener::local_addr).transpose()?;
         let fix = crate::fix::Port::open(&config.fix, &config.accounts(), config.forwarding.out_bytes_max)?;
         let store = open_audit(&config.audit)?;
@@ -310,9 +314,15 @@ fn open_audit(config: &config::Audit) -> Result<Option<Box<dyn Store>>, BindErro
     Ok(Some(Box::new(store)))
 }
 
-fn fix_listener(config: &Config, tls: &Tls, address: SocketAddr) -> io::Result<Listener> {
+fn fix_listener(config: &Config, tls: &Tls, metrics: &Metrics, address: SocketAddr) -> io::Result<Listener> {
     Listener::ensure_unused(address)?;
-    Ok(tls.listener(Listener::bind(address, config.fix.socket)?, config.fix.transport))
+    let headers = proxy_headers(metrics, "fix", &config.fix.accept_proxy);
+    let bound = Listener::bind(address, config.fix.socket)?.with_proxy_headers(headers);
+    Ok(tls.listener(bound, config.fix.transport))
+}
+
+fn proxy_headers(metrics: &Metrics, listener: &str, settings: &AcceptProxy) -> Option<Arc<Headers>> {
+    proxy::headers(settings, |outcome| metrics.proxy_headers.with_label_values(&[listener, outcome]))
 }
 
 fn upstream(

@@ -317,13 +317,7 @@ fn the_operator_sees_sessions_and_lines() {
     let admin = service::admin::Admin::bind(&service::admin::Config::default(), &host).expect("bound");
     let admin = admin.ready(server.readiness()).routes(server.routes()).start().expect("served");
     let address = server.address();
-    let get = |path: &str| {
-        let mut stream = std::net::TcpStream::connect(admin.address()).expect("it listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("written");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answered");
-        answer
-    };
+    let get = |path: &str| get(admin.address(), path);
     assert!(get("/ready").contains("not ready: no line is up"));
     let running = server.start().expect("a thread");
     let _line = core.accept();
@@ -336,4 +330,41 @@ fn the_operator_sees_sessions_and_lines() {
     assert!(get("/metrics").contains("gateway_core_up{core=\"cash\"} 1"));
     assert!(u32::from(HEARTBEAT_S) > 30, "no heartbeat is due within a test");
     running.stop().expect("ended well");
+}
+
+#[test]
+fn a_client_behind_a_balancer_is_known_by_its_own_address() {
+    let core = Core::listen(&[1]);
+    let mut config = config(&[(CoreName::Cash, &core, 0)]);
+    config.listen.accept_proxy.from = vec!["127.0.0.1".parse().expect("a network")];
+    let host = service::Host::default();
+    let server = gateway::Server::bind(config, &host).expect("bound");
+    let (address, router) = (server.address(), server.routes());
+    let admin = service::admin::Admin::bind(&service::admin::Config::default(), &host).expect("bound");
+    let admin = admin.routes(router).start().expect("served");
+    let running = server.start().expect("a thread");
+    let _line = core.accept();
+
+    let mut client = Client::connect(address);
+    client.write(&transport::proxy_protocol::encode("192.0.2.7:51000".parse().expect("an address"), address));
+    client.send(&Client::logon("c7", "secret"));
+    let _: wire::szse::Logon = client.expect();
+    let sessions = get(admin.address(), "/sessions");
+    assert!(sessions.contains("\"192.0.2.7:51000\""), "{sessions}");
+
+    let mut direct = Client::connect(address);
+    direct.send(&Client::logon("c6", "secret"));
+    assert!(direct.next().is_none(), "who comes from there must say for whom");
+    let malformed = "gateway_proxy_headers_total{listener=\"clients\",outcome=\"malformed\"} 1";
+    peers::eventually("it is counted", || get(admin.address(), "/metrics").contains(malformed));
+    running.stop().expect("ended well");
+}
+
+/// The answer of an operator's port.
+fn get(admin: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(admin).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    answer
 }

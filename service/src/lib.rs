@@ -56,6 +56,7 @@ pub mod config;
 mod host;
 pub mod metrics;
 pub mod process;
+pub mod proxy;
 pub mod running;
 pub mod shutdown;
 pub mod signals;

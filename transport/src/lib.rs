@@ -4,6 +4,8 @@
 //! stream of QUIC; with the feature `sim`, listeners and dials made inside a running simulation get simulated streams, so
 //! that whole servers run under a seeded network and clock without knowing it.
 //!
+//! Behind a balancer that speaks the PROXY protocol a connection has its client's address ([`proxy_protocol`]).
+//!
 //! What it is not: it knows no frames and no sessions. Start at [`Stream`], [`Listener::bind`] and [`Connector`].
 
 mod background;
@@ -11,6 +13,7 @@ mod clock;
 mod connect;
 mod listen;
 mod options;
+pub mod proxy_protocol;
 mod quic;
 mod stream;
 mod timer;

@@ -1,6 +1,7 @@
 //! Listening.
 
 use crate::options::SocketOptions;
+use crate::proxy_protocol::{Door, Headers};
 use crate::quic::{self, Farewell};
 use crate::stream::Stream;
 use crate::tls::{self, Handed};
@@ -14,6 +15,7 @@ use tokio::sync::Mutex;
 pub struct Listener {
     bound: Bound,
     tls: Option<Arc<tls::Server>>,
+    headers: Option<Arc<Headers>>,
 }
 
 #[derive(Debug)]
@@ -47,12 +49,12 @@ impl Listener {
     pub fn bind(address: SocketAddr, options: SocketOptions) -> io::Result<Self> {
         #[cfg(feature = "sim")]
         if crate::simulated() {
-            return Ok(Self { bound: Bound::Sim(address), tls: None });
+            return Ok(Self { bound: Bound::Sim(address), tls: None, headers: None });
         }
         let bound = options
             .listen(address)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
-        Ok(Self { bound: Bound::Os(bound), tls: None })
+        Ok(Self { bound: Bound::Os(bound), tls: None, headers: None })
     }
 
     /// Takes over a socket that listens already: from another process, or from a listener that is given up. Nobody who
@@ -63,7 +65,7 @@ impl Listener {
     pub fn adopt(socket: std::net::TcpListener, options: SocketOptions) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         options.apply((&socket).into())?;
-        Ok(Self { bound: Bound::Os(socket), tls: None })
+        Ok(Self { bound: Bound::Os(socket), tls: None, headers: None })
     }
 
     /// The listening socket once more, to be handed to another process or listener: it listens until both are closed.
@@ -91,13 +93,20 @@ impl Listener {
         let bound = quic::bind(address).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {address} (QUIC): {error}"))
         })?;
-        Ok(Self { bound: Bound::Quic(bound, server), tls: None })
+        Ok(Self { bound: Bound::Quic(bound, server), tls: None, headers: None })
     }
 
     /// Speaks TLS with who connects; with `None`, plain TCP.
     #[must_use]
     pub fn with_tls(self, tls: Option<Arc<tls::Server>>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// Takes PROXY headers of balancers, ahead of TLS: their connections have their clients' addresses. Not over QUIC, and
+    /// not in a simulation.
+    #[must_use]
+    pub fn with_proxy_headers(self, headers: Option<Arc<Headers>>) -> Self {
+        Self { headers, ..self }
     }
 
     /// The address, with the port that was taken.
@@ -120,8 +129,8 @@ impl Listener {
     pub async fn accepting(self) -> io::Result<Acceptor> {
         let listener = match self.bound {
             Bound::Os(listener) => match self.tls {
-                None => Accepting::Os(tokio::net::TcpListener::from_std(listener)?),
-                Some(tls) => Accepting::handed(tls.accept_tls(listener)?),
+                None => Accepting::Os(Door::open(listener, self.headers)?),
+                Some(tls) => Accepting::handed(tls.accept_tls(listener, self.headers)?),
             },
             Bound::Quic(socket, server) => Accepting::handed(server.accept_quic(socket)?),
             #[cfg(feature = "sim")]
@@ -137,7 +146,7 @@ pub struct Acceptor {
 }
 
 enum Accepting {
-    Os(tokio::net::TcpListener),
+    Os(Door),
     /// Accepted elsewhere, and handed over after the handshake.
     Handed(Mutex<Handed>, Option<Farewell>),
     #[cfg(feature = "sim")]

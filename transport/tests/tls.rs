@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use transport::proxy_protocol::{AcceptProxy, Headers, encode};
 use transport::tls::{Client, ClientAuth, Server, Settings, local_settings};
 use transport::{Acceptor, Connector, Listener, SocketOptions, Stream};
 
@@ -395,6 +396,11 @@ async fn no_bytes_bring_the_handshakes_down() {
 
 /// A client that is rustls' from head to foot, after its handshake.
 fn rustls_client(town: &Town) -> (rustls::ClientConnection, std::net::TcpStream) {
+    rustls_client_behind(town, b"")
+}
+
+/// The same, with these bytes ahead of its handshake.
+fn rustls_client_behind(town: &Town, header: &[u8]) -> (rustls::ClientConnection, std::net::TcpStream) {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
     let file = |path: &Option<std::path::PathBuf>| path.clone().unwrap();
@@ -412,6 +418,7 @@ fn rustls_client(town: &Town) -> (rustls::ClientConnection, std::net::TcpStream)
         .unwrap();
     let mut tcp = std::net::TcpStream::connect(town.address).unwrap();
     tcp.set_read_timeout(Some(DEADLINE)).unwrap();
+    std::io::Write::write_all(&mut tcp, header).unwrap();
     let mut client =
         rustls::ClientConnection::new(Arc::new(config), ServerName::from(town.address.ip())).unwrap();
     while client.is_handshaking() {
@@ -690,4 +697,37 @@ async fn under_load_an_address_must_prove_itself_over_quic_and_then_has_its_boun
     }
     counted(|| counts.under_way() == 0).await;
     town.pair(&town.connector(true)).await;
+}
+
+/// A connection as a balancer makes it for this client: the header, and then TLS.
+async fn on_behalf_of(town: &Town, client: &str) -> TcpStream {
+    let mut tcp = TcpStream::connect(town.address).await.unwrap();
+    tcp.write_all(&encode(client.parse().unwrap(), town.address)).await.unwrap();
+    tcp
+}
+
+#[tokio::test]
+async fn behind_a_balancer_each_client_has_its_own_bound_and_its_own_address() {
+    let folder = TempDir::new().unwrap();
+    let mut settings = local_settings(folder.path(), true).unwrap();
+    settings.peer_handshakes_max = 1;
+    let server = Server::load(&settings).unwrap();
+    let accept = AcceptProxy { from: vec!["127.0.0.1".parse().unwrap()], ..AcceptProxy::default() };
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), SocketOptions::default()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let listener = listener.with_proxy_headers(Headers::expected(&accept, |_| {}));
+    let acceptor = listener.with_tls(Some(server.clone())).accepting().await.unwrap();
+    let town = Town { _folder: folder, settings, server, acceptor, address };
+
+    let under_way = || town.server.counts().under_way();
+    let _first = on_behalf_of(&town, "192.0.2.1:1000").await;
+    counted(|| under_way() == 1).await;
+    let mut second = on_behalf_of(&town, "192.0.2.1:1001").await;
+    assert_eq!(second.read(&mut [0]).await.unwrap(), 0, "as many as its client may have are under way");
+    assert_eq!(town.server.counts().refused_peer.load(Ordering::Relaxed), 1);
+
+    let other = "192.0.2.2:2000".parse().unwrap();
+    let _other = rustls_client_behind(&town, &encode(other, town.address));
+    let (_stream, peer) = tokio::time::timeout(DEADLINE, town.acceptor.accept()).await.unwrap().unwrap();
+    assert_eq!(peer, other);
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test fails where it unwraps.
 
 mod bad_peers;
+mod behind_balancer;
 mod board;
 mod browsers;
 mod bus;

@@ -65,6 +65,12 @@ impl Peer {
         Self { stream, buffer: Vec::new(), taken: 0 }
     }
 
+    pub(crate) fn log_on(&mut self, logon: &Logon) {
+        self.send(logon);
+        let bytes = self.frame().expect("an answer to the logon");
+        frame::decode(&bytes, 1_000).unwrap().unwrap().view::<Logon>().unwrap();
+    }
+
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
@@ -360,9 +366,7 @@ pub(crate) fn log_on(address: SocketAddr) -> Peer {
 
 pub(crate) fn log_on_as(address: SocketAddr, logon: &Logon) -> Peer {
     let mut peer = Peer::connect(address);
-    peer.send(logon);
-    let bytes = peer.frame().expect("an answer to the logon");
-    frame::decode(&bytes, 1_000).unwrap().unwrap().view::<Logon>().unwrap();
+    peer.log_on(logon);
     peer
 }
 

@@ -3,6 +3,7 @@
 use crate::config::{Client, JetStream, text};
 use serde::Deserialize;
 use service::config::Invalid;
+use service::proxy::{self, AcceptProxy};
 use service::tls;
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ pub struct Config {
     pub comp_id: Text<20>,
     /// Options of the sockets.
     pub socket: SocketOptions,
+    /// Balancers that say for whom they connect.
+    pub accept_proxy: AcceptProxy,
     /// From the connection to the logon, milliseconds.
     pub logon_timeout_ms: u32,
     /// From our logout to the client's, milliseconds.
@@ -143,6 +146,7 @@ impl Default for Config {
             transport: None,
             comp_id: Text::literal("TONGDAO"),
             socket: SocketOptions::default(),
+            accept_proxy: AcceptProxy::default(),
             logon_timeout_ms: 5_000,
             logout_timeout_ms: 2_000,
             heartbeat_s_min: 1,
@@ -186,6 +190,7 @@ impl Config {
     pub(crate) fn validate(&self, clients: &[Client], tls: Option<&tls::Settings>) -> Result<(), Invalid> {
         let invalid = |key: &str, problem: &str| Err(Invalid::new(format!("fix.{key}"), problem));
         tls::validate_listener(tls, self.transport, "fix.transport")?;
+        proxy::validate(&self.accept_proxy, "fix.accept_proxy")?;
         if self.comp_id.is_blank() {
             return invalid("comp_id", "expected a name");
         }

@@ -6,6 +6,7 @@ use super::stream::Established;
 use super::{Choice, LoadError, Settings, TlsStream, handshake};
 use crate::Clock;
 use crate::background::{Background, HANDSHAKES_NICENESS};
+use crate::proxy_protocol::{Door, Headers};
 use crate::quic::{self, Ending, Farewell, QuicStream};
 use crate::stream::Stream;
 use arc_swap::ArcSwap;
@@ -14,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// Established connections that may wait for the thread that will serve them.
@@ -181,12 +182,16 @@ impl Server {
     }
 
     /// Accepts on a TCP listener until what it returns is dropped.
-    pub(crate) fn accept_tls(self: &Arc<Self>, listener: std::net::TcpListener) -> io::Result<Handed> {
+    pub(crate) fn accept_tls(
+        self: &Arc<Self>,
+        listener: std::net::TcpListener,
+        headers: Option<Arc<Headers>>,
+    ) -> io::Result<Handed> {
         let handle = self.handshakes.handle()?;
         let (to, from) = mpsc::channel(ESTABLISHED_MAX);
         let _entered = handle.enter();
-        let listener = TcpListener::from_std(listener)?;
-        handle.spawn(tls_loop(self.clone(), listener, to));
+        let door = Door::open(listener, headers)?;
+        handle.spawn(tls_loop(self.clone(), door, to));
         Ok(Handed { arrived: from, next: None, farewell: None })
     }
 
@@ -306,11 +311,11 @@ impl Drop for UnderWay {
     }
 }
 
-async fn tls_loop(server: Arc<Server>, listener: TcpListener, to: mpsc::Sender<Arrived>) {
+async fn tls_loop(server: Arc<Server>, door: Door, to: mpsc::Sender<Arrived>) {
     loop {
         let accepted = tokio::select! {
             () = to.closed() => return,
-            accepted = listener.accept() => accepted,
+            accepted = door.accept() => accepted,
         };
         match accepted {
             Ok((tcp, peer)) => {
