@@ -19,11 +19,13 @@ pub fn validate(settings: &AcceptProxy, key: &str) -> Result<(), Invalid> {
 
 /// What a listener takes of balancers; `counter` gives the counter of each outcome by its name. `None` without balancers.
 pub fn headers(settings: &AcceptProxy, counter: impl Fn(&str) -> IntCounter) -> Option<Arc<Headers>> {
-    if settings.from.is_empty() {
-        return None;
-    }
+    (!settings.from.is_empty()).then(|| live_headers(settings, counter))
+}
+
+/// [`headers`] whose settings may change: also without balancers now.
+pub fn live_headers(settings: &AcceptProxy, counter: impl Fn(&str) -> IntCounter) -> Arc<Headers> {
     let counters = Outcome::ALL.map(|outcome| (outcome, counter(outcome.name())));
-    Headers::expected(settings, move |outcome| {
+    Headers::new(settings.clone(), move |outcome| {
         if let Some((_, counter)) = counters.iter().find(|(counted, _)| *counted == outcome) {
             counter.inc();
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use transport::{Connector, Stream};
 
-use crate::config::{Check, HealthConfig};
+use crate::config::{Check, PoolConfig};
+use crate::dial::{dial, of_ourselves};
 
 /// What is read of an answer at most: a status line, a logon.
 const ANSWER_BYTES_MAX: usize = 8192;
@@ -27,14 +28,17 @@ pub(crate) enum CheckError {
     Unexpected(usize),
 }
 
-/// Asks a backend, as its pool's checks are configured.
-pub(crate) async fn ask(mut address: SocketAddr, health: &HealthConfig) -> Result<(), CheckError> {
+/// Asks a backend, as its pool's checks are configured. A port for checks alone is told nothing before.
+pub(crate) async fn ask(mut address: SocketAddr, pool: &PoolConfig) -> Result<(), CheckError> {
+    let health = &pool.health;
+    let mut first = of_ourselves(pool);
     if health.port != 0 {
         address.set_port(health.port);
+        first = &[];
     }
     let timeout = Duration::from_millis(health.timeout_ms);
     let asked = async {
-        let mut stream = Connector::default().dial(address, timeout).await?;
+        let mut stream = dial(Connector::default(), address, timeout, first).await?;
         match &health.check {
             Check::Tcp => Ok(()),
             Check::Http { path, host, status } => {

@@ -14,7 +14,7 @@ mod pool;
 
 pub use check::{Bytes, Check};
 pub use listener::ListenerConfig;
-pub use pool::{BackendConfig, ConnectConfig, HealthConfig, OutlierConfig, PoolConfig};
+pub use pool::{BackendConfig, ConnectConfig, HealthConfig, OutlierConfig, PoolConfig, SendProxy};
 
 /// Weights go up to this, as those of cloud load balancers do.
 pub(crate) const WEIGHT_MAX: u32 = 100;

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -13,6 +14,7 @@ use transport::{Connector, Stream};
 use crate::access::{Outcome, Record};
 use crate::backend::{Backend, Lease};
 use crate::capped::Capped;
+use crate::dial::{dial, of_client};
 use crate::port::Slot;
 use crate::proxy::{Counts, End, Scratch, pump};
 use crate::schedule::{Flow, Tried};
@@ -27,7 +29,7 @@ pub(crate) async fn serve(
 ) {
     let mut record = Record::new(&slot, peer);
     // In a box of its own: what choosing and dialling need is given back before the connection goes on.
-    let (mut stream, mut lease) = match Box::pin(reach(&slot, peer)).await {
+    let (mut stream, mut lease) = match Box::pin(reach(&slot, &client, peer)).await {
         Ok(reached) => reached,
         Err(outcome) => return record.end(outcome),
     };
@@ -74,16 +76,18 @@ fn reset_at_close(stream: &Stream) {
 }
 
 /// Connects to a backend; to another when that fails, up to the pool's number of attempts.
-async fn reach(slot: &Slot, peer: SocketAddr) -> Result<(Stream, Lease), Outcome> {
+async fn reach(slot: &Slot, client: &Stream, peer: SocketAddr) -> Result<(Stream, Lease), Outcome> {
     let pool = &slot.rules().pool;
-    let config = pool.plan().config.connect;
+    let config = Arc::clone(&pool.plan().config);
+    let first = of_client(&config, peer, own_address(slot, client));
+    let timeout = Duration::from_millis(config.connect.timeout_ms);
     let flow = Flow { client: peer, listener: slot.port().address };
     let mut tried = Tried::default();
     let mut failure = Outcome::NoBackend;
-    for _ in 0..config.attempts {
+    for _ in 0..config.connect.attempts {
         let Some(lease) = pool.choose(&flow, &tried) else { break };
         tried.add(lease.at());
-        match connect(slot, lease.backend(), Duration::from_millis(config.timeout_ms)).await {
+        match connect(slot, lease.backend(), timeout, &first).await {
             Some(stream) => {
                 pool.reached(&flow, lease.backend());
                 return Ok((stream, lease));
@@ -94,10 +98,16 @@ async fn reach(slot: &Slot, peer: SocketAddr) -> Result<(Stream, Lease), Outcome
     Err(failure)
 }
 
-async fn connect(slot: &Slot, backend: &Backend, timeout: Duration) -> Option<Stream> {
+/// Where the client came to: one of the machine's addresses when the listener has all of them.
+fn own_address(slot: &Slot, client: &Stream) -> SocketAddr {
+    let own = if let Stream::Tcp(tcp) = client { tcp.local_addr().ok() } else { None };
+    own.unwrap_or(slot.port().address)
+}
+
+async fn connect(slot: &Slot, backend: &Backend, timeout: Duration, first: &[u8]) -> Option<Stream> {
     let rules = slot.rules();
     let started = Instant::now();
-    match Connector::tcp(rules.socket).dial(backend.address(), timeout).await {
+    match dial(Connector::tcp(rules.socket), backend.address(), timeout, first).await {
         Ok(stream) => {
             slot.metrics().connect_seconds.observe(started.elapsed().as_secs_f64());
             backend.metrics.connected.inc();

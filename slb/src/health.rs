@@ -106,8 +106,9 @@ impl Patient {
     async fn check(mut self) {
         let mut judge = Judge::new();
         loop {
-            let health = self.pool.plan().config.health.clone();
-            let answer = ask(self.backend.address(), &health).await;
+            let config = Arc::clone(&self.pool.plan().config);
+            let health = config.health.clone();
+            let answer = ask(self.backend.address(), &config).await;
             self.judge(judge.record(answer.is_ok(), &health), answer);
             let pool = Arc::clone(&self.pool);
             tokio::select! {

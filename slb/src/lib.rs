@@ -17,6 +17,7 @@ mod check;
 mod config;
 mod connection;
 mod control;
+mod dial;
 mod handover;
 mod health;
 mod limit;
@@ -33,7 +34,7 @@ mod worker;
 
 pub use config::{
     BackendConfig, Bytes, Check, Config, ConnectConfig, HealthConfig, ListenerConfig, OutlierConfig,
-    PoolConfig,
+    PoolConfig, SendProxy,
 };
 pub use control::{BackendView, Control, ControlError, PoolView, ReloadError, State};
 pub use handover::{Offer, Takeover};

@@ -14,6 +14,8 @@ service::metrics! {
         refused: IntCounterVec = "slb_connections_refused_total" ["listener", "reason"],
         /// Connections that ended after reaching a backend. done: both sides closed; reset: one side broke off; idle: silent for too long; closed: by the balancer, for its backend had drained for too long, or it stopped.
         ended: IntCounterVec = "slb_connections_ended_total" ["listener", "reason"],
+        /// Connections of balancers in front, which begin with a PROXY header. client: for a client, whose address it has; local: the balancer's own, or for nobody that is named; left: closed without a byte; malformed: something else came; timed_out: no header in time; refused: too many headers were awaited.
+        proxy_headers: IntCounterVec = "slb_proxy_headers_total" ["listener", "outcome"],
         /// Accepts that failed, for want of files most likely.
         accept_errors: IntCounterVec = "slb_accept_errors_total" ["listener"],
         /// Tasks that panicked: each is a bug, and cost one connection.
@@ -70,6 +72,9 @@ impl Metrics {
         }
         REFUSED.iter().for_each(|reason| forget(&self.refused, &[listener, reason]));
         ENDED.iter().for_each(|reason| forget(&self.ended, &[listener, reason]));
+        for outcome in transport::proxy_protocol::Outcome::ALL {
+            forget(&self.proxy_headers, &[listener, outcome.name()]);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use transport::proxy_protocol::Headers;
 use transport::{Listener, SocketOptions};
 
 use crate::config::ListenerConfig;
@@ -87,6 +88,8 @@ pub(crate) struct Port {
     /// Connections that ended, for the sample that is logged.
     pub(crate) ended: AtomicU32,
     open: AtomicUsize,
+    /// What balancers in front say of its connections.
+    pub(crate) headers: Arc<Headers>,
     pub(crate) metrics: ListenerMetrics,
     /// Each worker's listening socket once more, for who takes them over.
     sockets: Mutex<Vec<TcpListener>>,
@@ -109,6 +112,9 @@ impl Port {
             limits: Limits::new(config),
             ended: AtomicU32::new(0),
             open: AtomicUsize::new(0),
+            headers: service::proxy::live_headers(&config.accept_proxy, |outcome| {
+                metrics.proxy_headers.with_label_values(&[config.name.as_str(), outcome])
+            }),
             metrics: ListenerMetrics::new(metrics, &config.name),
             sockets: Mutex::new(sockets),
             closed: watch::Sender::new(false),
@@ -122,6 +128,7 @@ impl Port {
     /// Other rules, for connections that come from now on.
     pub(crate) fn configure(&self, config: &ListenerConfig, rules: Rules) {
         self.limits.set(config);
+        self.headers.set(config.accept_proxy.clone());
         self.rules.store(Arc::new(rules));
     }
 

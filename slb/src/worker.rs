@@ -34,7 +34,7 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             Some((listener, port)) = openings.recv() => {
-                let acceptor = listener.accepting().await?;
+                let acceptor = listener.with_proxy_headers(Some(port.headers.clone())).accepting().await?;
                 let door = Door { port, scratch: Rc::clone(&scratch), connections: JoinSet::new() };
                 doors.spawn_local(door.run(acceptor, shutdown.clone()));
             }
@@ -69,9 +69,12 @@ impl Door {
         }
         port.release_sockets();
         self.take_queued(&acceptor).await;
-        drop(acceptor);
+        let all_over = async {
+            acceptor.last(|stream, peer| self.admit(stream, peer)).await;
+            self.finish().await;
+        };
         tokio::select! {
-            () = self.finish() => {}
+            () = all_over => {}
             // Dropping the connections closes them.
             () = shutdown.reached(Phase::Stopping) => {}
         }

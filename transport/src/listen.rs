@@ -170,6 +170,13 @@ impl Acceptor {
         }
     }
 
+    /// Accepts no more, and calls `each` with the connections of balancers that were accepted already and whose headers were
+    /// awaited.
+    pub async fn last(self, mut each: impl FnMut(Stream, SocketAddr)) {
+        let Accepting::Os(door) = self.listener else { return };
+        door.last(|tcp, peer| each(Stream::Tcp(tcp), peer)).await;
+    }
+
     /// The next connection and its peer's address. Cancelling it loses no connection.
     ///
     /// # Errors

@@ -715,7 +715,7 @@ async fn behind_a_balancer_each_client_has_its_own_bound_and_its_own_address() {
     let accept = AcceptProxy { from: vec!["127.0.0.1".parse().unwrap()], ..AcceptProxy::default() };
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), SocketOptions::default()).unwrap();
     let address = listener.local_addr().unwrap();
-    let listener = listener.with_proxy_headers(Headers::expected(&accept, |_| {}));
+    let listener = listener.with_proxy_headers(Some(Headers::new(accept, |_| {})));
     let acceptor = listener.with_tls(Some(server.clone())).accepting().await.unwrap();
     let town = Town { _folder: folder, settings, server, acceptor, address };
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use service::config::Invalid;
+use service::proxy::{self, AcceptProxy};
 
 use super::within;
 
@@ -44,6 +45,9 @@ pub struct ListenerConfig {
     /// Of so many connections one is logged at its end; 0: none, 1: each.
     #[serde(default)]
     pub access_log_every: u32,
+    /// Balancers in front that say for whom they connect.
+    #[serde(default)]
+    pub accept_proxy: AcceptProxy,
 }
 
 impl ListenerConfig {
@@ -60,6 +64,7 @@ impl ListenerConfig {
             connections_per_s_max: 0,
             bytes_per_s_max: 0,
             access_log_every: 0,
+            accept_proxy: AcceptProxy::default(),
         }
     }
 
@@ -76,6 +81,7 @@ impl ListenerConfig {
         within(&format!("{key}.deny"), self.deny.len() as u64, 0..=LIST_MAX)?;
         within(&format!("{key}.connections_per_s_max"), self.connections_per_s_max, 0..=PER_S_MAX)?;
         within(&format!("{key}.bytes_per_s_max"), self.bytes_per_s_max, 0..=PER_S_MAX)?;
+        proxy::validate(&self.accept_proxy, &format!("{key}.accept_proxy"))?;
         within(&format!("{key}.idle_timeout_ms"), self.idle_timeout_ms, 1..=u64::from(u32::MAX))
     }
 }

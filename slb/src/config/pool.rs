@@ -35,8 +35,19 @@ pub struct PoolConfig {
     /// How clients' connections are brought to backends.
     #[serde(default)]
     pub connect: ConnectConfig,
+    /// What a connection to a backend begins with.
+    #[serde(default)]
+    pub send_proxy: Option<SendProxy>,
     /// The backends.
     pub backends: Vec<BackendConfig>,
+}
+
+/// Versions of the PROXY protocol that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SendProxy {
+    /// The binary one.
+    V2,
 }
 
 /// Health checks of a pool.
@@ -145,6 +156,7 @@ impl PoolConfig {
             health: HealthConfig::default(),
             outlier: OutlierConfig::default(),
             connect: ConnectConfig::default(),
+            send_proxy: None,
             backends,
         }
     }

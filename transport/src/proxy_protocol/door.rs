@@ -53,6 +53,20 @@ impl Door {
             }
         }
     }
+
+    /// Accepts no more, and calls `each` with those that were accepted already and whose headers were awaited.
+    pub(crate) async fn last(self, mut each: impl FnMut(TcpStream, SocketAddr)) {
+        let Self { listener, headers: _, awaited } = self;
+        drop(listener);
+        let mut awaited = awaited.into_inner();
+        while let Some(read) = awaited.join_next().await {
+            match known(read) {
+                Ok(Some((tcp, client))) => each(tcp, client),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "reading a PROXY header"),
+            }
+        }
+    }
 }
 
 fn known(read: Result<Read, JoinError>) -> io::Result<Read> {

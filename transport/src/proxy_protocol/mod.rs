@@ -10,6 +10,7 @@ mod header;
 mod tests;
 
 use crate::tls::Network;
+use arc_swap::ArcSwap;
 pub(crate) use door::Door;
 pub use header::{HeaderError, LOCAL, Said, decode, encode};
 use serde::{Deserialize, Serialize};
@@ -73,26 +74,27 @@ type Count = Box<dyn Fn(Outcome) + Send + Sync>;
 
 /// The headers of one listener's connections.
 pub struct Headers {
-    settings: AcceptProxy,
+    settings: ArcSwap<AcceptProxy>,
     count: Count,
 }
 
 impl Headers {
-    /// `count` is called with what came of each connection; `None` where no balancer is in front.
-    pub fn expected(
-        settings: &AcceptProxy,
-        count: impl Fn(Outcome) + Send + Sync + 'static,
-    ) -> Option<Arc<Self>> {
-        let on = !settings.from.is_empty();
-        on.then(|| Arc::new(Self { settings: settings.clone(), count: Box::new(count) }))
+    /// `count` is called with what came of each connection of a balancer.
+    pub fn new(settings: AcceptProxy, count: impl Fn(Outcome) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { settings: ArcSwap::from_pointee(settings), count: Box::new(count) })
+    }
+
+    /// Takes over other settings, for connections to come.
+    pub fn set(&self, settings: AcceptProxy) {
+        self.settings.store(Arc::new(settings));
     }
 
     fn trusts(&self, peer: IpAddr) -> bool {
-        self.settings.from.iter().any(|network| network.contains(peer))
+        self.settings.load().from.iter().any(|network| network.contains(peer))
     }
 
     fn timeout(&self) -> Duration {
-        Duration::from_millis(u64::from(self.settings.timeout_ms))
+        Duration::from_millis(u64::from(self.settings.load().timeout_ms))
     }
 
     fn count(&self, outcome: Outcome) {
