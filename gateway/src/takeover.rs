@@ -207,8 +207,9 @@ impl Gateway {
             let (mut over, identity) = (wires[at].over(at), entry.identity);
             let write = |out: &mut Vec<u8>| out.extend_from_slice(entry.frame());
             if wires[at].put(cx, identity, write, |_, number| over.number = number) {
+                // What only waited for the dead line's bandwidth was never sent.
+                entry.resent |= entry.over.number != 0;
                 entry.over = over;
-                entry.resent = true;
                 resent += 1;
             }
             Next::Stays

@@ -70,7 +70,10 @@ impl<S: Store> Session<S> {
             again_until: earlier.again_until.max(end.min(held_from - 1)),
             held_from,
         });
-        self.pump(now, out)?;
+        // Many requests in one read are one answer, a burst at a time: the rest goes as the connection takes it.
+        if out.len() < self.config.resend_burst_bytes {
+            self.pump(now, out)?;
+        }
         Ok(Handled::Admin)
     }
 

@@ -68,6 +68,8 @@ pub struct FileStore {
     pending: Vec<u8>,
     target_changed: bool,
     unsynced: bool,
+    /// A sync failed: what it was to keep may be gone, whatever a later one says.
+    broken: bool,
     cut: u64,
 }
 
@@ -88,6 +90,7 @@ impl FileStore {
             pending: Vec::new(),
             target_changed: false,
             unsynced: false,
+            broken: false,
             cut: 0,
         };
         store.recover()?;
@@ -182,13 +185,22 @@ impl FileStore {
         }
     }
 
+    /// Makes the file's name outlive a loss of power, as its content does.
+    fn sync_directory(&self) -> Result<(), StoreError> {
+        if self.limits.durability == Durability::Power {
+            let directory = self.path.parent().filter(|path| !path.as_os_str().is_empty());
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(())
+    }
+
     /// An empty file.
     fn clear(&mut self) -> Result<(), StoreError> {
         self.file.set_len(0)?;
         self.file.write_all_at(MAGIC, 0)?;
         self.file.sync_data()?;
         self.written = MAGIC.len() as u64;
-        Ok(())
+        self.sync_directory()
     }
 
     fn push(&mut self, kind: u8, number: u64, parts: [&[u8]; 3]) {
@@ -309,6 +321,7 @@ impl Store for FileStore {
         file.write_all_at(&fresh, 0)?;
         file.sync_data()?;
         std::fs::rename(&beside, &self.path)?;
+        self.sync_directory()?;
         (self.file, self.written, self.marks) = (file, fresh.len() as u64, kept);
         self.index.clear();
         self.pending.clear();
@@ -326,7 +339,11 @@ impl Store for FileStore {
             self.write_pending()?;
         }
         if self.unsynced && self.limits.durability == Durability::Power {
-            self.file.sync_data()?;
+            if self.broken {
+                return Err(std::io::Error::other("a sync failed before").into());
+            }
+            // Until the store is opened anew: the kernel may hold for clean what it could not write (fsync(2), EIO).
+            self.file.sync_data().inspect_err(|_| self.broken = true)?;
         }
         self.unsynced = false;
         Ok(())

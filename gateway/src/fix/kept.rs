@@ -158,6 +158,10 @@ impl Gateway {
         let Some((id, reset)) = claim.filter(|(id, _)| session.conn == Some(*id)) else {
             return remote.left();
         };
+        if !session.engine.is_connected() {
+            // It was logged out meanwhile: nobody may be told that it is on.
+            return self.fix_close(cx, number, id, Reason::App("closed while it was claimed"));
+        }
         cx.pause_reading(id, self.lines.paused());
         let admitted = self.fix_admitted(cx, id, number, reset, now(cx));
         self.fix.touch(number);

@@ -99,6 +99,7 @@ impl Gateway {
             Ok(request) => request,
             Err(unfit) => {
                 let why = (OrdRejReason::UnsupportedCharacteristic, unfit.text());
+                self.fix_audit_unfit(cx, number, message, why.1);
                 return self.fix_refuse_order(cx, number, message, why, now).map(|()| None);
             }
         };

@@ -175,6 +175,12 @@ impl Gateway {
         now: Now,
     ) -> Result<(), Reason> {
         use fix::message::Refusal as Unfit;
+        let why = match refusal {
+            Unfit::Session(_) => "a field is wrong",
+            Unfit::Business { .. } => "a field is missing",
+            Unfit::Order { text, .. } => text,
+        };
+        self.fix_audit_unfit(cx, number, message, why);
         self.fix.sessions[number].refused += 1;
         self.fix.counts.refused += 1;
         let session = &mut self.fix.sessions[number];
@@ -198,6 +204,17 @@ impl Gateway {
             }
         };
         told.map(drop).map_err(|error| self.fix_failed(cx, number, error.into()))
+    }
+
+    /// A request that cannot be said in the binary protocol, so that the audit has no frame of it: its ClOrdID and what is wrong.
+    #[cold]
+    pub(super) fn fix_audit_unfit(&mut self, cx: &Cx, number: usize, message: &Message<'_>, why: &str) {
+        let session = &self.fix.sessions[number];
+        let Some(peer) = session.conn.and_then(|id| self.fix.conn(id)).map(|conn| conn.peer) else { return };
+        let comp_id = session.comp_id;
+        let id = message.field(tag::CL_ORD_ID).unwrap_or_default().escape_ascii();
+        let what = format!("35={} 11={id}: {why}", message.msg_type.escape_ascii());
+        self.audit_session(cx, Some(comp_id), peer, ("FIX request refused", &what));
     }
 
     /// Refuses an order with an ExecutionReport.

@@ -259,9 +259,8 @@ impl Gateway {
             };
             consumed += received.consumed;
             self.fix.counts.messages_in += 1;
-            if session.is_flood(now.ns, per_s_max) {
-                return Err(self.fix_expel(number, "too many messages", now));
-            }
+            // Its number is taken: what it asks is done, and the session ends behind it.
+            let flood = session.is_flood(now.ns, per_s_max);
             match received.event {
                 Event::Application { message, number: seq, may_repeat } => {
                     self.fix_application(cx, number, &message, (seq, may_repeat), now)?;
@@ -288,6 +287,9 @@ impl Gateway {
                 Event::Handled(Handled::Admin | Handled::OutOfSequence | Handled::Duplicate)
                 | Event::Rejected(_) => {}
                 Event::LoggedOn => unreachable!("a client's session accepts"),
+            }
+            if flood {
+                return Err(self.fix_expel(number, "too many messages", now));
             }
         }
     }

@@ -318,6 +318,8 @@ fn what_was_asked_by_fix_is_in_the_audit() {
     client.expect(&["103=15"]);
     client.tell("F", "41=x|11=z|1=a2|55=000001|207=XSHE|54=1|60=now|");
     client.expect(&["35=9", "102=1"]);
+    client.order("longer than ten", "");
+    client.expect(&["11=longer than ten", "150=8"]);
     client.log_out();
     house.gateway.stop();
     let mut reader = journal::Reader::oldest(&directory).expect("a journal");
@@ -330,6 +332,9 @@ fn what_was_asked_by_fix_is_in_the_audit() {
             Record::Request { comp_id, outcome: Outcome::Refused(_, text), .. } => {
                 kept.push(format!("{comp_id}: {text}"));
             }
+            Record::Session { comp_id, what: what @ "FIX request refused", why, .. } => {
+                kept.push(format!("{comp_id} {what}: {why}"));
+            }
             Record::Session { comp_id, what, .. } => kept.push(format!("{comp_id} {what}")),
             Record::Report { .. } | Record::Operator(_) | Record::Reject { .. } => {}
         }
@@ -340,6 +345,7 @@ fn what_was_asked_by_fix_is_in_the_audit() {
         "c1: ClOrdID is that of another order",
         "c1: not your account",
         "c1: not your account",
+        "c1 FIX request refused: 35=D 11=longer than ten: ClOrdID is longer than 10 characters",
         "c1 FIX session ended",
     ];
     assert_eq!(kept, expected);

@@ -113,6 +113,28 @@ fn a_flood_of_messages_is_ended() {
 }
 
 #[test]
+fn each_order_that_a_flood_was_counted_for_is_placed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::start(folder.path(), |config| config.fix.messages_per_s_max = 50);
+    let mut client = FixClient::log_on(house.address, 1);
+    for number in 0..200 {
+        client.order(&format!("x{number}"), "");
+    }
+    assert_eq!(client.expect_end(), "too many messages");
+    let taken = &house.gateway.metrics.fix_messages;
+    peers::eventually("it is counted", || taken.get() > 1);
+    // Behind the logon.
+    for number in 0..taken.get() - 1 {
+        assert_eq!(
+            house.line.order().cl_ord_id,
+            text(&format!("x{number}")),
+            "its number is taken, so it is sent"
+        );
+    }
+    house.gateway.stop();
+}
+
+#[test]
 fn a_client_that_reads_nothing_stalls_nobody_and_loses_nothing() {
     const REPORTS: i64 = 20_000;
     let folder = tempfile::tempdir().expect("a folder");
