@@ -209,9 +209,8 @@ impl Gateway {
     /// A request that cannot be said in the binary protocol, so that the audit has no frame of it: its ClOrdID and what is wrong.
     #[cold]
     pub(super) fn fix_audit_unfit(&mut self, cx: &Cx, number: usize, message: &Message<'_>, why: &str) {
-        let session = &self.fix.sessions[number];
-        let Some(peer) = session.conn.and_then(|id| self.fix.conn(id)).map(|conn| conn.peer) else { return };
-        let comp_id = session.comp_id;
+        let Session { conn, comp_id, .. } = self.fix.sessions[number];
+        let Some(peer) = conn.and_then(|id| self.fix.conn(id)).map(|conn| conn.peer) else { return };
         let id = message.field(tag::CL_ORD_ID).unwrap_or_default().escape_ascii();
         let what = format!("35={} 11={id}: {why}", message.msg_type.escape_ascii());
         self.audit_session(cx, Some(comp_id), peer, ("FIX request refused", &what));
