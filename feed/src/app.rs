@@ -1,6 +1,7 @@
 //! What runs on a shard of the feed: on the first one the sources and the subscribers, on the others subscribers alone.
 
 use crate::arbiter::ChannelState;
+use crate::book::Publication;
 use crate::control::{Order, Refused};
 use crate::delay::Line;
 use crate::door::Brought;
@@ -24,6 +25,8 @@ use wire::szse::{GroupMessage, frame};
 pub(crate) enum Command {
     /// The state of the sources and the channels.
     Sources(oneshot::Sender<(Vec<SourceStatus>, Vec<ChannelState>)>),
+    /// Snapshots of the books, for the log.
+    Publish(Box<Publication>),
     /// A piece of what is on disk, for a subscriber.
     Recalled(ConnId, Box<Answer>),
     /// What a source of the door, by its place, has brought.
@@ -148,6 +151,9 @@ impl App for Feed {
     }
 
     fn on_command(&mut self, cx: &mut Cx, command: Command) {
+        if let (Command::Publish(publication), Some(ingest)) = (&command, &mut self.ingest) {
+            return ingest.publish(cx, &mut self.view, publication);
+        }
         // Who asked may have gone meanwhile; then nobody wants the answer.
         match (command, &mut self.ingest) {
             (Command::Sources(reply), Some(ingest)) => {
@@ -168,6 +174,7 @@ impl App for Feed {
                 ingest.on_brought(cx, &mut self.view, index, brought);
             }
             (Command::Sources(_) | Command::Order(..) | Command::Brought(..), None) => {}
+            (Command::Publish(_), _) => unreachable!("only the first shard writes the log"),
             (Command::Recalled(id, answer), _) => self.fanout.on_recalled(cx, id, &answer),
             (Command::Subscribers(count_max, reply), _) => {
                 let subscribers = self.fanout.subscribers().take(count_max);

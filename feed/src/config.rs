@@ -41,6 +41,8 @@ pub struct Config {
     pub relay: RelayConfig,
     /// What is kept on disk for the day; without it nothing.
     pub retention: Option<Retention>,
+    /// The depth of each security, rebuilt from its ticks; without it nothing.
+    pub book: Option<crate::book::BookConfig>,
     /// Certificates; without it all connections are plain TCP.
     pub tls: Option<tls::Settings>,
     /// The bus on which quotes are published; without it none.
@@ -292,6 +294,7 @@ impl Default for Config {
         Self {
             retention: None,
             bus: None,
+            book: None,
             tls: None,
             listen: Listen::default(),
             sources: vec![Source::new("primary", local(7201)), Source::new("backup", local(7202))],
@@ -370,9 +373,8 @@ impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
     fn check_files(&self) -> anyhow::Result<()> {
-        if let Some(file) = &self.entitlement.file {
-            RightsFile::open(file, &self.entitlement.delays_min)?;
-        }
+        let Entitled { file, delays_min, .. } = &self.entitlement;
+        file.as_ref().map(|file| RightsFile::open(file, delays_min)).transpose()?;
         tls::check_files(self.tls.as_ref(), self.dials_tls())?;
         service::admin::Operators::check(&self.control.token_file)?;
         self.web.check_files()
@@ -409,6 +411,7 @@ impl service::config::Config for Config {
         }
         self.retention.as_ref().map_or(Ok(()), Retention::validate)?;
         self.bus.as_ref().map_or(Ok(()), |bus| bus.validate("bus"))?;
+        self.book.as_ref().map_or(Ok(()), crate::book::BookConfig::validate)?;
         self.subscribers.validate()
     }
 

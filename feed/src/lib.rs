@@ -8,11 +8,15 @@
 //! log, [`snapshots`] give a late joiner the state to begin with, `Replay` answers resend requests from the log, and
 //! `Fanout` keeps the subscribers' sessions. [`web`] is one more reader of the log, for browsers.
 //!
-//! What it is not: it changes no quote, and what it keeps on disk (`retention`) is a cache. Subscribers get the sources' own bytes.
+//! [`book`] is another one, which rebuilds the depth of each security from its ticks.
+//!
+//! What it is not: it changes no quote, and what it keeps on disk (`retention`) is a cache. Subscribers get the sources' own bytes, and
+//! where it is configured snapshots of the books between them, under a name of their own.
 //!
 //! Start at [`Server`]; the hot loop is `ingest.rs`.
 
 pub mod arbiter;
+pub mod book;
 pub mod bus;
 pub mod config;
 pub mod door;

@@ -1,6 +1,7 @@
 //! The server as a whole: bound, then started; in a process of its own or embedded in another.
 
 use crate::app::{Command, Feed};
+use crate::book;
 use crate::bus::{Back, Out};
 use crate::config::Via;
 use crate::config::{self, Config};
@@ -25,12 +26,16 @@ use shard::{Handle, Limits, Log, Port, Setup};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use transport::Listener;
 use wire::szse::{Text, frame};
 
 /// Segments that the log of a delay holds: its readers are few seconds behind it.
 const DELAYED_SEGMENTS: usize = 16;
+
+/// Questions to the thread of the books that may wait.
+const BOOK_ASKS_MAX: usize = 16;
 
 /// Why a feed cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +97,9 @@ pub struct Server {
     retention: Option<(Retention, Threads)>,
     /// By name.
     doors: Vec<(String, Box<dyn door::Source>)>,
+    book: Option<book::Follower>,
+    /// The way to ask the thread of the books.
+    book_asks: Option<SyncSender<book::Ask>>,
 }
 
 impl Server {
@@ -131,7 +139,7 @@ impl Server {
         }
         let web = web::Port::bind(&config, host)?;
         let limits = limits(&config);
-        let handles = listeners.iter().map(|_| Handle::new(&limits)).collect();
+        let handles: Arc<[Handle<Command>]> = listeners.iter().map(|_| Handle::new(&limits)).collect();
         let shutdown = host.shutdown.clone();
         let writer = Writer::new(window(&config));
         let directory = Directory::new(config.log.securities_max);
@@ -141,6 +149,14 @@ impl Server {
             Retention::open(retention, writer.reader(), directory.clone(), &metrics, unix_ns)
         };
         let retention = config.retention.as_ref().map(open).transpose()?;
+        let follow = |config: &book::BookConfig| {
+            let (asks, from) = sync_channel(BOOK_ASKS_MAX);
+            let metrics = book::Metrics::register(&host.registry)?;
+            let follower =
+                book::Follower::new(writer.reader(), config.clone(), handles[0].clone(), from, metrics);
+            Ok::<_, BindError>((follower, asks))
+        };
+        let (book, book_asks) = config.book.as_ref().map(follow).transpose()?.unzip();
         Ok(Self {
             config,
             listeners,
@@ -158,6 +174,8 @@ impl Server {
             directory,
             retention,
             doors: Vec::new(),
+            book,
+            book_asks,
         })
     }
 
@@ -236,10 +254,10 @@ impl Server {
         }
     }
 
-    /// What it adds to the operator's port: `/sources` and `/subscribers`, and commands.
+    /// What it adds to the operator's port: `/sources`, `/subscribers` and `/book`, and commands.
     pub fn routes(&self) -> axum::Router {
         let routes = status::routes(self.handles.clone()).merge(control::routes(self.handles.clone()));
-        self.operators.guard(routes)
+        self.operators.guard(routes.merge(book::routes(self.book_asks.clone())))
     }
 
     /// Starts the shards' threads, and the browsers'. The end is through the host's [`Shutdown`], or what is returned.
@@ -249,11 +267,16 @@ impl Server {
     pub fn start(mut self) -> io::Result<Running> {
         let mut running = Running::new(&self.shutdown);
         let (web, handles, shutdown) = (self.web.take(), self.handles.clone(), self.shutdown.clone());
+        let book = self.book.take();
         let runners = self.runners()?;
         let bus =
             self.config.bus.clone().map(|bus| Out::new(bus, self.writer.reader(), self.metrics.clone()));
         let Assembled { mut shards, retention, doorkeeper } = self.assemble();
         let alive = shards.first().map_or_else(Weak::new, |(_, feed, _)| Arc::downgrade(&feed.alive));
+        if let Some(book) = book {
+            let alive = alive.clone();
+            running.spawn("feed-book", move || book.run(&alive))?;
+        }
         if let Some(Threads { keeper, recaller }) = retention {
             let alive = alive.clone();
             running.spawn("feed-keeper", move || keeper.run(&alive))?;
@@ -283,8 +306,8 @@ impl Server {
         Ok(running)
     }
 
-    /// Runs its shards as tasks of the current thread's runtime, to their end: for simulations. Without a port for browsers, and
-    /// with nothing retained on disk: both are the business of other threads.
+    /// Runs its shards as tasks of the current thread's runtime, to their end: for simulations. Without a port for browsers,
+    /// books and what is retained on disk: all are the business of other threads.
     ///
     /// # Errors
     /// A listener or a timer that the system refused.
@@ -355,7 +378,7 @@ impl Server {
             Some(Doorkeeper::new(
                 entitlement,
                 seats.clone(),
-                directory.markets().clone(),
+                (directory.markets().clone(), book::BookConfig::channel(config.book.as_ref())),
                 delays_min,
                 metrics.clone(),
             ))

@@ -110,26 +110,35 @@ pub struct Bounds {
     /// One bit for each class.
     allowed: u8,
     numbered: bool,
+    /// Nothing of this lane.
+    hidden: Option<u16>,
 }
 
 impl Bounds {
     /// Entries about keys of the classes whose bits are set in `allowed`; those with a number only if `numbered`.
     pub fn new(classes: Arc<Classes>, allowed: u8, numbered: bool) -> Self {
-        Self { classes, allowed, numbered }
+        Self { classes, allowed, numbered, hidden: None }
+    }
+
+    /// The same without the entries of a lane that are about a key.
+    #[must_use]
+    pub fn without_lane(self, lane: u16) -> Self {
+        Self { hidden: Some(lane), ..self }
     }
 
     /// Whether an entry lies within. One for [`Tag::EVERYONE`] always does.
     #[inline]
     pub fn pass(&self, tag: Tag) -> bool {
         let class = self.classes.of(tag.key);
-        tag.key == Tag::EVERYONE || ((self.numbered || tag.number == 0) && self.allowed >> class & 1 == 1)
+        let seen = (self.numbered || tag.number == 0) && self.hidden != Some(tag.lane);
+        tag.key == Tag::EVERYONE || (seen && self.allowed >> class & 1 == 1)
     }
 }
 
 impl PartialEq for Bounds {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.classes, &other.classes)
-            && (self.allowed, self.numbered) == (other.allowed, other.numbered)
+            && (self.allowed, self.numbered, self.hidden) == (other.allowed, other.numbered, other.hidden)
     }
 }
 
@@ -243,6 +252,10 @@ mod tests {
         assert!(!one.passes(tag(0, 2)) && !one.passes(tag(0, 3)), "of another class");
         assert!(!one.passes(tag(0, u32::MAX)), "a key beyond the last is of class 0");
         assert!(one.passes(tag(5, Tag::EVERYONE)), "what everyone must see");
+        let hiding = |lane| Some(Bounds::new(classes.clone(), 1 << 1, false).without_lane(lane));
+        assert!(Filter::All.within(hiding(8)).passes(tag(0, 1)), "another lane is hidden");
+        let hidden = Filter::All.within(hiding(7));
+        assert!(!hidden.passes(tag(0, 1)) && hidden.passes(tag(5, Tag::EVERYONE)));
         let key = Filter::Key(2).within(bounds(1 << 1, true)).within(bounds(1 << 2, true));
         assert!(key.passes(tag(5, 2)) && !key.passes(tag(5, 1)));
         assert_eq!(key.within(None), Filter::Key(2));

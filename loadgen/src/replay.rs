@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::quotes::CastArgs;
 use crate::report::Report;
 use crate::schedule::Lag;
-use crate::ticks::{Counts, Day, TimeOfDay};
+use crate::ticks::{Counts, Day, DayError, TimeOfDay};
 
 /// Between the word to begin and the first message, so that everybody has heard it.
 const LEAD_NS: u64 = 200_000_000;
@@ -30,12 +30,28 @@ pub struct Args {
     /// The day, YYYYMMDD; else the folder's name
     #[arg(long, value_name = "DATE", value_parser = clap::value_parser!(u32).range(19_700_102..=25_541_230))]
     pub date: Option<u32>,
+    /// Where it begins, HH:MM:SS: what was before is passed over, and the numbers begin at 1 there
+    #[arg(long, value_name = "TIME", value_parser = time_of_day)]
+    pub from: Option<TimeOfDay>,
     /// How many times as fast as it was, or `max`: as fast as the slowest subscriber takes it
     #[arg(long, default_value = "1", value_name = "N|max")]
     pub speed: SpeedArg,
     /// Who takes part
     #[command(flatten)]
     pub cast: CastArgs,
+}
+
+fn time_of_day(text: &str) -> Result<TimeOfDay, &'static str> {
+    TimeOfDay::parse(text.as_bytes()).ok_or("expected a time HH:MM:SS")
+}
+
+impl Args {
+    /// The day, from where it begins, and how many rows were passed over.
+    fn open(&self) -> Result<(Day, u64), DayError> {
+        let mut day = Day::open(&self.dir, self.date)?;
+        let passed = self.from.map_or(0, |from| day.skip_to(from));
+        Ok((day, passed))
+    }
 }
 
 /// How fast a day is to go by.
@@ -107,7 +123,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
         SpeedArg::Max => (Speed::Full(stage.slowest()), 0.0),
     };
     let notes = Arc::new(Notes::default());
-    let day = Day::open(&args.dir, args.date)?;
+    let (day, _) = args.open()?;
     let start_ns = stage.clock().now_ns() + LEAD_NS;
     let replay = Replay::new(day, speed, start_ns, notes.clone(), Lag::new(args.cast.tolerance_ns()));
     let channel = census.ends.first().map_or(0, |(channel, _)| *channel);
@@ -135,7 +151,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
 }
 
 fn census(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Census> {
-    let mut day = Day::open(&args.dir, args.date)?;
+    let (mut day, passed) = args.open()?;
     let (mut frame, mut first, mut last) = (Vec::new(), None, TimeOfDay::default());
     let mut identical = Identical::default();
     while let Some(tick) = day.next(&mut frame) {
@@ -157,6 +173,9 @@ fn census(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Ce
         count(counts.snapshots),
         first.unwrap_or_default(),
     ))?;
+    if passed > 0 {
+        progress.say(&format!("{} rows before it are passed over", count(passed)))?;
+    }
     if identical.count > 0 {
         progress.say(&format!(
             "{} of the snapshots are identical to another: subscribers get one of each",
@@ -185,6 +204,35 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[test]
+    fn a_day_begins_where_it_is_told_with_number_one() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sse");
+        let open = |from: &[&str]| {
+            let dir = folder.display().to_string();
+            Cli::try_parse_from(["replay", "--dir", &dir].iter().chain(from))
+                .map(|cli| cli.args.open().unwrap())
+        };
+        let ((mut whole, none), (mut rest, passed)) =
+            (open(&[]).unwrap(), open(&["--from", "09:30:00"]).unwrap());
+        assert_eq!(none, 0);
+        let (mut frames, mut all) = (Vec::new(), Vec::new());
+        while let Some(tick) = whole.next(&mut frames) {
+            all.push(tick);
+        }
+        let first = rest.next(&mut frames).unwrap();
+        let at = all.iter().position(|tick| tick.time >= TimeOfDay::hms(9, 30, 0)).unwrap();
+        assert_eq!((first.time, passed), (all[at].time, at as u64));
+        let mut left = vec![first];
+        while let Some(tick) = rest.next(&mut frames) {
+            left.push(tick);
+        }
+        let numbers: Vec<u64> = left.iter().map(|tick| tick.number).filter(|number| *number > 0).collect();
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+        assert_eq!(left.len(), all.len() - at);
+        assert!(open(&["--from", "9:30"]).is_err());
+        assert!(open(&["--from", "23:59:59"]).unwrap().0.next(&mut frames).is_none());
     }
 
     #[test]

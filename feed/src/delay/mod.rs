@@ -14,6 +14,7 @@ use crate::snapshots::{self, Snapshots};
 use crate::view::View;
 use flow::{Entry, NoLongerHeld, Reader, Tag};
 use shard::{Cx, LogId};
+use wire::szse::ext::STREAM_BOOK;
 use wire::szse::market::Snapshot;
 use wire::szse::{GroupMessage, frame};
 
@@ -80,11 +81,11 @@ impl Tap {
     }
 }
 
-/// The snapshot in an entry, if it is one.
+/// The snapshot in an entry, if it is one of the exchange's: those of our own books are made of ticks, which nobody sees late.
 fn snapshot<'a>(entry: &Entry<'a>) -> Option<Snapshot<'a>> {
     if entry.tag.number != 0 || entry.tag.key == Tag::EVERYONE {
         return None;
     }
     let body = &entry.frame[frame::HEADER_LEN..entry.frame.len() - frame::TRAILER_LEN];
-    Snapshot::parse(body).ok()
+    Snapshot::parse(body).ok().filter(|snapshot| snapshot.head.md_stream_id != STREAM_BOOK)
 }

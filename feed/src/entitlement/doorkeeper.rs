@@ -48,6 +48,8 @@ pub(crate) struct Doorkeeper {
     entitlement: Arc<dyn Entitlement>,
     seats: Arc<Seats>,
     markets: Arc<Classes>,
+    /// The channel of snapshots made of ticks, which are not for who sees no ticks.
+    book_channel: u16,
     delays_min: Arc<[u16]>,
     metrics: Metrics,
 }
@@ -56,11 +58,11 @@ impl Doorkeeper {
     pub(crate) fn new(
         entitlement: Arc<dyn Entitlement>,
         seats: Arc<Seats>,
-        markets: Arc<Classes>,
+        (markets, book_channel): (Arc<Classes>, u16),
         delays_min: &[u16],
         metrics: Metrics,
     ) -> Self {
-        Self { entitlement, seats, markets, delays_min: delays_min.into(), metrics }
+        Self { entitlement, seats, markets, book_channel, delays_min: delays_min.into(), metrics }
     }
 
     /// A feed keeps nobody a time behind for which it has no log.
@@ -123,6 +125,9 @@ impl Doorkeeper {
     /// What a right lets through; `None` for one that lets everything through.
     pub(crate) fn bounds(&self, right: &Right) -> Option<Bounds> {
         let everything = right.markets == Markets::ALL && right.sees_ticks();
-        (!everything).then(|| Bounds::new(self.markets.clone(), right.markets.bits(), right.sees_ticks()))
+        (!everything).then(|| {
+            let bounds = Bounds::new(self.markets.clone(), right.markets.bits(), right.sees_ticks());
+            if right.sees_ticks() { bounds } else { bounds.without_lane(self.book_channel) }
+        })
     }
 }

@@ -11,12 +11,14 @@ mod pulse;
 mod tape;
 
 use crate::arbiter::{Arbiter, Source};
+use crate::book::Publication;
 use crate::config::{self, Config};
 use crate::door::Wanted;
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::retention::Retention;
 use crate::securities::Securities;
+use crate::snapshots::Offer;
 use crate::source::{Link, Upstream};
 use crate::view::View;
 use desk::{Desk, Fault};
@@ -31,6 +33,7 @@ pub(crate) use tape::Notes;
 pub(crate) use tape::gap_notice;
 use transport::SocketOptions;
 use wire::szse::code::{ResendStatus, ResendType, SessionStatus};
+use wire::szse::ext::STREAM_BOOK;
 use wire::szse::market::Resend;
 use wire::szse::session::{self, SessionError};
 use wire::szse::{I64, Text, U16, frame};
@@ -39,7 +42,7 @@ use wire::szse::{I64, Text, U16, frame};
 pub(crate) const LOG: LogId = LogId(0);
 
 /// The key of a security for which the directory has no room: in no list, and in every channel.
-const NO_KEY: u32 = u32::MAX;
+pub(crate) const NO_KEY: u32 = u32::MAX;
 
 /// What came of the sources' messages besides what the arbiter counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -215,6 +218,19 @@ impl Ingest {
         }
         self.flush(cx, id);
         ended.map_or(Ok(consumed), Err)
+    }
+
+    /// Snapshots made of the books go the way of the sources' snapshots.
+    pub(crate) fn publish(&mut self, cx: &mut Cx, view: &mut View, publication: &Publication) {
+        let now_ns = cx.now_ns();
+        let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
+        for (tag, time, frame) in publication.each() {
+            let end = tape.view.end();
+            let offered = tape.view.snapshots.offer(tag, &STREAM_BOOK, time.raw(), end, frame);
+            if matches!(offered, Offer::Newest | Offer::NotKept) {
+                tape.append(tag, frame);
+            }
+        }
     }
 
     /// What the sessions and the arbiter have to say to the sources.

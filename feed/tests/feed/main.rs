@@ -5,6 +5,7 @@
 mod bad_peers;
 mod behind_balancer;
 mod board;
+mod book;
 mod browsers;
 mod bus;
 mod chromium;

@@ -175,6 +175,26 @@ impl Day {
         }
     }
 
+    /// Passes over what was before a time, up to the first row that is not; returns how many rows that were. The numbers of what follows
+    /// begin at 1 all the same.
+    pub fn skip_to(&mut self, from: TimeOfDay) -> u64 {
+        let mut passed = 0;
+        while let Some(kind) = self.choose() {
+            let file = match kind {
+                Next::Order => &mut self.orders,
+                Next::Trade => &mut self.trades,
+                Next::Snapshot => &mut self.snapshots,
+            };
+            let Some(file) = file.as_mut().filter(|file| file.head().is_some_and(|row| row.time < from))
+            else {
+                break;
+            };
+            file.advance(&mut self.bad, &mut self.counts);
+            passed += 1;
+        }
+        passed
+    }
+
     /// Appends the next frame to `out`; `None` at the end of the day.
     pub fn next(&mut self, out: &mut Vec<u8>) -> Option<Tick> {
         loop {

@@ -2,7 +2,7 @@
 
 use wire::szse::ext::ExtendedTickOrder;
 use wire::szse::market::TickOrder;
-use wire::szse::{DecodeError, Frame, I64, Message, frame};
+use wire::szse::{DecodeError, Frame, Message, frame};
 
 /// Appends `order` as a frame: plain where `order_no`, by which trades and cancels call it, is its ApplSeqNum, else
 /// extended by `order_no`.
@@ -23,7 +23,8 @@ pub(super) fn decode<'a>(frame: &Frame<'a>) -> Result<(&'a TickOrder, i64), Deco
         return Ok((order, order.appl_seq_num.get()));
     }
     let extended = frame.group::<ExtendedTickOrder<'a>>()?;
-    let order_no = <[u8; 8]>::try_from(extended.extension)
-        .map_err(|_| DecodeError::BodyLength { msg_type: frame.msg_type, len: frame.body.len() })?;
-    Ok((extended.order, I64::from_bytes(order_no).get()))
+    if extended.extension.len() != 8 {
+        return Err(DecodeError::BodyLength { msg_type: frame.msg_type, len: frame.body.len() });
+    }
+    Ok((extended.order, extended.order_no()))
 }

@@ -21,6 +21,9 @@ pub const CHANNELS_MAX: usize = 256;
 /// Securities that one request may name.
 pub const SECURITIES_MAX: usize = 1024;
 
+/// MDStreamID of snapshots that a feed makes of its own books, between the exchange's: the best ten levels (`docs/book.md`).
+pub const STREAM_BOOK: Text<3> = Text::literal("T10");
+
 code! {
     /// What a session wants to receive.
     SubscriptionMode(u8) {
@@ -261,6 +264,15 @@ impl<'a> GroupMessage<'a> for ExtendedTickOrder<'a> {
 }
 
 impl ExtendedTickOrder<'_> {
+    /// The number by which trades and cancels call the order: the extension, where it is one, else ApplSeqNum.
+    #[must_use]
+    pub fn order_no(&self) -> i64 {
+        match <[u8; 8]>::try_from(self.extension) {
+            Ok(number) => i64::from_be_bytes(number),
+            Err(_) => self.order.appl_seq_num.get(),
+        }
+    }
+
     /// Appends the message as a whole frame.
     ///
     /// # Errors
@@ -399,7 +411,9 @@ mod tests {
         let frame = frame::decode(&out, BODY_LEN_MAX).unwrap().unwrap();
         assert_eq!(&frame.body[..51], order.as_bytes());
         let seen = frame.group::<ExtendedTickOrder<'_>>().unwrap();
-        assert_eq!((seen.order, seen.extension), (&order, &b"12345"[..]));
+        assert_eq!((seen.order, seen.extension, seen.order_no()), (&order, &b"12345"[..], 7));
+        let numbered = ExtendedTickOrder { order: &order, extension: &99_i64.to_be_bytes() };
+        assert_eq!(numbered.order_no(), 99, "eight bytes are the order's number");
     }
 
     #[test]
