@@ -345,7 +345,7 @@ fn what_was_asked_by_fix_is_in_the_audit() {
         "c1: ClOrdID is that of another order",
         "c1: not your account",
         "c1: not your account",
-        "c1 FIX request refused: 35=D 11=longer than ten: ClOrdID is longer than 10 characters",
+        "c1 FIX request refused: 35=D 11=longer than ten: ClOrdID is not one to ten printable characters",
         "c1 FIX session ended",
     ];
     assert_eq!(kept, expected);
