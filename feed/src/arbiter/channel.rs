@@ -307,6 +307,10 @@ impl Channel {
 
     /// The last number of the hole at `next`, if there is one.
     fn gap_end(&self) -> Option<u64> {
+        if self.next == 0 {
+            // No number of it has been believed yet.
+            return None;
+        }
         let end = self.window.first().map_or(self.last, |(first, _)| first - 1).min(self.limit);
         (end >= self.next).then_some(end)
     }

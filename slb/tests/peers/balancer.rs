@@ -22,11 +22,12 @@ pub(crate) struct Balancer {
 }
 
 impl Balancer {
-    /// In turn by weight, checked often.
+    /// In turn by weight, checked often, and after failed connects soon tried again.
     pub(crate) fn start(servers: &[impl Behind]) -> Self {
         let mut text = "workers = 2\n[[listeners]]\nname = \"l\"\nlisten = \"127.0.0.1:0\"\npool = \"p\"\n\
                         [[pools]]\nname = \"p\"\n\
-                        health = { interval_ms = 50, timeout_ms = 10_000, rise = 2, fall = 2 }\n"
+                        health = { interval_ms = 50, timeout_ms = 10_000, rise = 2, fall = 2 }\n\
+                        outlier = { ejection_ms = 500 }\n"
             .to_owned();
         for (name, server) in NAMES.iter().zip(servers) {
             let address = server.address();
