@@ -287,7 +287,8 @@ impl Conductor<'_> {
     /// Both zones, one after the other; until all orders are due.
     fn play(&mut self, seed: u64, progress: &mut Progress<impl Write>) -> anyhow::Result<()> {
         let (mut random, span_ns) = (Random::new(seed), self.args.seconds * NS_PER_S);
-        let [first, second] = [0, 1].map(|n| (random.next() as usize + n) % ZONES.len());
+        let first = (random.next() % ZONES.len() as u64) as usize;
+        let second = (first + 1) % ZONES.len();
         let mut due = STEPS_PERCENT.map(|percent| {
             let later = span_ns / 100 * random.between(0, LATER_PERCENT * 1_000) / 1_000;
             self.schedule.due_ns(0) + span_ns / 100 * percent + later
