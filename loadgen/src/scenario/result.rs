@@ -189,6 +189,7 @@ impl Load {
                 (self.out_of_order, "out of order"),
                 (self.rejected, "refused"),
                 (self.closed, "connections ended"),
+                (self.planned.saturating_sub(self.sent), "never sent"),
             ];
             let there = all.iter().filter(|(number, _)| *number > 0);
             let said: Vec<String> =
@@ -403,12 +404,14 @@ mod tests {
         let good = || load(lag(0), 10);
         let slow = Load { p99_ms_max: Some(0.5), ..good() };
         let lossy = Load { lost: 1, rejected: 2, ..good() };
+        let cut = Load { closed: 1, ..load(lag(0), 14) };
         for (loads, outcome, code, said) in [
             (vec![good()], Outcome::Clean, 0, "all 10 arrived"),
             (vec![good(), load(lag(5_000), 10)], Outcome::Late, 0, "late with 100.00 %"),
             (vec![load(lag(0), 11), good()], Outcome::NotHeld, 3, "sent 10 of 11"),
             (vec![load(lag(5_000), 10), slow.clone()], Outcome::TooSlow, 4, "at most 0.5 ms"),
             (vec![slow, lossy], Outcome::Lossy, 1, "1 lost, 2 refused"),
+            (vec![cut], Outcome::Lossy, 1, "1 connections ended, 4 never sent"),
         ] {
             let run = run(loads);
             assert_eq!((run.outcome, run.outcome.code()), (outcome, code), "{run}");
