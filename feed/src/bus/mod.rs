@@ -8,6 +8,8 @@
 //! Off unless configured. NATS is a network of the operator's own: what goes to it is not ShangMi. docs/nats.md.
 
 mod back;
+#[cfg(test)]
+mod fake;
 mod out;
 mod subject;
 

@@ -6,11 +6,13 @@ use crate::ingest::gap_notice;
 use crate::metrics::Metrics;
 use crate::replay::{Part, Replay};
 use async_nats::connection::State;
-use async_nats::{Client, HeaderMap, Message, Subscriber};
+use async_nats::{Client, HeaderMap, Message, Subject, Subscriber};
 use flow::{Reader, Seq, Tag};
 use futures_util::{FutureExt, StreamExt};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use transport::Clock;
 use wire::szse::ext::GapReason;
@@ -29,6 +31,8 @@ const ABSENT: Duration = Duration::from_millis(50);
 const ASK_COUNT_MAX: u64 = 50_000;
 /// Questions that may wait; more are lost, and asked again.
 const ASKS_MAX: usize = 64;
+/// Questions that are answered at a time, a part of each in turn.
+const ANSWERS_MAX: usize = 16;
 
 /// The names of the headers.
 const CHANNEL: &str = "Tongdao-Channel";
@@ -41,6 +45,8 @@ enum Failed {
     Publish(#[from] async_nats::PublishError),
     #[error("{0}")]
     Flush(#[from] async_nats::client::FlushError),
+    #[error("the connection is another one, and what went over the one before may be lost")]
+    Replaced,
     #[error("it has not come back in time")]
     Time(#[from] tokio::time::error::Elapsed),
     #[error("its own subscription has ended")]
@@ -65,7 +71,16 @@ struct Line {
     echoes: Subscriber,
     inbox: String,
     asks: Subscriber,
+    /// What is being answered, each with where to: the one whose turn it is first.
+    answers: VecDeque<(Subject, Replay)>,
     echo: u64,
+}
+
+impl Line {
+    /// Connections to the bus so far. The client makes new ones by itself, and what it had written to the last one is then lost.
+    fn connections(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Acquire)
+    }
 }
 
 impl Out {
@@ -96,15 +111,8 @@ impl Out {
                     // One that gets lost is followed by another.
                     drop(line.client.publish(self.bus.alive(), Vec::new().into()).await);
                 }
-                self.answer(&mut line).await;
-                match self.batch(&mut line).await {
-                    Ok(true) => {}
-                    Ok(false) => tokio::time::sleep(LOOK).await,
-                    Err(error) => {
-                        tracing::warn!(%error, "the bus did not take a batch: it is published again");
-                        self.metrics.bus_batches_again.inc();
-                        tokio::time::sleep(ABSENT).await;
-                    }
+                if !self.turn(&mut line).await {
+                    tokio::time::sleep(LOOK).await;
                 }
             }
         });
@@ -134,7 +142,22 @@ impl Out {
         let inbox = client.new_inbox();
         let echoes = client.subscribe(inbox.clone()).await?;
         let asks = client.subscribe(self.bus.asks()).await?;
-        Ok(Line { client, echoes, inbox, asks, echo: 0 })
+        Ok(Line { client, echoes, inbox, asks, answers: VecDeque::new(), echo: 0 })
+    }
+
+    /// One batch of what is new and one part of one answer, so that neither keeps the other waiting for longer than that takes;
+    /// whether there may be more.
+    async fn turn(&mut self, line: &mut Line) -> bool {
+        let more = match self.batch(line).await {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::warn!(%error, "the bus did not take a batch: it is published again");
+                self.metrics.bus_batches_again.inc();
+                tokio::time::sleep(ABSENT).await;
+                true
+            }
+        };
+        self.answer(line).await || more
     }
 
     /// Publishes some entries and waits until the bus has them; whether there may be more.
@@ -153,6 +176,13 @@ impl Out {
 
     /// How far it got, when the bus has it all.
     async fn publish(&self, line: &mut Line, until: Seq) -> Result<(Seq, Vec<(u16, u64)>), Failed> {
+        let connection = line.connections();
+        let taken = self.send(line, until).await?;
+        Self::confirm(line, connection).await?;
+        Ok(taken)
+    }
+
+    async fn send(&self, line: &Line, until: Seq) -> Result<(Seq, Vec<(u16, u64)>), Failed> {
         let (mut at, mut next, mut bytes) = (self.at, self.next.clone(), 0);
         let mut subject = String::new();
         while at < until && bytes < BATCH_BYTES {
@@ -169,13 +199,19 @@ impl Out {
             let payload = entry.frame.to_vec().into();
             line.client.publish_with_headers(subject.clone(), headers(entry.tag), payload).await?;
         }
+        Ok((at, next))
+    }
+
+    /// Waits until the bus has all that was published since the connections were so many. One message that comes back says so
+    /// of all before it on its own connection, and of nothing on the one before.
+    async fn confirm(line: &mut Line, connection: u64) -> Result<(), Failed> {
         line.echo += 1;
         let echo = line.echo.to_be_bytes();
         line.client.publish(line.inbox.clone(), echo.to_vec().into()).await?;
         line.client.flush().await?;
         // Those of batches before that were late come first.
         while line.echoes.next().await.ok_or(Failed::Ended)?.payload[..] != echo {}
-        Ok((at, next))
+        if line.connections() == connection { Ok(()) } else { Err(Failed::Replaced) }
     }
 
     /// Says which numbers the bus will not get.
@@ -199,45 +235,57 @@ impl Out {
         }
     }
 
-    /// Answers who lacks numbers, from the log.
-    async fn answer(&mut self, line: &mut Line) {
-        while let Some(Some(ask)) = line.asks.next().now_or_never() {
-            let done = tokio::time::timeout(self.bus.timeout(), self.send_again(line, &ask)).await;
-            let outcome = match done {
-                Ok(Ok(true)) => "answered",
-                Ok(Ok(false)) => "no question",
-                Ok(Err(_)) | Err(_) => "not sent",
-            };
-            self.metrics.bus_asked.with_label_values(&[outcome]).inc();
+    /// Sends one part of an answer to who lacks numbers, from the log; whether there is more to answer.
+    async fn answer(&mut self, line: &mut Line) -> bool {
+        self.log.refresh();
+        for _ in 0..ASKS_MAX {
+            if line.answers.len() == ANSWERS_MAX {
+                break;
+            }
+            let Some(Some(ask)) = line.asks.next().now_or_never() else { break };
+            self.take(line, &ask).await;
         }
+        let Some((to, mut replay)) = line.answers.pop_front() else { return false };
+        let mut out = Vec::new();
+        let part = replay.part(&self.log, &mut out);
+        match (self.tell(line, &to, out).await, part) {
+            (true, Part::More) => line.answers.push_back((to, replay)),
+            (true, Part::Done(..)) => self.asked("answered"),
+            // Who asked sees what has come, and asks for the rest.
+            (false, _) => self.asked("not sent"),
+        }
+        !line.answers.is_empty()
     }
 
-    /// `false`: it is no question.
-    async fn send_again(&mut self, line: &Line, ask: &Message) -> Result<bool, Failed> {
-        let Some(to) = ask.reply.clone() else { return Ok(false) };
-        let Ok(Some(frame)) = frame::decode(&ask.payload, frame::BODY_LEN_MAX) else { return Ok(false) };
-        let Ok(request) = frame.view::<Resend>() else { return Ok(false) };
-        self.log.refresh();
-        let mut replay = match Replay::new(request, ASK_COUNT_MAX) {
-            Ok(replay) => replay,
+    /// A question joins those that are answered; one that has no meaning here is answered at once.
+    async fn take(&self, line: &mut Line, ask: &Message) {
+        let frame = frame::decode(&ask.payload, frame::BODY_LEN_MAX).ok().flatten();
+        let request = frame.as_ref().and_then(|frame| frame.view::<Resend>().ok());
+        let (Some(to), Some(request)) = (ask.reply.clone(), request) else {
+            return self.asked("no question");
+        };
+        match Replay::new(request, ASK_COUNT_MAX) {
+            Ok(replay) => line.answers.push_back((to, replay)),
             Err(refused) => {
                 let mut out = Vec::new();
                 frame::encode(&refused, &mut out);
-                line.client.publish(to, out.into()).await?;
-                return Ok(true);
-            }
-        };
-        loop {
-            let mut out = Vec::new();
-            let part = replay.part(&self.log, &mut out);
-            if !out.is_empty() {
-                line.client.publish(to.clone(), out.into()).await?;
-            }
-            if let Part::Done(..) = part {
-                line.client.flush().await?;
-                return Ok(true);
+                let sent = self.tell(line, &to, out).await;
+                self.asked(if sent { "answered" } else { "not sent" });
             }
         }
+    }
+
+    /// Whether a part of an answer, if there is anything in it, went to who asked.
+    async fn tell(&self, line: &Line, to: &Subject, part: Vec<u8>) -> bool {
+        if part.is_empty() {
+            return true;
+        }
+        let sent = line.client.publish(to.clone(), part.into());
+        matches!(tokio::time::timeout(self.bus.timeout(), sent).await, Ok(Ok(())))
+    }
+
+    fn asked(&self, outcome: &str) {
+        self.metrics.bus_asked.with_label_values(&[outcome]).inc();
     }
 }
 
@@ -264,7 +312,107 @@ fn headers(tag: Tag) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::{Seen, serve};
     use super::*;
+    use flow::{Limits, Writer};
+    use wire::szse::code::ResendType;
+    use wire::szse::market::TickOrder;
+    use wire::szse::{I64, Text, U16};
+
+    /// A publisher of a log of ticks of channel 1, up to this number, connected to a bus that notes what it is told.
+    async fn stage(last: u64) -> (Writer, Out, Line, Seen) {
+        let (address, seen) = serve().await;
+        let mut writer = Writer::new(Limits { segment_bytes: 1 << 20, window_bytes: 1 << 26 });
+        let registry = service::prometheus::Registry::new();
+        let bus = Bus::new(vec![format!("nats://{address}")]);
+        let out = Out::new(bus, writer.reader(), Metrics::register(&registry).unwrap());
+        append(&mut writer, 1, 1..=last);
+        let line = out.line().await.unwrap();
+        (writer, out, line, seen)
+    }
+
+    fn append(writer: &mut Writer, lane: u16, numbers: std::ops::RangeInclusive<u64>) {
+        for number in numbers {
+            let tick = TickOrder {
+                channel_no: U16::new(lane),
+                appl_seq_num: I64::new(number as i64),
+                security_id: Text::literal("000001"),
+                security_id_source: Text::literal("102"),
+                ..TickOrder::default()
+            };
+            let mut frame = Vec::new();
+            frame::encode(&tick, &mut frame);
+            writer.append(Tag { lane, number, key: 1 }, &frame).unwrap();
+        }
+        writer.publish();
+    }
+
+    /// How often something was published under this subject.
+    fn count(seen: &Seen, subject: &str) -> usize {
+        seen.lock().unwrap().iter().filter(|(of, _)| of == subject).count()
+    }
+
+    const QUOTES: &str = "tongdao.102.000001.order";
+
+    #[test]
+    fn what_comes_back_over_another_connection_confirms_nothing_of_the_one_before() {
+        runtime().unwrap().block_on(async {
+            let (_writer, mut out, mut line, seen) = stage(10).await;
+            out.let_go();
+            let connection = line.connections();
+            out.send(&line, out.log.end()).await.unwrap();
+            line.client.force_reconnect().await.unwrap();
+            let confirmed = Out::confirm(&mut line, connection).await;
+            assert!(matches!(confirmed, Err(Failed::Replaced)), "{confirmed:?}");
+            assert_eq!(out.at, 0, "all of it is still to be published");
+            assert!(out.batch(&mut line).await.unwrap());
+            assert_eq!((out.at, out.metrics.bus_entries.get()), (10, 10));
+            assert!(count(&seen, QUOTES) >= 10);
+        });
+    }
+
+    #[test]
+    fn many_questions_are_answered_part_by_part_beside_what_is_new() {
+        runtime().unwrap().block_on(async {
+            let (mut writer, mut out, mut line, seen) = stage(20_000).await;
+            out.let_go();
+            out.at = out.log.end();
+            let ask = Resend {
+                resend_type: ResendType::TICKS,
+                channel_no: U16::new(1),
+                appl_beg_seq_num: I64::new(1),
+                appl_end_seq_num: I64::new(20_000),
+                ..Resend::default()
+            };
+            let mut bytes = Vec::new();
+            frame::encode(&ask, &mut bytes);
+            for to in ["first", "second", "third"] {
+                line.client.publish_with_reply(out.bus.asks(), to, bytes.clone().into()).await.unwrap();
+            }
+            let answers = |seen: &Seen| ["first", "second", "third"].map(|to| count(seen, to));
+            for turn in 1..=9 {
+                append(&mut writer, 2, turn..=turn);
+                out.turn(&mut line).await;
+                // The batch of a turn has come back, and so all that was sent before it.
+                assert_eq!(count(&seen, QUOTES), turn as usize);
+                let of_each = answers(&seen);
+                let all: usize = of_each.iter().sum();
+                assert!(all < turn as usize + 1, "{of_each:?} in {turn} turns");
+                assert!(of_each[0] - of_each[2] <= 1, "in turn: {of_each:?}");
+            }
+            let answered = out.metrics.bus_asked.with_label_values(&["answered"]);
+            while answered.get() < 3 {
+                out.turn(&mut line).await;
+            }
+            append(&mut writer, 2, 10..=10);
+            out.turn(&mut line).await;
+            let sizes: usize =
+                seen.lock().unwrap().iter().filter(|(of, _)| of == "third").map(|(_, part)| part.len()).sum();
+            let mut whole = Vec::new();
+            frame::encode(&TickOrder::default(), &mut whole);
+            assert_eq!(sizes, 20_000 * whole.len() + bytes.len());
+        });
+    }
 
     #[test]
     fn what_a_channel_lacks_is_told_once_and_a_notice_of_the_log_is_no_lack() {
