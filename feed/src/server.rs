@@ -149,11 +149,12 @@ impl Server {
             Retention::open(retention, writer.reader(), directory.clone(), &metrics, unix_ns)
         };
         let retention = config.retention.as_ref().map(open).transpose()?;
+        let own_from = config.arbitration.own.channel_offset;
         let follow = |config: &book::BookConfig| {
             let (asks, from) = sync_channel(BOOK_ASKS_MAX);
             let metrics = book::Metrics::register(&host.registry)?;
             let follower =
-                book::Follower::new(writer.reader(), config.clone(), handles[0].clone(), from, metrics);
+                book::Follower::new(writer.reader(), (config.clone(), own_from), handles[0].clone(), from, metrics);
             Ok::<_, BindError>((follower, asks))
         };
         let (book, book_asks) = config.book.as_ref().map(follow).transpose()?.unzip();

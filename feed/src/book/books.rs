@@ -47,6 +47,8 @@ struct Lane {
 #[derive(Debug)]
 pub struct Books {
     limits: Limits,
+    /// Channels from this one on are those of a source that numbers in its own way.
+    own_from: Option<u16>,
     books: HashMap<u32, Book, Seeded>,
     lanes: HashMap<u16, Lane>,
     /// Orders of all books.
@@ -63,6 +65,7 @@ impl Books {
         let seed = Seeded::random();
         Self {
             limits,
+            own_from: None,
             books: HashMap::with_hasher(seed),
             lanes: HashMap::new(),
             orders: 0,
@@ -70,6 +73,13 @@ impl Books {
             seed,
             changed: Vec::new(),
         }
+    }
+
+    /// Passes over the channels from this one on, whose quotes are a second copy of those of the exchange's channels under other numbers
+    /// (`arbitration.own.channel_offset`).
+    #[must_use]
+    pub fn below(self, channel: u16) -> Self {
+        Self { own_from: Some(channel), ..self }
     }
 
     /// Securities that have a book.
@@ -85,6 +95,10 @@ impl Books {
     /// Takes an entry of the log. What is neither a tick nor a snapshot of a cash auction is not for books.
     #[inline]
     pub fn take(&mut self, tag: Tag, bytes: &[u8]) {
+        if self.own_from.is_some_and(|own_from| tag.lane >= own_from) {
+            self.tally.own += 1;
+            return;
+        }
         if tag.key == Tag::EVERYONE {
             return self.notice(tag);
         }

@@ -25,6 +25,8 @@ service::metrics! {
         given_up: IntCounterVec = "feed_book_given_up_total" ["reason"],
         /// Frames of securities for which there is no book, because there are as many as may be.
         no_room: IntCounter = "feed_book_no_room_total",
+        /// Entries that are on channels of a source with numbers of its own, and in no book.
+        own: IntCounter = "feed_book_own_numbers_total",
         /// Entries of the log that the thread of the books was too slow for.
         missed: IntCounter = "feed_book_entries_missed_total",
         /// Snapshots made of books and published.
@@ -71,6 +73,7 @@ impl Exporter {
         metrics.unmatched.inc_by(now.unmatched - before.unmatched);
         metrics.gaps.inc_by(now.gaps - before.gaps);
         metrics.no_room.inc_by(now.no_room - before.no_room);
+        metrics.own.inc_by(now.own - before.own);
         metrics.missed.inc_by(now.missed - before.missed);
         metrics.published.inc_by(now.published - before.published);
         metrics.not_taken.inc_by(now.not_taken - before.not_taken);

@@ -49,6 +49,8 @@ pub(super) struct Tally {
     pub(super) given_up: [u64; 3],
     /// Frames of securities for which there is no room.
     pub(super) no_room: u64,
+    /// Entries of channels of a source that numbers in its own way.
+    pub(super) own: u64,
     /// Entries of the log that were let go before they were looked at.
     pub(super) missed: u64,
     /// Snapshots published.

@@ -34,10 +34,11 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// `log` is a reader that has seen nothing.
+    /// `log` is a reader that has seen nothing; `own_from` the first channel of a source with numbers of its own, here or in a feed
+    /// before this one.
     pub(crate) fn new(
         log: Reader,
-        config: super::BookConfig,
+        (config, own_from): (super::BookConfig, u16),
         writer: Handle<Command>,
         asks: Receiver<Ask>,
         metrics: Metrics,
@@ -45,7 +46,7 @@ impl Follower {
         Self {
             log,
             at: 0,
-            books: Books::new(config.limits()),
+            books: Books::new(config.limits()).below(own_from),
             config,
             writer,
             asks,

@@ -349,6 +349,32 @@ fn ticks_in_two_channels_have_no_order_and_make_no_book() {
 }
 
 #[test]
+fn a_takeover_by_a_source_with_numbers_of_its_own_is_nothing_to_the_books() {
+    let mut exchange = quiet(Style::Shenzhen);
+    let mut books = Books::new(Limits::default()).below(50_000);
+    take(&mut books, &exchange.out);
+    // The like of what the exchange's channel will bring later comes on one of the vendor's, with a hole, and a snapshot.
+    let begin = exchange.out.len();
+    exchange.limit(true, 101, 2);
+    exchange.wait(6_000);
+    exchange.snapshot(false);
+    for (lane, number) in [(50_007, 104), (50_000, 1)] {
+        books.take(Tag { lane, number: number - 1, key: Tag::EVERYONE }, &[]);
+        for out in &exchange.out[begin..] {
+            match out {
+                Out::Tick(tag, bytes) => books.take(Tag { lane, number, ..*tag }, bytes),
+                Out::Snapshot(bytes) => books.take(Tag { lane, number: 0, key: KEY }, bytes),
+            }
+        }
+    }
+    assert_eq!((book(&books).state, books.tally().gaps), (State::Whole, 0));
+    take(&mut books, &exchange.out[begin..]);
+    assert_eq!(levels(&books, Side::Sell), exchange.levels(false));
+    assert_eq!(outcomes(&books), [("agreed", 2), ("empty", 1)]);
+    assert_eq!(books.tally().own, 2 * (1 + exchange.out.len() - begin) as u64);
+}
+
+#[test]
 fn a_security_too_many_has_no_book_and_is_counted() {
     let exchange = quiet(Style::Shenzhen);
     let mut books = Books::new(Limits { securities_max: 1, ..Limits::default() });
