@@ -70,6 +70,8 @@ service::metrics! {
         own_messages: IntCounterVec = "feed_own_messages_total" ["outcome"],
         /// Times that the source with numbers of its own was used, and used no more.
         own_switches: IntCounterVec = "feed_own_switches_total" ["to"],
+        /// Times that a channel of the source with numbers of its own was numbered from anew.
+        own_restarts: IntCounter = "feed_own_restarts_total",
         /// Messages of sources of a type that is not passed on.
         unknown_type: IntCounter = "feed_source_messages_unknown_total",
         /// Snapshots by what became of them.
@@ -286,6 +288,8 @@ impl Exporter {
         messages("missing", now.1.missing - before.1.missing);
         messages("again", now.1.again - before.1.again);
         messages("refused", now.1.refused - before.1.refused);
+        messages("not believed", now.1.unbelieved - before.1.unbelieved);
+        self.metrics.own_restarts.inc_by(now.1.restarts - before.1.restarts);
         count(&self.metrics.own_switches, "own", now.0.takeovers - before.0.takeovers);
         count(&self.metrics.own_switches, "exchange", now.0.returns - before.0.returns);
     }

@@ -97,7 +97,7 @@ pub struct Arbitration {
     pub mode: ModeName,
     /// Where a channel begins.
     pub from: FromName,
-    /// Channels, at most.
+    /// Channels, at most; of a source with numbers of its own as many again.
     pub channels_max: usize,
     /// Frames that wait in one channel, at most.
     pub held_count_max: usize,
@@ -111,7 +111,7 @@ pub struct Arbitration {
     pub deadline_ms: u64,
     /// Numbers in one resend request, at most.
     pub ask_count_max: u64,
-    /// Numbers further ahead than this need a second frame to be believed.
+    /// Numbers further ahead than this need a second frame to be believed, from whichever source.
     pub jump_max: u64,
     /// When standby leaves the primary, and goes back to it.
     pub standby: StandbyTimes,
@@ -344,7 +344,8 @@ impl Arbitration {
             return_after_ns: ns(own.return_after_ms),
         };
         let there = sources.iter().any(|source| !source.is_numbered());
-        there.then(|| Own::new(settings, own.channel_offset, ns(own.silent_ms)))
+        let bounds = (self.channels_max, self.jump_max);
+        there.then(|| Own::new(settings, own.channel_offset, ns(own.silent_ms), bounds))
     }
 
     pub(super) fn validate(&self) -> Result<(), Invalid> {

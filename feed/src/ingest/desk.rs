@@ -100,7 +100,8 @@ impl Desk<'_> {
         if self.numbered {
             self.tick((order.channel_no, order.appl_seq_num), key, bytes);
         } else if let Some(number) = self.number(order.appl_seq_num) {
-            let message = OwnMessage { channel: order.channel_no, number, key, bytes };
+            let (channel, time) = (order.channel_no, order.transact_time);
+            let message = OwnMessage { channel, number, time, key, bytes };
             self.tape.offer_own(&message, |identity| identity.order(order));
         }
     }
@@ -112,7 +113,8 @@ impl Desk<'_> {
         if self.numbered {
             self.tick((trade.channel_no, trade.appl_seq_num), key, bytes);
         } else if let Some(number) = self.number(trade.appl_seq_num) {
-            let message = OwnMessage { channel: trade.channel_no, number, key, bytes };
+            let (channel, time) = (trade.channel_no, trade.transact_time);
+            let message = OwnMessage { channel, number, time, key, bytes };
             self.tape.offer_own(&message, |identity| identity.trade(trade));
         }
     }
@@ -140,7 +142,7 @@ impl Desk<'_> {
         let own = self.tape.notes.own.as_ref().expect("invariant: there is such a source, and it speaks");
         match own.channel(snapshot.head.channel_no.get()) {
             Some(channel) if own.matcher.in_use() => {
-                let bytes = moved(bytes, SNAPSHOT_CHANNEL_AT, channel);
+                let bytes = moved(bytes, SNAPSHOT_CHANNEL_AT, channel, None);
                 self.snapshot(snapshot, channel, &bytes);
             }
             _ => self.pulse.quote(self.tape.now_ns, self.wall_ns, snapshot.head.orig_time),

@@ -6,6 +6,7 @@
 mod desk;
 mod inside;
 mod links;
+mod numbering;
 mod own;
 mod pulse;
 mod tape;

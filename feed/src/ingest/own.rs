@@ -1,13 +1,14 @@
 //! The source that numbers in its own way, as ingest has it: its messages into the matcher, and what goes out of them into the
 //! log, on channels of their own.
 
+use super::numbering::{New, Numbering};
 use super::tape::{Notes, Tape};
 use crate::arbiter::Arbiter;
 use crate::content::{Content, Identity, Matcher, Settings, Verdict, Waiting};
 use crate::view::View;
 use flow::{Tag, Writer};
 use wire::szse::ext::GapReason;
-use wire::szse::{U16, frame};
+use wire::szse::{Timestamp, U16, frame};
 
 /// What came of its messages besides what the matcher counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,18 @@ pub(crate) struct Counters {
     pub(crate) again: u64,
     /// Messages whose channel or number has no place.
     pub(crate) refused: u64,
+    /// Messages whose number was too far ahead, or there before at a later time, and that no other one followed.
+    pub(crate) unbelieved: u64,
+    /// Times that one of its channels was numbered from anew.
+    pub(crate) restarts: u64,
+}
+
+/// What is kept of a message whose number is not believed yet.
+#[derive(Debug)]
+struct Kept {
+    content: Content,
+    key: u32,
+    bytes: Box<[u8]>,
 }
 
 /// One source that numbers in its own way.
@@ -27,20 +40,25 @@ pub(crate) struct Own {
     identity: Identity,
     /// Added to its ChannelNo.
     offset: u16,
-    /// Of each of its channels, as it goes out, the number after the last one heard.
-    next: Vec<(u16, u64)>,
+    numbering: Numbering<Kept>,
     /// A numbered source that says nothing for so long does not live, nanoseconds.
     silent_ns: u64,
 }
 
 impl Own {
-    pub(crate) fn new(settings: Settings, offset: u16, silent_ns: u64) -> Self {
+    /// Of a source that has at most so many channels, and whose numbers are believed up to so far ahead.
+    pub(crate) fn new(
+        settings: Settings,
+        offset: u16,
+        silent_ns: u64,
+        (channels_max, jump_max): (usize, u64),
+    ) -> Self {
         Self {
             matcher: Matcher::new(settings),
             counters: Counters::default(),
             identity: Identity::default(),
             offset,
-            next: Vec::new(),
+            numbering: Numbering::new(channels_max, jump_max),
             silent_ns,
         }
     }
@@ -57,24 +75,6 @@ impl Own {
     pub(super) fn channel(&self, channel: u16) -> Option<u16> {
         channel.checked_add(self.offset)
     }
-
-    /// Whether a number is heard for the first time; what it left out is counted.
-    fn is_new(&mut self, channel: u16, number: u64) -> bool {
-        let next = match self.next.iter_mut().find(|(known, _)| *known == channel) {
-            Some((_, next)) => next,
-            None => {
-                self.next.push((channel, number));
-                &mut self.next.last_mut().expect("it was pushed").1
-            }
-        };
-        let new = number >= *next;
-        if new {
-            self.counters.missing += number - *next;
-            *next = number + 1;
-        }
-        self.counters.again += u64::from(!new);
-        new
-    }
 }
 
 /// A message of the source, before anything is known of it.
@@ -82,6 +82,8 @@ pub(super) struct Message<'a> {
     /// ChannelNo as it has it.
     pub(super) channel: U16,
     pub(super) number: u64,
+    /// TransactTime.
+    pub(super) time: Timestamp,
     pub(super) key: u32,
     pub(super) bytes: &'a [u8],
 }
@@ -89,24 +91,33 @@ pub(super) struct Message<'a> {
 impl Tape<'_> {
     /// The source that numbers in its own way brought an order or a trade.
     pub(super) fn offer_own(&mut self, message: &Message<'_>, content: impl FnOnce(&Identity) -> Content) {
-        let now_ns = self.now_ns;
         let own = self.notes.own.as_mut().expect("invariant: there is such a source, and it speaks");
         let channel = own.channel(message.channel.get());
         let Some(channel) = channel.filter(|_| (1..i64::MAX as u64).contains(&message.number)) else {
             own.counters.refused += 1;
             return;
         };
-        if !own.is_new(channel, message.number) {
-            return;
-        }
-        let waiting = || Waiting {
-            channel,
-            number: message.number,
-            key: message.key,
-            frame: moved(message.bytes, 0, channel).into_boxed_slice(),
-        };
+        let Message { number, time, key, bytes, .. } = *message;
         let content = content(&own.identity);
-        if own.matcher.offer(now_ns, content, waiting) == Verdict::Publish {
+        let keep = || Kept { content, key, bytes: bytes.into() };
+        let Own { numbering, counters, .. } = &mut **own;
+        let Some(New { number, before }) = numbering.hear((channel, number, time), keep, counters) else {
+            return;
+        };
+        if let Some((number, Kept { content, key, bytes })) = before {
+            self.match_own((channel, number), content, key, &bytes);
+        }
+        self.match_own((channel, number), content, key, bytes);
+    }
+
+    /// A message of it that is new, under the channel and number that it would go out under.
+    fn match_own(&mut self, (channel, number): (u16, u64), content: Content, key: u32, bytes: &[u8]) {
+        let own = self.notes.own.as_mut().expect("invariant: there is such a source, and it speaks");
+        let waiting = || {
+            let frame = moved(bytes, 0, channel, Some(number)).into_boxed_slice();
+            Waiting { channel, number, key, frame }
+        };
+        if own.matcher.offer(self.now_ns, content, waiting) == Verdict::Publish {
             self.publish_own(&waiting());
         }
     }
@@ -157,11 +168,15 @@ impl Notes {
     }
 }
 
-/// A frame with another ChannelNo, which stands at this place of the body.
-pub(super) fn moved(bytes: &[u8], at: usize, channel: u16) -> Vec<u8> {
+/// A frame with another ChannelNo, which stands at this place of the body, and another ApplSeqNum, which is behind it if there is one.
+pub(super) fn moved(bytes: &[u8], at: usize, channel: u16, number: Option<u64>) -> Vec<u8> {
     let mut frame = bytes.to_vec();
     let end = frame.len() - frame::TRAILER_LEN;
-    frame[frame::HEADER_LEN + at..][..2].copy_from_slice(&channel.to_be_bytes());
+    let at = frame::HEADER_LEN + at;
+    frame[at..][..2].copy_from_slice(&channel.to_be_bytes());
+    if let Some(number) = number {
+        frame[at + 2..][..8].copy_from_slice(&number.to_be_bytes());
+    }
     let sum = frame::checksum(&frame[..end]);
     frame[end..].copy_from_slice(&sum.to_be_bytes());
     frame

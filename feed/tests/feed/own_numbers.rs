@@ -95,6 +95,34 @@ fn when_the_exchange_is_gone_the_vendor_goes_on_with_what_was_not_out_yet() {
 }
 
 #[test]
+fn a_vendor_that_numbers_from_anew_is_heard_on() {
+    let feed = start(|config| config.arbitration.jump_max = 1_000);
+    let [exchange, mut vendor] = feed.exchange_and_vendor();
+    let mut reader = subscribe(feed.address, &Wanted::all());
+    (1..=5).for_each(|number| vendor.send(&says(number, 7, number as u64)));
+    drop(exchange);
+    reader.expect_ticks(VENDORS, 1..=5);
+    let later = |price, number| TickOrder {
+        transact_time: Timestamp::from_raw(20_260_105_093_001_000),
+        ..says(price, 7, number)
+    };
+    // It was restarted. A number out of the blue is another one's fault, and stops nothing.
+    vendor.send(&later(6, 1));
+    vendor.send(&later(7, 2));
+    vendor.send(&later(8, 5_000_000));
+    vendor.send(&later(9, 3));
+    reader.expect_ticks(VENDORS, 6..=8);
+    // What it has sent before it may send again.
+    vendor.send(&says(5, 7, 5));
+    vendor.send(&later(9, 3));
+    vendor.send(&later(10, 4));
+    vendor.send(&later(11, 5));
+    reader.expect_ticks(VENDORS, 9..=10);
+    wait_for("it to be counted", || feed.metrics.own_restarts.get() == 1);
+    assert_eq!([feed.own("not believed"), feed.own("missing")], [1, 0]);
+}
+
+#[test]
 fn neither_takes_channels_of_the_other() {
     let feed = start(|config| config.arbitration.own.channel_offset = 60_000);
     let [mut exchange, mut vendor] = feed.exchange_and_vendor();
