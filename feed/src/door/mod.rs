@@ -107,6 +107,9 @@ pub(crate) struct Way {
     refused: AtomicBool,
     /// An operator has taken it down.
     down: AtomicBool,
+    /// Since the last [`Brought::Up`] an operator has taken it down, if only for a moment: what it brings is not filed before it is
+    /// up again.
+    left: AtomicBool,
     wanted: SyncSender<Wanted>,
 }
 
@@ -121,9 +124,15 @@ impl Way {
         self.refused.store(true, Ordering::Release);
     }
 
-    /// Whether it is wanted at all.
-    pub(crate) fn want(&self, wanted: bool) {
-        self.down.store(!wanted, Ordering::Release);
+    /// An operator takes it down. Its thread ends what it does even if it looks only after [`Way::want_again`].
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+        self.down.store(true, Ordering::Release);
+    }
+
+    /// It is wanted again.
+    pub(crate) fn want_again(&self) {
+        self.down.store(false, Ordering::Release);
     }
 
     /// Asks it for numbers, if it has not too many questions.
@@ -152,6 +161,7 @@ impl Inlet {
             under_way: AtomicUsize::new(0),
             refused: AtomicBool::new(false),
             down: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             wanted: to,
         });
         (Self { index, feed, way: way.clone(), wanted, shutdown, up: false, batch: Vec::new() }, way)
@@ -163,6 +173,7 @@ impl Inlet {
     /// It is over.
     pub fn up(&mut self) -> Result<(), Over> {
         self.way.refused.store(false, Ordering::Release);
+        self.way.left.store(false, Ordering::Release);
         // What was asked before concerns numbers that others may have brought meanwhile.
         while self.wanted.try_recv().is_ok() {}
         self.tell(Brought::Up)?;
@@ -228,13 +239,18 @@ impl Inlet {
     /// # Errors
     /// It is over.
     pub fn check(&self) -> Result<(), Over> {
-        if self.shutdown.phase() != Phase::Running || self.way.down.load(Ordering::Acquire) {
+        if !self.is_wanted() || self.way.left.load(Ordering::Acquire) {
             return Err(Over::Ended);
         }
         if self.way.refused.load(Ordering::Acquire) {
             return Err(Over::Refused("what was brought is no message of the protocol"));
         }
         Ok(())
+    }
+
+    /// Whether the feed runs, and no operator has taken the source down.
+    fn is_wanted(&self) -> bool {
+        self.shutdown.phase() == Phase::Running && !self.way.down.load(Ordering::Acquire)
     }
 
     fn flush_if_long(&mut self) -> Result<(), Over> {

@@ -1,6 +1,6 @@
 //! A source's thread: it runs the source, and runs it again when it has ended.
 
-use super::{Inlet, Over, Source};
+use super::{Inlet, Source};
 use crate::config;
 use crate::source::Backoff;
 use service::Phase;
@@ -28,7 +28,7 @@ impl Runner {
     pub(crate) fn run(mut self) {
         let clock = Clock::start();
         while self.inlet.shutdown.phase() == Phase::Running {
-            if self.inlet.check() == Err(Over::Ended) {
+            if !self.inlet.is_wanted() {
                 // Down by the operator.
                 std::thread::sleep(LOOK);
                 continue;

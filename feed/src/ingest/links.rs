@@ -128,7 +128,7 @@ impl Ingest {
                 self.upstreams[index].down = true;
                 self.take_leave(cx, index, "down by the operator");
                 if let Some(way) = self.upstreams[index].way.clone() {
-                    way.want(false);
+                    way.leave();
                     self.leave_inside(cx, view, index);
                 }
                 Ok(())
@@ -137,7 +137,7 @@ impl Ingest {
                 let upstream = &mut self.upstreams[index];
                 upstream.down = false;
                 if let Some(way) = &upstream.way {
-                    way.want(true);
+                    way.want_again();
                 }
                 if let Link::Waiting { dial_at_ns } = &mut upstream.link {
                     *dial_at_ns = now_ns;

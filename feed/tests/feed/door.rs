@@ -1,10 +1,10 @@
 //! Sources of an integrator's own: in a feed like any other source, whatever they do.
 
-use crate::support::{Upstream, bytes_of, subscribe, tick, wait_for};
+use crate::support::{Feed, Upstream, bytes_of, subscribe, tick, wait_for};
 use feed::config::{Source, Via};
 use feed::door::{self, Inlet, Over, Wanted};
-use feed::{Config, Metrics, Server};
-use service::{Host, Running};
+use feed::{Config, Server};
+use service::Host;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -17,6 +17,8 @@ enum Do {
     Push(Vec<u8>),
     /// End with this reason.
     Fail(&'static str),
+    /// Do nothing at all until the other end of this is dropped.
+    Stand(Receiver<()>),
 }
 
 /// A source whose strings the test pulls.
@@ -30,6 +32,7 @@ struct Puppet {
 enum Told {
     Up,
     Wanted(Wanted),
+    Stands,
     Over(Over),
 }
 
@@ -58,6 +61,11 @@ impl Puppet {
                     inlet.push(&bytes)?;
                     inlet.flush()?;
                 }
+                Ok(Do::Stand(until)) => {
+                    self.told.send(Told::Stands).unwrap();
+                    // It ends with an error: nobody sends.
+                    until.recv().unwrap_err();
+                }
                 Ok(Do::Fail(why)) => return Err(Over::Failed(why.to_owned())),
                 Err(_) => inlet.alive()?,
             }
@@ -67,17 +75,19 @@ impl Puppet {
 
 /// A feed with a source of the door, and beside it one that is dialled.
 struct Stage {
-    address: SocketAddr,
-    metrics: Metrics,
+    feed: Feed,
     strings: SyncSender<Do>,
     told: Receiver<Told>,
     dialled: Upstream,
-    running: Running,
+    _tokens: tempfile::TempDir,
 }
+
+const OPERATE: &str = "0123456789abcdef";
 
 fn config(dialled: &Upstream) -> Config {
     let mut config = Config::default();
     config.listen.address = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.admin = service::admin::Config::default();
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let quick = |source| Source { backoff_min_ms: 1, backoff_max_ms: 10, heartbeat_s: 60, ..source };
     config.sources = vec![
@@ -90,14 +100,14 @@ fn config(dialled: &Upstream) -> Config {
 impl Stage {
     fn start() -> Self {
         let dialled = Upstream::bind();
-        let config = config(&dialled);
-        service::config::Config::validate(&config).unwrap();
-        let server = Server::bind(config, &Host::default()).unwrap();
+        let mut config = config(&dialled);
+        let tokens = tempfile::tempdir().unwrap();
+        config.control.token_file = tokens.path().join("tokens");
+        std::fs::write(&config.control.token_file, format!("operate alice {OPERATE}\n")).unwrap();
         let ((strings, of_strings), (to_told, told)) = (sync_channel(8), sync_channel(1_000));
-        let (address, metrics) = (server.address(), server.metrics());
-        let running =
-            server.with_source("mine", Puppet { strings: of_strings, told: to_told }).start().unwrap();
-        let stage = Self { address, metrics, strings, told, dialled, running };
+        let puppet = Puppet { strings: of_strings, told: to_told };
+        let feed = Feed::of(config, |server| server.with_source("mine", puppet));
+        let stage = Self { feed, strings, told, dialled, _tokens: tokens };
         stage.expect(&Told::Up);
         stage
     }
@@ -110,8 +120,13 @@ impl Stage {
         assert_eq!(self.told.recv_timeout(Duration::from_secs(30)).as_ref(), Ok(what));
     }
 
+    fn operate(&self, path: &str) {
+        let answer = self.feed.ask("POST", path, Some(OPERATE));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
     fn wait_up(&self, up: i64) {
-        let gauge = self.metrics.source_up.with_label_values(&["mine"]);
+        let gauge = self.feed.metrics.source_up.with_label_values(&["mine"]);
         wait_for("the source to be up or down", || gauge.get() == up);
     }
 }
@@ -120,7 +135,7 @@ impl Stage {
 fn it_is_arbitrated_with_the_others_and_asked_for_what_is_missing() {
     let stage = Stage::start();
     let mut dialled = stage.dialled.accept();
-    let mut reader = subscribe(stage.address, &crate::support::Wanted::all());
+    let mut reader = subscribe(stage.feed.address, &crate::support::Wanted::all());
     stage.pull(Do::Publish(1..=20_000));
     reader.expect_ticks(1, 1..=20_000);
     dialled.publish(1, 19_990..=20_010);
@@ -129,14 +144,13 @@ fn it_is_arbitrated_with_the_others_and_asked_for_what_is_missing() {
     stage.expect(&Told::Wanted(Wanted { channel: 1, begin: 20_011, end: 20_013 }));
     stage.pull(Do::Publish(20_011..=20_013));
     reader.expect_ticks(1, 20_011..=20_014);
-    assert_eq!(stage.metrics.numbers_lost.get(), 0);
-    stage.running.stop().unwrap();
+    assert_eq!(stage.feed.metrics.numbers_lost.get(), 0);
 }
 
 #[test]
 fn it_may_fail_and_comes_back() {
     let stage = Stage::start();
-    let mut reader = subscribe(stage.address, &crate::support::Wanted::all());
+    let mut reader = subscribe(stage.feed.address, &crate::support::Wanted::all());
     stage.pull(Do::Publish(1..=3));
     reader.expect_ticks(1, 1..=3);
     stage.pull(Do::Fail("out of quotes"));
@@ -145,15 +159,35 @@ fn it_may_fail_and_comes_back() {
     stage.pull(Do::Publish(4..=6));
     reader.expect_ticks(1, 4..=6);
     wait_for("its end to be counted", || {
-        stage.metrics.source_ended.with_label_values(&["mine", "ended"]).get() == 1
+        stage.feed.metrics.source_ended.with_label_values(&["mine", "ended"]).get() == 1
     });
-    stage.running.stop().unwrap();
+}
+
+#[test]
+fn an_operators_down_and_up_at_once_bring_it_back_though_it_saw_neither() {
+    let stage = Stage::start();
+    let _dialled = stage.dialled.accept();
+    let mut reader = subscribe(stage.feed.address, &crate::support::Wanted::all());
+    stage.pull(Do::Publish(1..=3));
+    reader.expect_ticks(1, 1..=3);
+    wait_for("the other source", || stage.feed.metrics.source_up.with_label_values(&["dialled"]).get() == 1);
+    let (release, until) = sync_channel(0);
+    stage.pull(Do::Stand(until));
+    stage.expect(&Told::Stands);
+    stage.operate("/sources/mine/down");
+    stage.operate("/sources/mine/up");
+    drop(release);
+    stage.expect(&Told::Over(Over::Ended));
+    stage.expect(&Told::Up);
+    stage.wait_up(1);
+    stage.pull(Do::Publish(4..=6));
+    reader.expect_ticks(1, 4..=6);
 }
 
 #[test]
 fn what_it_brings_wrongly_ends_it_and_harms_nobody() {
     let stage = Stage::start();
-    let mut reader = subscribe(stage.address, &crate::support::Wanted::all());
+    let mut reader = subscribe(stage.feed.address, &crate::support::Wanted::all());
     stage.wait_up(1);
     let good = bytes_of(&tick(1, 1));
     for wrong in [good[..good.len() - 1].to_vec(), [&good[..], &good[..]].concat(), vec![]] {
@@ -173,7 +207,6 @@ fn what_it_brings_wrongly_ends_it_and_harms_nobody() {
     stage.expect(&Told::Up);
     stage.pull(Do::Publish(1..=2));
     reader.expect_ticks(1, 1..=2);
-    stage.running.stop().unwrap();
 }
 
 #[test]

@@ -424,10 +424,15 @@ impl Feed {
         };
         config.sources = addresses.iter().enumerate().map(source).collect();
         change(&mut config);
+        Self::of(config, |server| server)
+    }
+
+    /// Of a whole configuration, and what a program around a feed adds to it.
+    pub(crate) fn of(config: Config, with: impl FnOnce(Server) -> Server) -> Self {
         service::config::Config::validate(&config).unwrap();
         let host = Host::default();
         let admin = service::admin::Admin::bind(&config.admin, &host).unwrap();
-        let server = Server::bind(config, &host).unwrap();
+        let server = with(Server::bind(config, &host).unwrap());
         let (address, quic) = (server.address(), server.quic_address());
         let (web, metrics) = (server.web_address(), server.metrics());
         let reload = Box::new(server.reload());
