@@ -228,6 +228,7 @@ impl Feed {
                     Link::Waiting { .. } if upstream.down => "down",
                     Link::Waiting { .. } => "waiting",
                     Link::Dialling => "dialling",
+                    Link::Open { .. } if upstream.left => "logging out",
                     Link::Open { .. } | Link::Inside { .. } if upstream.up => "up",
                     Link::Open { .. } | Link::Inside { .. } => "logging on",
                 },

@@ -34,6 +34,8 @@ pub(crate) struct Upstream {
     pub(crate) up: bool,
     /// The operator wants it left.
     pub(crate) down: bool,
+    /// It was left by the operator, and what comes of it until its connection has ended is not filed, even if it is wanted again.
+    pub(crate) left: bool,
     backoff: Backoff,
     /// Why it is not connected.
     pub(crate) last_error: String,
@@ -52,6 +54,7 @@ impl Upstream {
             way: None,
             up: false,
             down: false,
+            left: false,
             backoff,
             last_error: String::new(),
             sessions: 0,
@@ -62,6 +65,12 @@ impl Upstream {
     #[inline]
     pub(crate) fn owns(&self, id: ConnId) -> bool {
         matches!(&self.link, Link::Open { id: own, .. } if *own == id)
+    }
+
+    /// What it brings is used.
+    #[inline]
+    pub(crate) fn is_used(&self) -> bool {
+        self.up && !self.left
     }
 
     /// It is time to dial.
@@ -89,7 +98,7 @@ impl Upstream {
         if let Link::Open { since_ns, .. } | Link::Inside { since_ns } = self.link {
             self.backoff.connection_lasted(now_ns - since_ns);
         }
-        self.up = false;
+        (self.up, self.left) = (false, false);
         self.last_error = why;
         self.link = Link::Waiting { dial_at_ns: now_ns + self.backoff.delay_ns() };
     }

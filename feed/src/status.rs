@@ -23,7 +23,7 @@ pub(crate) struct SourceStatus {
     pub(crate) name: String,
     /// Its address, if it is dialled.
     pub(crate) address: Option<SocketAddr>,
-    /// `waiting`, `dialling`, `logging on`, `up`, or `down` by the operator.
+    /// `waiting`, `dialling`, `logging on`, `up`, `logging out`, or `down` by the operator.
     pub(crate) state: &'static str,
     /// It is the primary, in standby mode.
     pub(crate) preferred: bool,

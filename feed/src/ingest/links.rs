@@ -91,7 +91,13 @@ impl Ingest {
             tracing::warn!(source = name, reason, "source is gone");
         }
         upstream.gone(now_ns, reason.to_owned());
+        self.use_no_more(cx, view, source);
+    }
+
+    /// Nothing comes of a source any more that is filed.
+    fn use_no_more(&mut self, cx: &mut Cx, view: &mut View, source: Source) {
         if self.filing.arbiter.is_up(source) {
+            let now_ns = cx.now_ns();
             let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
             self.filing.arbiter.down(now_ns, source, &mut |event| tape.deliver(event));
         }
@@ -114,7 +120,7 @@ impl Ingest {
         match order {
             Order::Prefer if self.filing.arbiter.primary().is_none() => Err(Refused::Arbitrated),
             Order::Prefer if !self.upstreams[index].config.is_numbered() => Err(Refused::OwnNumbers),
-            Order::Prefer if !self.upstreams[index].up => Err(Refused::NotUp),
+            Order::Prefer if !self.upstreams[index].is_used() => Err(Refused::NotUp),
             Order::Prefer => {
                 let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
                 self.filing.arbiter.prefer(now_ns, source, &mut |event| tape.deliver(event));
@@ -122,11 +128,13 @@ impl Ingest {
             }
             Order::Down => {
                 let mut others = self.upstreams.iter().enumerate().filter(|(other, _)| *other != index);
-                if !others.any(|(_, other)| other.up) {
+                if !others.any(|(_, other)| other.is_used()) {
                     return Err(Refused::LastOne);
                 }
-                self.upstreams[index].down = true;
+                let upstream = &mut self.upstreams[index];
+                (upstream.down, upstream.left) = (true, upstream.up);
                 self.take_leave(cx, index, "down by the operator");
+                self.use_no_more(cx, view, source);
                 if let Some(way) = self.upstreams[index].way.clone() {
                     way.leave();
                     self.leave_inside(cx, view, index);

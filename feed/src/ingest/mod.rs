@@ -186,6 +186,7 @@ impl Ingest {
             };
             consumed += received.consumed;
             match received.event {
+                session::Event::Message(_) if upstream.left => {}
                 session::Event::Message(frame) => {
                     let (status, text) = match desk.file(&frame) {
                         Ok(()) => continue,

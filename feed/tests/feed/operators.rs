@@ -80,6 +80,33 @@ fn a_source_that_is_taken_down_stays_down_until_it_is_wanted() {
 }
 
 #[test]
+fn two_downs_at_once_leave_one_source_and_nothing_of_the_other_is_filed() {
+    let (feed, _folder) = start(|config| config.arbitration.mode = ModeName::Arbitrated);
+    let [mut primary, mut backup] = feed.sources();
+    feed.wait_for_sources(2);
+    let mut reader = subscribe(feed.address, &Wanted::all());
+    primary.publish(1, 1..=10);
+    reader.expect_ticks(1, 1..=10);
+    assert_eq!(feed.command("/sources/source-0/down").0, 200);
+    // Its logout is not answered yet.
+    assert!(feed.get_as_reader("/sources").contains(r#""state":"logging out""#));
+    assert_eq!(feed.command("/sources/source-1/down"), (409, "no other source is up\n".into()));
+    assert_eq!(feed.command("/sources/source-0/up").0, 200);
+    assert_eq!(feed.command("/sources/source-1/down").0, 409, "it is not up again yet");
+    primary.publish(1, 11..=15);
+    drop(primary);
+    let mut primary = feed.upstreams[0].accept();
+    feed.wait_for_sources(2);
+    backup.publish(1, 11..=12);
+    reader.expect_ticks(1, 11..=12);
+    let won = |name| feed.metrics.won.with_label_values(&[name]).get();
+    wait_for("all to be counted", || won("source-0") + won("source-1") == 12);
+    assert_eq!([won("source-0"), won("source-1")], [10, 2]);
+    primary.publish(1, 13..=13);
+    reader.expect_ticks(1, 13..=13);
+}
+
+#[test]
 fn who_has_no_right_to_it_switches_nothing() {
     let (feed, _folder) = start(|_| {});
     let [_primary, _backup] = feed.sources();
