@@ -24,6 +24,8 @@ service::metrics! {
         source_sessions: IntCounterVec = "feed_source_sessions_total" ["source"],
         /// Connections to a source that ended, and dials that failed, by reason.
         source_ended: IntCounterVec = "feed_source_ended_total" ["source", "reason"],
+        /// Panics of a source of the door, which is run again after each.
+        source_panics: IntCounterVec = "feed_source_panics_total" ["source"],
         /// Feeds between the exchange and this one over a source that is a feed; 0 when it is not there.
         relay_hops: IntGaugeVec = "feed_relay_hops" ["source"],
         /// From the sending of a source that is a feed to here, by the clocks of both, microseconds; looked at each second.

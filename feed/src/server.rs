@@ -339,7 +339,8 @@ impl Server {
             };
             let (inlet, way) = Inlet::new(index, self.handles[0].clone(), self.shutdown.clone());
             let seed = RandomState::new().hash_one(index);
-            runners.push((index, Runner::new(config, source, inlet, seed), way));
+            let panics = self.metrics.source_panics.with_label_values(&[config.name.as_str()]);
+            runners.push((index, Runner::new(config, source, inlet, seed, panics), way));
         }
         match doors.first() {
             Some((name, _)) => Err(no_door(name, "there is none of this name whose `via` is \"door\"")),

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! It runs on a thread of its own and never holds the feed up: what it brings goes in batches through a bounded queue, and it
-//! waits while the feed has not taken them. Nor can it harm it: each frame is checked as if it had come by a network.
+//! waits while the feed has not taken them. Nor can it harm it: each frame is checked as if it had come by a network, and a panic ends
+//! the source alone (`feed_source_panics_total`), in a program that unwinds (`panic = "abort"` ends the program).
 
 mod thread;
 
@@ -52,7 +53,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Where quotes come from.
 pub trait Source: Send + 'static {
     /// Brings quotes until the feed wants no more of it, on a thread of its own. When it returns before that, the source is gone: with
-    /// its error as the reason, and it is run again after a pause, as a source that is dialled is dialled again.
+    /// its error as the reason, and it is run again after a pause, as a source that is dialled is dialled again. If it panics it is gone
+    /// and run again too, on the same `self`: it has to begin anew from whatever state that has left.
     ///
     /// Everything it does on an [`Inlet`] tells it when it is over; it must do something on it at least once a second, or the
     /// feed's end waits for it.

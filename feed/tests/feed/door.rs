@@ -17,6 +17,8 @@ enum Do {
     Push(Vec<u8>),
     /// End with this reason.
     Fail(&'static str),
+    /// Panic.
+    Panic,
     /// Do nothing at all until the other end of this is dropped.
     Stand(Receiver<()>),
 }
@@ -61,6 +63,7 @@ impl Puppet {
                     inlet.push(&bytes)?;
                     inlet.flush()?;
                 }
+                Ok(Do::Panic) => panic!("a mistake of the integrator's"),
                 Ok(Do::Stand(until)) => {
                     self.told.send(Told::Stands).unwrap();
                     // It ends with an error: nobody sends.
@@ -182,6 +185,22 @@ fn an_operators_down_and_up_at_once_bring_it_back_though_it_saw_neither() {
     stage.wait_up(1);
     stage.pull(Do::Publish(4..=6));
     reader.expect_ticks(1, 4..=6);
+}
+
+#[test]
+fn its_panic_ends_it_alone_and_it_comes_back() {
+    let stage = Stage::start();
+    let mut dialled = stage.dialled.accept();
+    let mut reader = subscribe(stage.feed.address, &crate::support::Wanted::all());
+    stage.pull(Do::Publish(1..=3));
+    reader.expect_ticks(1, 1..=3);
+    stage.pull(Do::Panic);
+    dialled.publish(1, 4..=5);
+    reader.expect_ticks(1, 4..=5);
+    stage.expect(&Told::Up);
+    stage.pull(Do::Publish(6..=8));
+    reader.expect_ticks(1, 6..=8);
+    assert_eq!(stage.feed.metrics.source_panics.with_label_values(&["mine"]).get(), 1);
 }
 
 #[test]
