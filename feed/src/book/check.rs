@@ -21,10 +21,31 @@ pub(super) enum Agreement {
     Whole,
 }
 
+/// What a book claims to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Everything.
+    All,
+    /// Of each side the quantities of the levels up to this rank; no numbers of orders, and no totals.
+    UpTo([i64; 2]),
+}
+
+impl Claim {
+    /// The last rank of each side that it claims.
+    fn last(self) -> [i64; 2] {
+        match self {
+            Self::All => [i64::MAX; 2],
+            Self::UpTo(last) => last,
+        }
+    }
+}
+
 /// The book less the snapshot, at a price.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
     by: Level,
+    /// The book claims to know the level.
+    claimed: bool,
     /// The snapshot says how many orders there are.
     counted: bool,
     /// And the book claims to know.
@@ -42,10 +63,11 @@ impl Cell {
 enum Compared {
     Levels {
         cells: BTreeMap<(Side, i64), Cell>,
-        /// The last rank of each side that the snapshot says something of.
+        /// The last rank of each side that the snapshot says something of, and that the book claims.
         worst: [i64; 2],
-        /// Cells that differ.
-        differing: usize,
+        claimed: [i64; 2],
+        /// Cells that differ: those that the book does not claim, and those that it does.
+        differing: [usize; 2],
         /// All levels of each side, less what the snapshot says of them.
         totals: Option<[i64; 2]>,
     },
@@ -69,12 +91,11 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// At the last tick. `None` for a snapshot that shows nothing. A book that is not `whole` claims to know quantities at the
-    /// best levels alone, no numbers of orders and no totals.
-    pub(super) fn new(shot: Shot, depth: &Depth, traded: Traded, whole: bool) -> Option<Self> {
+    /// At the last tick. `None` for a snapshot that shows nothing.
+    pub(super) fn new(shot: Shot, depth: &Depth, traded: Traded, claim: Claim) -> Option<Self> {
         let compared = match &shot.shown {
             Shown::Nothing => return None,
-            Shown::Levels(sides) => compare_levels(sides, depth, shot.totals, whole),
+            Shown::Levels(sides) => compare_levels(sides, depth, shot.totals, claim),
             Shown::Auction { price, .. } => {
                 let reach = |side: Side| {
                     let within = depth.levels(side).take_while(|(at, _)| side.rank(*at) <= side.rank(*price));
@@ -107,10 +128,10 @@ impl Check {
         self.look();
     }
 
-    /// Prices at which the book differs; [`usize::MAX`] where that means nothing.
+    /// Prices at which the book differs, claimed or not; [`usize::MAX`] where that means nothing.
     pub(super) fn differing(&self) -> usize {
         match self.compared {
-            Compared::Levels { differing, .. } => differing,
+            Compared::Levels { differing, .. } => differing.iter().sum(),
             Compared::Auction { .. } => usize::MAX,
         }
     }
@@ -118,6 +139,14 @@ impl Check {
     /// The same number of trades of the same quantity.
     pub(super) fn is_level(&self) -> bool {
         self.ahead.trades == 0 && self.ahead.quantity == 0
+    }
+
+    /// The last rank of each side that the snapshot says something of.
+    pub(super) fn shown(&self) -> [i64; 2] {
+        match self.compared {
+            Compared::Levels { worst, .. } => worst,
+            Compared::Auction { .. } => [i64::MIN; 2],
+        }
     }
 
     /// What the book has too much of, where the snapshot says something.
@@ -139,7 +168,7 @@ impl Check {
             return Agreement::None;
         }
         match (&self.compared, &self.shot.shown) {
-            (Compared::Levels { differing: 0, totals, .. }, _) => match totals {
+            (Compared::Levels { differing: [_, 0], totals, .. }, _) => match totals {
                 Some(totals) if *totals != [0; 2] => Agreement::Levels,
                 _ => Agreement::Whole,
             },
@@ -160,12 +189,12 @@ impl Check {
         let by = Level { quantity: sign * change.by.quantity, orders: sign * change.by.orders };
         let (side, rank) = (change.side, change.side.rank(change.price));
         match (&mut self.compared, &self.shot.shown) {
-            (Compared::Levels { cells, worst, differing, totals }, _) => {
+            (Compared::Levels { cells, worst, claimed, differing, totals }, _) => {
                 if let Some(totals) = totals {
                     totals[side as usize] = totals[side as usize].saturating_add(by.quantity);
                 }
                 if rank <= worst[side as usize] {
-                    shift_cell(cells, differing, (side, rank), by);
+                    shift_cell(cells, differing, (side, rank), by, *claimed);
                 }
             }
             (Compared::Auction { reach }, Shown::Auction { price, .. }) if rank <= side.rank(*price) => {
@@ -176,8 +205,16 @@ impl Check {
     }
 }
 
-fn shift_cell(cells: &mut BTreeMap<(Side, i64), Cell>, differing: &mut usize, at: (Side, i64), by: Level) {
-    let cell = cells.entry(at).or_default();
+fn shift_cell(
+    cells: &mut BTreeMap<(Side, i64), Cell>,
+    differing: &mut [usize; 2],
+    (side, rank): (Side, i64),
+    by: Level,
+    claimed: [i64; 2],
+) {
+    let claimed = rank <= claimed[side as usize];
+    let cell = cells.entry((side, rank)).or_insert(Cell { claimed, ..Cell::default() });
+    let differing = &mut differing[usize::from(claimed)];
     *differing -= usize::from(cell.differs());
     cell.by.quantity = cell.by.quantity.saturating_add(by.quantity);
     cell.by.orders = cell.by.orders.saturating_add(by.orders);
@@ -189,9 +226,10 @@ fn compare_levels(
     sides: &[Vec<(i64, Level)>; 2],
     depth: &Depth,
     totals: Option<[i64; 2]>,
-    whole: bool,
+    claim: Claim,
 ) -> Compared {
-    let (mut cells, mut differing) = (BTreeMap::new(), 0);
+    let (mut cells, mut differing) = (BTreeMap::new(), [0; 2]);
+    let (whole, last) = (claim == Claim::All, claim.last());
     let worst = Side::BOTH.map(|side| {
         let shown = &sides[side as usize];
         let ranks = shown.iter().map(|(price, _)| side.rank(*price));
@@ -202,18 +240,19 @@ fn compare_levels(
             let by =
                 Level { quantity: level.quantity.saturating_neg(), orders: level.orders.saturating_neg() };
             let counted = level.orders > 0;
-            let cell = Cell { by, counted, counts: counted && whole };
+            let claimed = side.rank(*price) <= last[side as usize];
+            let cell = Cell { by, claimed, counted, counts: counted && whole };
             if cells.insert((side, side.rank(*price)), cell).is_none() {
-                differing += usize::from(cell.differs());
+                differing[usize::from(claimed)] += usize::from(cell.differs());
             }
         }
         let within = depth.levels(side).map(|(price, level)| (side.rank(price), level));
         for (rank, level) in within.take_while(|(rank, _)| *rank <= worst[side as usize]) {
-            shift_cell(&mut cells, &mut differing, (side, rank), level);
+            shift_cell(&mut cells, &mut differing, (side, rank), level, last);
         }
     }
     let totals = totals.filter(|_| whole).map(|[buys, sells]| {
         [depth.total(Side::Buy).saturating_sub(buys), depth.total(Side::Sell).saturating_sub(sells)]
     });
-    Compared::Levels { cells, worst, differing, totals }
+    Compared::Levels { cells, worst, claimed: last, differing, totals }
 }

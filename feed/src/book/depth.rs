@@ -142,12 +142,6 @@ impl Depth {
         self.levels[side as usize].first_key_value().map(|(rank, _)| side.rank(*rank))
     }
 
-    /// Buys at or above the best sell: an auction goes on, or an order has come whose trades have not.
-    pub(super) fn is_crossed(&self) -> bool {
-        let best = Side::BOTH.map(|side| self.best(side));
-        matches!(best, [Some(bid), Some(ask)] if bid >= ask)
-    }
-
     /// Quantity in all levels of a side.
     pub(super) fn total(&self, side: Side) -> i64 {
         self.totals[side as usize]
@@ -191,9 +185,7 @@ mod tests {
         assert_eq!(levels(&depth, Side::Buy), [(102, 5, 1), (100, 10, 2)]);
         assert_eq!(levels(&depth, Side::Sell), [(104, 1, 1), (105, 7, 1)]);
         assert_eq!(Side::BOTH.map(|side| depth.total(side)), [15, 8]);
-        assert!(!depth.is_crossed());
-        depth.enter(6, buy(104, 1));
-        assert!(depth.is_crossed());
+        assert_eq!(Side::BOTH.map(|side| depth.best(side)), [Some(102), Some(104)]);
     }
 
     #[test]

@@ -53,16 +53,19 @@ impl Publication {
     }
 
     /// Adds the book of `key`, if it has something new to say: not in an auction, and not before the exchange's first snapshot, which
-    /// has what is not in the ticks.
+    /// has what is not in the ticks. Of a book that was healed the levels that are known, and nothing while of a side none is.
     pub(super) fn add(&mut self, (channel, key): (u16, u32), book: &mut Book, hasher: &impl BuildHasher) {
-        let Some(reference) = book.reference.filter(|_| book.is_claimed() && !book.depth.is_crossed()) else {
-            return;
-        };
+        let known = book.is_claimed() && Side::BOTH.iter().all(|side| book.knows_best(*side));
+        let Some(reference) = book.reference.filter(|_| known) else { return };
         let shown = |side| {
-            let levels = book.depth.levels(side).take(LEVELS);
+            let levels = book.known_levels(side).take(LEVELS);
             levels.map(|(price, level)| (price, level.quantity, level.orders)).collect::<Vec<_>>()
         };
         let levels = Side::BOTH.map(shown);
+        // An auction goes on, or an order has come whose trades have not.
+        if matches!([levels[0].first(), levels[1].first()], [Some(bid), Some(ask)] if bid.0 >= ask.0) {
+            return;
+        }
         let fingerprint = hasher.hash_one((&levels, book.traded.trades, book.traded.quantity));
         if fingerprint == book.published.fingerprint {
             return;

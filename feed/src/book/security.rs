@@ -1,6 +1,6 @@
 //! The book of one security, made of its ticks and checked against its snapshots.
 
-use super::check::{Agreement, Check};
+use super::check::{Agreement, Check, Claim};
 use super::depth::{Change, Depth, Level, Order, Side};
 use super::shot::{Prices, Shot, Shown, Traded};
 use super::tally::{Outcome, Tally};
@@ -57,7 +57,8 @@ pub(super) struct At {
 pub(super) enum State {
     /// Made of every tick since the open: full depth.
     Whole,
-    /// Set right by a snapshot after a hole or a divergence: the levels that a snapshot shows; what is beyond may be out of date.
+    /// Set right by a snapshot after a hole or a divergence: the levels that a snapshot has shown since; what is beyond may be out of
+    /// date, and is neither compared nor published.
     Healed,
     /// After a hole, until the next snapshot: nothing.
     Waiting,
@@ -106,6 +107,8 @@ pub(super) struct Book {
     pub(super) channel: Option<u16>,
     pub(super) state: State,
     pub(super) depth: Depth,
+    /// Of a book that was healed the last rank of each side up to which its levels are known.
+    known: [i64; 2],
     pub(super) traded: Traded,
     pub(super) prices: Prices,
     /// The last tick.
@@ -131,6 +134,7 @@ impl Book {
             channel: None,
             state: State::Waiting,
             depth: Depth::new(seed),
+            known: [i64::MAX; 2],
             traded: Traded::default(),
             prices: Prices::default(),
             at: At::default(),
@@ -190,7 +194,8 @@ impl Book {
         }
         let price = match kind {
             Kind::Limit => order.price,
-            Kind::OwnBest => self.depth.best(order.side).unwrap_or(0),
+            Kind::OwnBest if self.knows_best(order.side) => self.depth.best(order.side).unwrap_or(0),
+            Kind::OwnBest => return None,
             Kind::Market => 0,
         };
         if kind == Kind::Market {
@@ -283,6 +288,7 @@ impl Book {
 
     fn verdict(&mut self, check: Check, early: bool, tally: &mut Tally) {
         let outcome = match (check.best, check.is_auction()) {
+            (Agreement::Whole | Agreement::Levels, false) if self.state == State::Healed => Outcome::Healed,
             (Agreement::Whole, false) => Outcome::Agreed,
             (Agreement::Levels, _) => Outcome::Levels,
             (Agreement::Whole, true) => Outcome::Auction,
@@ -297,6 +303,8 @@ impl Book {
                 "a book differs from the exchange's snapshot, and is set right by it"
             );
             self.heal(check.shot, tally);
+        } else if outcome == Outcome::Healed {
+            self.extend(check.shot);
         }
     }
 
@@ -324,6 +332,8 @@ impl Book {
             (State::Waiting, Shown::Levels(_)) => self.heal(shot, tally),
             // One that shows the first of several snapshots alone: there was no tick.
             (State::Healed, _) if self.channel.is_none() => self.heal(shot, tally),
+            // What it claims is not enough for that.
+            (State::Healed, Shown::Auction { .. }) => self.note(Outcome::NotCompared, tally),
             (State::Whole | State::Healed, _) => self.compare(shot, now_ms, tally),
         }
     }
@@ -333,21 +343,26 @@ impl Book {
         // Of several ticks at which it agrees the first: the next snapshot may be of one between them.
         let mut earlier = check.clone();
         let (mut found, mut undone) = (None, 0);
-        let mut steps = self.trail.back();
+        let healed = self.state == State::Healed;
+        let (mut tick_ms, mut next_ms) = (self.at.time.ms_of_day(), u32::MAX);
+        let mut steps = self.trail.back().peekable();
         loop {
-            if earlier.agreement() == Agreement::Whole {
+            // The less a book claims the more ticks have it: the time decides with.
+            let possible = !healed || is_about(tick_ms, next_ms, earlier.shot.time_ms);
+            if possible && earlier.agreement() == Agreement::Whole {
                 found = Some(undone);
             }
             let Some(step) = steps.next().filter(|_| earlier.ahead.trades >= 0) else { break };
             earlier.back(step);
             undone += 1;
+            (tick_ms, next_ms) = (steps.peek().map_or(tick_ms, |step| step.time_ms), step.time_ms);
         }
         drop(steps);
         if let Some(undone) = found {
             self.trail.keep(undone);
             return self.verdict(earlier, false, tally);
         }
-        check.best = earlier.best;
+        check.best = if healed { Agreement::None } else { earlier.best };
         let reached = self.trail.reaches(check.shot.time_ms.saturating_sub(EARLY_MS));
         check.unknown = !reached && earlier.ahead.trades >= 0;
         self.pending.push_back(check);
@@ -355,15 +370,43 @@ impl Book {
     }
 
     fn check(&self, shot: Shot) -> Option<Check> {
-        Check::new(shot, &self.depth, self.traded, self.state == State::Whole)
+        let claim = match self.state {
+            State::Whole => Claim::All,
+            State::Healed => Claim::UpTo(self.known),
+            // It is to be told what it is: all that is shown says which tick fits.
+            State::Waiting | State::GivenUp(_) => Claim::UpTo([i64::MAX; 2]),
+        };
+        Check::new(shot, &self.depth, self.traded, claim)
+    }
+
+    /// A book that was healed agrees in what it claims: takes over what the snapshot shows beyond. What ticks since the first one that the
+    /// snapshot may be of have touched is not claimed for that: whether the snapshot has it is not certain.
+    fn extend(&mut self, shot: Shot) {
+        let mut known = self.known;
+        let Some((undone, check)) = self.fit(shot) else { return };
+        for side in Side::BOTH {
+            let before = self.known[side as usize];
+            let changes = self.trail.back().flat_map(Step::changes).filter(|change| change.side == side);
+            let touched = changes.map(|change| side.rank(change.price)).filter(|rank| *rank > before).min();
+            let shown = check.shown()[side as usize];
+            known[side as usize] = before.max(touched.map_or(shown, |touched| shown.min(touched - 1)));
+        }
+        self.take_over(undone, &check);
+        self.known = known;
+    }
+
+    fn take_over(&mut self, undone: usize, check: &Check) {
+        for Change { side, price, by } in check.excess() {
+            self.depth.shift(side, price, Level { quantity: -by.quantity, orders: -by.orders });
+        }
+        self.trail.keep(undone);
     }
 
     /// Takes over what a snapshot shows, as of the tick that it fits best.
     fn heal(&mut self, shot: Shot, tally: &mut Tally) {
         let Some((undone, check)) = self.fit(shot) else { return };
-        for Change { side, price, by } in check.excess() {
-            self.depth.shift(side, price, Level { quantity: -by.quantity, orders: -by.orders });
-        }
+        self.take_over(undone, &check);
+        self.known = check.shown();
         self.traded = self.traded.minus(check.ahead);
         let said = check.shot.prices;
         let Prices { last, high, low, .. } = self.prices;
@@ -373,7 +416,6 @@ impl Book {
             low: if low == 0 || said.low > 0 && said.low < low { said.low } else { low },
             ..said
         };
-        self.trail.keep(undone);
         self.state = State::Healed;
         tally.healed += 1;
         let waiting = std::mem::take(&mut self.pending);
@@ -384,12 +426,16 @@ impl Book {
     /// The tick that a snapshot fits best, as how many steps ago it was, and how the book differs there. Of those with its trades (where
     /// these are known) and about of its time, the one with the fewest differences, and of several the nearest in time.
     fn fit(&self, shot: Shot) -> Option<(usize, Check)> {
-        let (counts, time_ms) = (self.state == State::Whole, shot.time_ms);
+        let (state, time_ms) = (self.state, shot.time_ms);
         let mut check = self.check(shot)?;
         let misfit = |check: &Check, tick_ms: u32, next_ms: u32| {
-            let about =
-                tick_ms <= time_ms.saturating_add(LATE_MS) && next_ms.saturating_add(EARLY_MS) >= time_ms;
-            (counts && !check.is_level(), !about, check.differing(), tick_ms.abs_diff(time_ms))
+            let apart = match state {
+                State::Whole => !check.is_level(),
+                State::Healed => check.agreement() == Agreement::None,
+                State::Waiting | State::GivenUp(_) => false,
+            };
+            let about = is_about(tick_ms, next_ms, time_ms);
+            (apart, !about, check.differing(), tick_ms.abs_diff(time_ms))
         };
         let mut tick_ms = self.at.time.ms_of_day();
         let mut best = (misfit(&check, tick_ms, u32::MAX), 0, check.clone());
@@ -433,4 +479,28 @@ impl Book {
     pub(super) fn is_claimed(&self) -> bool {
         matches!(self.state, State::Whole | State::Healed)
     }
+
+    /// The last rank of a side up to which its levels are known.
+    fn known(&self, side: Side) -> i64 {
+        if self.state == State::Healed { self.known[side as usize] } else { i64::MAX }
+    }
+
+    /// The levels of a side that are known, the best first. Of a book that was healed numbers of orders are not: 0, which says nothing.
+    pub(super) fn known_levels(&self, side: Side) -> impl Iterator<Item = (i64, Level)> + '_ {
+        let (last, counts) = (self.known(side), self.state != State::Healed);
+        let known = self.depth.levels(side).take_while(move |(price, _)| side.rank(*price) <= last);
+        known.map(move |(price, level)| {
+            (price, if counts { level } else { Level { orders: 0, ..level } })
+        })
+    }
+
+    /// Whether the best price of a side is known, or that there is none.
+    pub(super) fn knows_best(&self, side: Side) -> bool {
+        self.known(side) == i64::MAX || self.known_levels(side).next().is_some()
+    }
+}
+
+/// Whether a snapshot of this time may be of the tick, by its time and that of the next one.
+fn is_about(tick_ms: u32, next_ms: u32, time_ms: u32) -> bool {
+    tick_ms <= time_ms.saturating_add(LATE_MS) && next_ms.saturating_add(EARLY_MS) >= time_ms
 }

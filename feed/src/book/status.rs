@@ -52,7 +52,7 @@ pub(crate) struct BookStatus {
     last: String,
     /// Orders that rest.
     orders: usize,
-    /// Levels of buys and of sells, of which the best are below.
+    /// Levels of buys and of sells, of which the best are below; of a book that was healed those that are known.
     levels: [usize; 2],
     /// Quantity of all levels of buys and of sells.
     totals: [String; 2],
@@ -85,7 +85,7 @@ impl Ask {
 impl BookStatus {
     fn of(book: &Book, count: usize) -> Self {
         let levels = |side| {
-            let levels = book.depth.levels(side).take(count);
+            let levels = book.known_levels(side).take(count);
             levels.map(|(price, level)| LevelStatus {
                 price: Price::from_raw(price).to_string(),
                 quantity: quantity(level.quantity),

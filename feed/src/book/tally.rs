@@ -7,6 +7,8 @@ pub(super) enum Outcome {
     Agreed,
     /// The levels that it shows are there at one tick, the totals that it says of all levels are not.
     Levels,
+    /// The book was set right by a snapshot before: what it claims since is there at one tick.
+    Healed,
     /// Of an auction: what would trade at its price, and what would be left, is what it says.
     Auction,
     /// Of an auction: it is not.
@@ -20,10 +22,11 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) const COUNT: usize = 7;
+    pub(super) const COUNT: usize = 8;
     pub(super) const ALL: [(Self, &str); Self::COUNT] = [
         (Self::Agreed, "agreed"),
         (Self::Levels, "levels agreed"),
+        (Self::Healed, "healed agreed"),
         (Self::Auction, "auction agreed"),
         (Self::AuctionDiffers, "auction differs"),
         (Self::Empty, "empty"),

@@ -434,6 +434,66 @@ fn a_book_is_published_when_it_has_changed_and_only_then() {
     assert_eq!(published(&mut books), [], "a book that waits claims nothing");
 }
 
+/// A book that was healed after two cancels were lost, of the levels beyond the tenth: it still has those.
+fn healed() -> (Exchange, Books) {
+    let mut exchange = quiet(Style::Shanghai);
+    let begin = exchange.out.len();
+    [23, 21].into_iter().for_each(|sell| exchange.cancel(sell));
+    exchange.out.truncate(begin);
+    exchange.limit(true, 50, 1);
+    exchange.wait(3_000);
+    exchange.snapshot(false);
+    let mut books = Books::new(Limits::default());
+    take(&mut books, &exchange.out);
+    assert_eq!(book(&books).state, State::Healed);
+    assert_eq!((levels(&books, Side::Sell).len(), exchange.levels(false).len()), (12, 10));
+    published(&mut books);
+    (exchange, books)
+}
+
+/// Levels without their numbers of orders.
+fn uncounted(levels: &Levels) -> Levels {
+    levels.iter().take(10).map(|(price, quantity, _)| (*price, *quantity, 0)).collect()
+}
+
+#[test]
+fn of_a_book_that_was_healed_no_level_is_published_that_no_snapshot_has_shown() {
+    let (mut exchange, mut books) = healed();
+    let begin = exchange.out.len();
+    exchange.limit(true, 102, 10);
+    take(&mut books, &exchange.out[begin..]);
+    let sides = |exchange: &Exchange| [true, false].map(|buys| uncounted(&exchange.levels(buys)));
+    let [buys, sells] = sides(&exchange);
+    assert_eq!((sells.len(), levels(&books, Side::Sell).len()), (8, 10));
+    assert_eq!(published(&mut books), [(buys, sells, 2)]);
+    // A snapshot of a whole side says what else there is: nothing.
+    let begin = exchange.out.len();
+    exchange.wait(3_000);
+    exchange.snapshot(false);
+    exchange.limit(false, 111, 7);
+    take(&mut books, &exchange.out[begin..]);
+    assert_eq!(outcomes(&books), [("agreed", 1), ("healed agreed", 1), ("empty", 1)]);
+    let [buys, sells] = sides(&exchange);
+    assert_eq!(sells.last(), Some(&(111, 7, 0)));
+    assert_eq!(published(&mut books), [(buys, sells, 2)]);
+}
+
+#[test]
+fn of_a_book_that_was_healed_nothing_is_published_when_of_a_side_nothing_is_known() {
+    let (mut exchange, mut books) = healed();
+    let begin = exchange.out.len();
+    exchange.limit(true, 110, 50);
+    take(&mut books, &exchange.out[begin..]);
+    assert!(exchange.levels(false).is_empty() && books.has_changed());
+    assert_eq!(published(&mut books), []);
+    let begin = exchange.out.len();
+    exchange.wait(3_000);
+    exchange.snapshot(false);
+    exchange.limit(false, 120, 1);
+    take(&mut books, &exchange.out[begin..]);
+    assert_eq!(published(&mut books)[0].1, [(120, 1, 0)]);
+}
+
 #[test]
 fn what_was_not_taken_is_published_again() {
     let exchange = quiet(Style::Shanghai);
