@@ -15,9 +15,9 @@ use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use transport::Clock;
-use wire::szse::ext::GapReason;
-use wire::szse::frame;
-use wire::szse::market::Resend;
+use wire::szse::ext::{GapNotice, GapReason};
+use wire::szse::market::{ChannelHeartbeat, Resend};
+use wire::szse::{Frame, Message as _, frame};
 
 /// Entries that are published before the bus is asked whether it has them.
 const BATCH: u64 = 1_024;
@@ -59,7 +59,7 @@ pub(crate) struct Out {
     log: Reader,
     /// The next entry.
     at: Seq,
-    /// Of each channel, the number after the last one published.
+    /// Of each channel, the number after the last one of which something was published: a message, or that it will not come.
     next: Vec<(u16, u64)>,
     metrics: Metrics,
 }
@@ -192,8 +192,9 @@ impl Out {
             if subject::of(&self.bus.prefix, &frame, &mut subject).is_none() {
                 continue;
             }
-            if let Some(end) = missing(&mut next, entry.tag) {
-                self.gap(line, entry.tag.lane, end).await?;
+            let lacks = said(&frame, entry.tag).and_then(|said| missing(&mut next, entry.tag.lane, said));
+            if let Some(lacks) = lacks {
+                self.gap(line, entry.tag.lane, lacks).await?;
             }
             bytes += entry.frame.len();
             let payload = entry.frame.to_vec().into();
@@ -289,18 +290,32 @@ impl Out {
     }
 }
 
-/// The numbers before this entry that its channel lacks.
-fn missing(next: &mut Vec<(u16, u64)>, tag: Tag) -> Option<(u64, u64)> {
-    if tag.number == 0 {
-        return None;
+/// The numbers of its channel of which an entry says something, the first and the last: its own, those that a notice stands for, none
+/// behind the last that a heartbeat names. `None` of a snapshot.
+fn said(frame: &Frame<'_>, tag: Tag) -> Option<(u64, u64)> {
+    match frame.msg_type {
+        GapNotice::MSG_TYPE => {
+            let notice: &GapNotice = frame.view().ok()?;
+            Some((u64::try_from(notice.appl_beg_seq_num.get()).ok()?, tag.number))
+        }
+        ChannelHeartbeat::MSG_TYPE => {
+            let heartbeat: &ChannelHeartbeat = frame.view().ok()?;
+            let last = u64::try_from(heartbeat.appl_last_seq_num.get()).ok()?;
+            Some((last + 1, last))
+        }
+        _ => (tag.number != 0).then_some((tag.number, tag.number)),
     }
-    let Some((_, wanted)) = next.iter_mut().find(|(lane, _)| *lane == tag.lane) else {
-        next.push((tag.lane, tag.number + 1));
-        return None;
-    };
-    let before = std::mem::replace(wanted, tag.number + 1);
-    // A notice stands for the numbers up to its own.
-    (before < tag.number && tag.key != Tag::EVERYONE).then(|| (before, tag.number - 1))
+}
+
+/// The numbers before these that the channel lacks; its numbers begin with 1.
+fn missing(next: &mut Vec<(u16, u64)>, lane: u16, (begin, end): (u64, u64)) -> Option<(u64, u64)> {
+    let at = next.iter().position(|(known, _)| *known == lane).unwrap_or_else(|| {
+        next.push((lane, 1));
+        next.len() - 1
+    });
+    let before = next[at].1;
+    next[at].1 = before.max(end + 1);
+    (before < begin).then(|| (before, begin - 1))
 }
 
 fn headers(tag: Tag) -> HeaderMap {
@@ -415,15 +430,38 @@ mod tests {
     }
 
     #[test]
-    fn what_a_channel_lacks_is_told_once_and_a_notice_of_the_log_is_no_lack() {
-        let tag = |lane, number, key| Tag { lane, number, key };
+    fn what_a_channel_lacks_is_told_once_by_whatever_comes_after_it() {
         let mut next = Vec::new();
-        assert_eq!(missing(&mut next, tag(1, 7, 3)), None, "it begins there");
-        assert_eq!(missing(&mut next, tag(1, 8, 3)), None);
-        assert_eq!(missing(&mut next, tag(2, 1, 3)), None);
-        assert_eq!(missing(&mut next, tag(1, 0, 3)), None, "no number");
-        assert_eq!(missing(&mut next, tag(1, 12, 3)), Some((9, 11)));
-        assert_eq!(missing(&mut next, tag(1, 20, Tag::EVERYONE)), None);
-        assert_eq!(missing(&mut next, tag(1, 21, 3)), None);
+        let mut tell = |message: &dyn Fn(&mut Vec<u8>), lane, number, key| {
+            let mut bytes = Vec::new();
+            message(&mut bytes);
+            let frame = frame::decode(&bytes, frame::BODY_LEN_MAX).unwrap().unwrap();
+            said(&frame, Tag { lane, number, key }).and_then(|said| missing(&mut next, lane, said))
+        };
+        let tick = |bytes: &mut Vec<u8>| frame::encode(&TickOrder::default(), bytes);
+        let heartbeat = |last| {
+            let appl_last_seq_num = I64::new(last);
+            move |bytes: &mut Vec<u8>| {
+                frame::encode(&ChannelHeartbeat { appl_last_seq_num, ..ChannelHeartbeat::default() }, bytes);
+            }
+        };
+        let notice = |begin, end| {
+            move |bytes: &mut Vec<u8>| frame::encode(&gap_notice(1, begin, end, GapReason::LOST_UPSTREAM), bytes)
+        };
+        assert_eq!(tell(&tick, 1, 7, 3), Some((1, 6)), "a channel begins with 1");
+        assert_eq!(tell(&tick, 1, 8, 3), None);
+        assert_eq!(tell(&tick, 2, 1, 3), None);
+        assert_eq!(tell(&tick, 1, 12, 3), Some((9, 11)));
+        // A notice stands for its numbers alone.
+        assert_eq!(tell(&notice(13, 20), 1, 20, Tag::EVERYONE), None);
+        assert_eq!(tell(&notice(25, 30), 1, 30, Tag::EVERYONE), Some((21, 24)));
+        assert_eq!(tell(&tick, 1, 31, 3), None);
+        // A quiet channel is told of by its heartbeats.
+        assert_eq!(tell(&heartbeat(31), 1, 0, Tag::EVERYONE), None);
+        assert_eq!(tell(&heartbeat(40), 1, 0, Tag::EVERYONE), Some((32, 40)));
+        assert_eq!(tell(&heartbeat(40), 1, 0, Tag::EVERYONE), None);
+        assert_eq!(tell(&heartbeat(35), 1, 0, Tag::EVERYONE), None);
+        assert_eq!(tell(&heartbeat(-1), 1, 0, Tag::EVERYONE), None);
+        assert_eq!(tell(&tick, 1, 41, 3), None);
     }
 }
