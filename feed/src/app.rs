@@ -2,7 +2,7 @@
 
 use crate::arbiter::ChannelState;
 use crate::book::Publication;
-use crate::control::{Order, Refused};
+use crate::control::{Refused, Switch};
 use crate::delay::Line;
 use crate::door::Brought;
 use crate::fanout::Fanout;
@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// What a source of the door, by its place, has brought.
     Brought(usize, Brought),
     /// A source of this name is to be used, or not.
-    Order(Order, String, oneshot::Sender<Result<(), Refused>>),
+    Switch(Switch, String, oneshot::Sender<Result<(), Refused>>),
     /// The state of at most so many subscribers.
     Subscribers(usize, oneshot::Sender<Vec<SubscriberStatus>>),
 }
@@ -164,16 +164,16 @@ impl App for Feed {
                     )),
                 );
             }
-            (Command::Order(order, name, reply), Some(ingest)) => {
-                let outcome = ingest.order(cx, &mut self.view, order, &name);
+            (Command::Switch(switch, name, reply), Some(ingest)) => {
+                let outcome = ingest.switch(cx, &mut self.view, switch, &name);
                 if reply.send(outcome).is_err() {
-                    tracing::debug!(name, ?order, ?outcome, "who gave the order has gone");
+                    tracing::debug!(name, ?switch, ?outcome, "who switched has gone");
                 }
             }
             (Command::Brought(index, brought), Some(ingest)) => {
                 ingest.on_brought(cx, &mut self.view, index, brought);
             }
-            (Command::Sources(_) | Command::Order(..) | Command::Brought(..), None) => {}
+            (Command::Sources(_) | Command::Switch(..) | Command::Brought(..), None) => {}
             (Command::Publish(_), _) => unreachable!("only the first shard writes the log"),
             (Command::Recalled(id, answer), _) => self.fanout.on_recalled(cx, id, &answer),
             (Command::Subscribers(count_max, reply), _) => {

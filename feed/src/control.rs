@@ -16,7 +16,7 @@ use service::admin::Operator;
 
 /// What is to be done with a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum Switch {
     /// Be the primary.
     Prefer,
     /// Be left.
@@ -61,23 +61,23 @@ type Answer = Result<&'static str, (StatusCode, &'static str)>;
 
 /// What a feed adds to the operator's port for commands.
 pub(crate) fn routes(shards: Shards) -> Router {
-    Router::new().route("/sources/{name}/{order}", post(order)).with_state(shards)
+    Router::new().route("/sources/{name}/{switch}", post(switch)).with_state(shards)
 }
 
-async fn order(
+async fn switch(
     State(shards): State<Shards>,
     Extension(operator): Extension<Operator>,
-    Path((name, order)): Path<(String, String)>,
+    Path((name, switch)): Path<(String, String)>,
 ) -> Answer {
-    let (order, done) = match order.as_str() {
-        "prefer" => (Order::Prefer, "preferred\n"),
-        "down" => (Order::Down, "down\n"),
-        "up" => (Order::Up, "up\n"),
+    let (switch, done) = match switch.as_str() {
+        "prefer" => (Switch::Prefer, "preferred\n"),
+        "down" => (Switch::Down, "down\n"),
+        "up" => (Switch::Up, "up\n"),
         _ => return Err((StatusCode::NOT_FOUND, "expected prefer, down or up\n")),
     };
     let shown = name.clone();
-    let answer = ask(&shards[0], |reply| Command::Order(order, name, reply)).await;
+    let answer = ask(&shards[0], |reply| Command::Switch(switch, name, reply)).await;
     let outcome = answer.map_err(|status| (status, "the feed does not answer\n"))?;
-    tracing::warn!(operator = operator.0, source = shown, ?order, ?outcome, "source by the operator");
+    tracing::warn!(operator = operator.0, source = shown, ?switch, ?outcome, "source by the operator");
     outcome.map(|()| done).map_err(Refused::answer)
 }

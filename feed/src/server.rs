@@ -153,8 +153,13 @@ impl Server {
         let follow = |config: &book::BookConfig| {
             let (asks, from) = sync_channel(BOOK_ASKS_MAX);
             let metrics = book::Metrics::register(&host.registry)?;
-            let follower =
-                book::Follower::new(writer.reader(), (config.clone(), own_from), handles[0].clone(), from, metrics);
+            let follower = book::Follower::new(
+                writer.reader(),
+                (config.clone(), own_from),
+                handles[0].clone(),
+                from,
+                metrics,
+            );
             Ok::<_, BindError>((follower, asks))
         };
         let (book, book_asks) = config.book.as_ref().map(follow).transpose()?.unzip();

@@ -489,9 +489,7 @@ impl Book {
     pub(super) fn known_levels(&self, side: Side) -> impl Iterator<Item = (i64, Level)> + '_ {
         let (last, counts) = (self.known(side), self.state != State::Healed);
         let known = self.depth.levels(side).take_while(move |(price, _)| side.rank(*price) <= last);
-        known.map(move |(price, level)| {
-            (price, if counts { level } else { Level { orders: 0, ..level } })
-        })
+        known.map(move |(price, level)| (price, if counts { level } else { Level { orders: 0, ..level } }))
     }
 
     /// Whether the best price of a side is known, or that there is none.

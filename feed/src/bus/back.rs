@@ -69,13 +69,18 @@ impl Back {
                 () = tokio::time::sleep(LOOK) => None,
             };
             if let Some(message) = first {
-                heard_ns = clock.now_ns();
-                self.bring(inlet, &message.ok_or_else(|| failed("the subscription has ended"))?)?;
+                let message = message.ok_or_else(|| failed("the subscription has ended"))?;
+                let mut alive = self.bring(inlet, &message)?;
                 for _ in 0..AT_ONCE {
                     let Some(Some(message)) = line.quotes.next().now_or_never() else { break };
-                    self.bring(inlet, &message)?;
+                    alive |= self.bring(inlet, &message)?;
                 }
-                inlet.alive()?;
+                if alive {
+                    heard_ns = clock.now_ns();
+                    inlet.alive()?;
+                } else {
+                    inlet.flush()?;
+                }
             }
             if line.lost.load(Ordering::Acquire) {
                 return Err(failed("the connection to the bus is lost"));
@@ -118,28 +123,60 @@ impl Back {
         };
         let mut bytes = Vec::new();
         frame::encode(&request, &mut bytes);
-        let asked = line.client.publish_with_reply(self.bus.asks(), line.inbox.clone(), bytes.into());
+        let asked = line.client.publish_with_reply(self.bus.resend(), line.inbox.clone(), bytes.into());
         tokio::time::timeout(self.bus.timeout(), asked).await.map_err(failed)?.map_err(failed)
     }
 
-    /// The frames of a message. What is none is nobody's quote: counted, and left.
-    fn bring(&self, inlet: &mut Inlet, message: &Message) -> Result<(), Over> {
-        if message.subject.as_str() == self.bus.asks() {
-            return Ok(());
+    /// The frames of a message, and whether who publishes has said it. Questions are those of other readers, or our own, and what has a
+    /// status is the server's: nobody is there to answer one. What is no frame is nobody's quote: counted, and left.
+    fn bring(&self, inlet: &mut Inlet, message: &Message) -> Result<bool, Over> {
+        if message.status.is_some() || message.subject.as_str() == self.bus.resend() {
+            return Ok(false);
         }
         let mut bytes = &message.payload[..];
         while !bytes.is_empty() {
             let Ok(Some(frame)) = frame::decode(bytes, frame::BODY_LEN_MAX) else {
                 self.metrics.bus_bad.inc();
-                return Ok(());
+                return Ok(false);
             };
             inlet.push(frame.bytes)?;
             bytes = &bytes[frame.bytes.len()..];
         }
-        Ok(())
+        Ok(true)
     }
 }
 
 fn failed(why: impl ToString) -> Over {
     Over::Failed(why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_nats::StatusCode;
+    use service::Shutdown;
+    use shard::{Handle, Limits};
+
+    #[test]
+    fn that_somebody_asks_or_that_nobody_answers_is_no_sign_of_who_publishes() {
+        let registry = service::prometheus::Registry::new();
+        let back = Back::new(Bus::new(vec![]), Metrics::register(&registry).unwrap());
+        let (mut inlet, _way) = Inlet::new(0, Handle::new(&Limits::default()), Shutdown::default());
+        let mut is_sign = |subject: &str, status, payload: &'static [u8]| {
+            let message = Message {
+                subject: subject.into(),
+                reply: None,
+                payload: payload.into(),
+                headers: None,
+                status,
+                description: None,
+                length: payload.len(),
+            };
+            back.bring(&mut inlet, &message).unwrap()
+        };
+        assert!(is_sign("tongdao.alive", None, b""));
+        assert!(!is_sign("tongdao.resend", None, b"what?"));
+        assert!(!is_sign("_INBOX.1", Some(StatusCode::NO_RESPONDERS), b""));
+        assert!(!is_sign("tongdao.102.000001.order", None, b"buy!"));
+    }
 }

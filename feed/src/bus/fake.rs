@@ -26,7 +26,8 @@ pub(super) async fn serve() -> (SocketAddr, Seen) {
 async fn talk(stream: TcpStream, seen: Seen) -> std::io::Result<()> {
     let (from, mut to) = stream.into_split();
     let mut from = BufReader::new(from);
-    let info = r#"{"server_id":"fake","server_name":"fake","version":"2.10.0","go":"","host":"127.0.0.1","port":1,"#;
+    let info =
+        r#"{"server_id":"fake","server_name":"fake","version":"2.10.0","go":"","host":"127.0.0.1","port":1,"#;
     let more = r#""headers":true,"max_payload":1048576,"proto":1,"client_id":1}"#;
     to.write_all(format!("INFO {info}{more}\r\n").as_bytes()).await?;
     let mut subscriptions: Vec<(String, String)> = Vec::new();

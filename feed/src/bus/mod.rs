@@ -63,8 +63,8 @@ impl Bus {
     }
 
     /// Where numbers that did not come are asked for.
-    fn asks(&self) -> String {
-        format!("{}.ask", self.prefix)
+    fn resend(&self) -> String {
+        format!("{}.resend", self.prefix)
     }
 
     fn alive(&self) -> String {

@@ -141,7 +141,7 @@ impl Out {
         let client = options.connect(self.bus.servers.as_slice()).await?;
         let inbox = client.new_inbox();
         let echoes = client.subscribe(inbox.clone()).await?;
-        let asks = client.subscribe(self.bus.asks()).await?;
+        let asks = client.subscribe(self.bus.resend()).await?;
         Ok(Line { client, echoes, inbox, asks, answers: VecDeque::new(), echo: 0 })
     }
 
@@ -339,7 +339,7 @@ mod tests {
         let (address, seen) = serve().await;
         let mut writer = Writer::new(Limits { segment_bytes: 1 << 20, window_bytes: 1 << 26 });
         let registry = service::prometheus::Registry::new();
-        let bus = Bus::new(vec![format!("nats://{address}")]);
+        let bus = Bus { timeout_ms: 60_000, ..Bus::new(vec![format!("nats://{address}")]) };
         let out = Out::new(bus, writer.reader(), Metrics::register(&registry).unwrap());
         append(&mut writer, 1, 1..=last);
         let line = out.line().await.unwrap();
@@ -402,7 +402,7 @@ mod tests {
             let mut bytes = Vec::new();
             frame::encode(&ask, &mut bytes);
             for to in ["first", "second", "third"] {
-                line.client.publish_with_reply(out.bus.asks(), to, bytes.clone().into()).await.unwrap();
+                line.client.publish_with_reply(out.bus.resend(), to, bytes.clone().into()).await.unwrap();
             }
             let answers = |seen: &Seen| ["first", "second", "third"].map(|to| count(seen, to));
             for turn in 1..=9 {
@@ -446,7 +446,9 @@ mod tests {
             }
         };
         let notice = |begin, end| {
-            move |bytes: &mut Vec<u8>| frame::encode(&gap_notice(1, begin, end, GapReason::LOST_UPSTREAM), bytes)
+            move |bytes: &mut Vec<u8>| {
+                frame::encode(&gap_notice(1, begin, end, GapReason::LOST_UPSTREAM), bytes)
+            }
         };
         assert_eq!(tell(&tick, 1, 7, 3), Some((1, 6)), "a channel begins with 1");
         assert_eq!(tell(&tick, 1, 8, 3), None);

@@ -1,8 +1,8 @@
 //! Hot path: one message of a source, filed: through the arbiter into the log, or counted and left.
 
+use super::log::LogWriter;
 use super::own::{Message as OwnMessage, moved};
 use super::pulse::Pulse;
-use super::tape::Tape;
 use super::{Counters, NO_KEY};
 use crate::arbiter::{Answer, Arbiter, Outcome, Source, Tick};
 use crate::metrics::Metrics;
@@ -32,7 +32,7 @@ pub(super) struct Desk<'a> {
     pub(super) wall_ns: i64,
     /// The feeds upstream, and the source's name.
     pub(super) relay: (&'a Relay, &'a Metrics, &'a str),
-    pub(super) tape: Tape<'a>,
+    pub(super) log: LogWriter<'a>,
 }
 
 /// Why a source is left for a message of its.
@@ -59,7 +59,7 @@ impl Desk<'_> {
         metrics.source_sessions.with_label_values(&[name]).inc();
         metrics.source_up.with_label_values(&[name]).set(1);
         if self.numbered {
-            self.arbiter.up(self.tape.now_ns, self.source);
+            self.arbiter.up(self.log.now_ns, self.source);
         }
     }
 
@@ -96,35 +96,35 @@ impl Desk<'_> {
     #[inline]
     fn order(&mut self, order: &TickOrder, bytes: &[u8]) {
         let key = self.key(&order.security_id, &order.security_id_source);
-        self.pulse.quote(self.tape.now_ns, self.wall_ns, order.transact_time);
+        self.pulse.quote(self.log.now_ns, self.wall_ns, order.transact_time);
         if self.numbered {
             self.tick((order.channel_no, order.appl_seq_num), key, bytes);
         } else if let Some(number) = self.number(order.appl_seq_num) {
             let (channel, time) = (order.channel_no, order.transact_time);
             let message = OwnMessage { channel, number, time, key, bytes };
-            self.tape.offer_own(&message, |identity| identity.order(order));
+            self.log.offer_own(&message, |identity| identity.order(order));
         }
     }
 
     #[inline]
     fn trade(&mut self, trade: &TickTrade, bytes: &[u8]) {
         let key = self.key(&trade.security_id, &trade.security_id_source);
-        self.pulse.quote(self.tape.now_ns, self.wall_ns, trade.transact_time);
+        self.pulse.quote(self.log.now_ns, self.wall_ns, trade.transact_time);
         if self.numbered {
             self.tick((trade.channel_no, trade.appl_seq_num), key, bytes);
         } else if let Some(number) = self.number(trade.appl_seq_num) {
             let (channel, time) = (trade.channel_no, trade.transact_time);
             let message = OwnMessage { channel, number, time, key, bytes };
-            self.tape.offer_own(&message, |identity| identity.trade(trade));
+            self.log.offer_own(&message, |identity| identity.trade(trade));
         }
     }
 
     #[inline]
     fn tick(&mut self, (channel, number): (U16, I64), key: u32, frame: &[u8]) {
         let Some(number) = self.number(number) else { return };
-        let Self { source, arbiter, tape, .. } = self;
+        let Self { source, arbiter, log, .. } = self;
         let tick = Tick { channel: channel.get(), number, key, frame };
-        let outcome = arbiter.offer(tape.now_ns, *source, tick, &mut |event| tape.deliver(event));
+        let outcome = arbiter.offer(log.now_ns, *source, tick, &mut |event| log.deliver(event));
         if outcome == Outcome::Regressed && number == 1 {
             let (channel, source) = (tick.channel, source.index());
             tracing::warn!(
@@ -139,22 +139,22 @@ impl Desk<'_> {
     /// is used.
     #[cold]
     fn own_snapshot(&mut self, snapshot: &Snapshot<'_>, bytes: &[u8]) {
-        let own = self.tape.notes.own.as_ref().expect("invariant: there is such a source, and it speaks");
+        let own = self.log.notes.own.as_ref().expect("invariant: there is such a source, and it speaks");
         match own.channel(snapshot.head.channel_no.get()) {
             Some(channel) if own.matcher.in_use() => {
                 let bytes = moved(bytes, SNAPSHOT_CHANNEL_AT, channel, None);
                 self.snapshot(snapshot, channel, &bytes);
             }
-            _ => self.pulse.quote(self.tape.now_ns, self.wall_ns, snapshot.head.orig_time),
+            _ => self.pulse.quote(self.log.now_ns, self.wall_ns, snapshot.head.orig_time),
         }
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot<'_>, lane: u16, bytes: &[u8]) {
         let head = snapshot.head;
-        self.pulse.quote(self.tape.now_ns, self.wall_ns, head.orig_time);
+        self.pulse.quote(self.log.now_ns, self.wall_ns, head.orig_time);
         let key = self.key(&head.security_id, &head.security_id_source);
         let tag = Tag { lane, number: 0, key };
-        let (view, time) = (&mut self.tape.view, head.orig_time.raw());
+        let (view, time) = (&mut self.log.view, head.orig_time.raw());
         let end = view.end();
         let offered = match key {
             NO_KEY => Offer::NoPlace,
@@ -168,16 +168,16 @@ impl Desk<'_> {
         };
         *counter += 1;
         if matches!(offered, Offer::Newest | Offer::NotKept) {
-            self.tape.append(tag, bytes);
+            self.log.append(tag, bytes);
         }
     }
 
     fn heartbeat(&mut self, heartbeat: &ChannelHeartbeat) {
         let Some(last) = self.number(heartbeat.appl_last_seq_num) else { return };
         let channel = heartbeat.channel_no.get();
-        let Self { source, arbiter, tape, ended, .. } = self;
-        arbiter.heartbeat(tape.now_ns, *source, (channel, last), &mut |event| tape.deliver(event));
-        let known = ended.iter().any(|(other, _)| *other == channel) || tape.view.lane(channel).is_none();
+        let Self { source, arbiter, log, ended, .. } = self;
+        arbiter.heartbeat(log.now_ns, *source, (channel, last), &mut |event| log.deliver(event));
+        let known = ended.iter().any(|(other, _)| *other == channel) || log.view.lane(channel).is_none();
         if heartbeat.is_end_of_channel() && !known {
             ended.push((channel, last));
         }
@@ -190,7 +190,7 @@ impl Desk<'_> {
             ResendStatus::NONE | ResendStatus::COMPLETE | ResendStatus::PARTIAL => Answer::Served,
             _ => Answer::Cannot,
         };
-        self.arbiter.answer(self.tape.now_ns, self.source, (answer.channel_no.get(), begin), means);
+        self.arbiter.answer(self.log.now_ns, self.source, (answer.channel_no.get(), begin), means);
     }
 
     #[cold]

@@ -3,7 +3,7 @@
 use super::desk::Desk;
 use super::{Ingest, LOG};
 use crate::arbiter::Source;
-use crate::control::{Order, Refused};
+use crate::control::{Refused, Switch};
 use crate::source::Link;
 use crate::view::View;
 use flow::Tag;
@@ -98,8 +98,8 @@ impl Ingest {
     fn use_no_more(&mut self, cx: &mut Cx, view: &mut View, source: Source) {
         if self.filing.arbiter.is_up(source) {
             let now_ns = cx.now_ns();
-            let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
-            self.filing.arbiter.down(now_ns, source, &mut |event| tape.deliver(event));
+            let mut log = self.filing.notes.log(cx.writer(LOG), view, now_ns);
+            self.filing.arbiter.down(now_ns, source, &mut |event| log.deliver(event));
         }
     }
 
@@ -107,26 +107,26 @@ impl Ingest {
     ///
     /// # Errors
     /// When it is not done.
-    pub(crate) fn order(
+    pub(crate) fn switch(
         &mut self,
         cx: &mut Cx,
         view: &mut View,
-        order: Order,
+        switch: Switch,
         name: &str,
     ) -> Result<(), Refused> {
         let at = self.upstreams.iter().position(|upstream| upstream.config.name == name);
         let index = at.ok_or(Refused::NoSuchSource)?;
         let (source, now_ns) = (Source::new(index), cx.now_ns());
-        match order {
-            Order::Prefer if self.filing.arbiter.primary().is_none() => Err(Refused::Arbitrated),
-            Order::Prefer if !self.upstreams[index].config.is_numbered() => Err(Refused::OwnNumbers),
-            Order::Prefer if !self.upstreams[index].is_used() => Err(Refused::NotUp),
-            Order::Prefer => {
-                let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
-                self.filing.arbiter.prefer(now_ns, source, &mut |event| tape.deliver(event));
+        match switch {
+            Switch::Prefer if self.filing.arbiter.primary().is_none() => Err(Refused::Arbitrated),
+            Switch::Prefer if !self.upstreams[index].config.is_numbered() => Err(Refused::OwnNumbers),
+            Switch::Prefer if !self.upstreams[index].is_used() => Err(Refused::NotUp),
+            Switch::Prefer => {
+                let mut log = self.filing.notes.log(cx.writer(LOG), view, now_ns);
+                self.filing.arbiter.prefer(now_ns, source, &mut |event| log.deliver(event));
                 Ok(())
             }
-            Order::Down => {
+            Switch::Down => {
                 let mut others = self.upstreams.iter().enumerate().filter(|(other, _)| *other != index);
                 if !others.any(|(_, other)| other.is_used()) {
                     return Err(Refused::LastOne);
@@ -141,7 +141,7 @@ impl Ingest {
                 }
                 Ok(())
             }
-            Order::Up => {
+            Switch::Up => {
                 let upstream = &mut self.upstreams[index];
                 upstream.down = false;
                 if let Some(way) = &upstream.way {
@@ -193,8 +193,8 @@ impl Ingest {
                 end_of_channel: U16::new(ended.into()),
             };
             frame::encode(&message, &mut self.out);
-            let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
-            tape.append(Tag { lane: channel.channel, number: 0, key: Tag::EVERYONE }, &self.out);
+            let mut log = self.filing.notes.log(cx.writer(LOG), view, now_ns);
+            log.append(Tag { lane: channel.channel, number: 0, key: Tag::EVERYONE }, &self.out);
             self.out.clear();
         }
     }
@@ -204,7 +204,7 @@ impl Ingest {
 pub(super) fn subscribe(desk: &Desk<'_>, out: &mut Vec<u8>) {
     // First: a loop is seen before the first quote of it.
     frame::encode(&RelayHello { feed: desk.relay.0.id() }, out);
-    request_all(desk.tape.view, out);
+    request_all(desk.log.view, out);
 }
 
 /// Asks a source that is a feed for everything, from where our log stands.

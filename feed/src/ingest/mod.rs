@@ -6,10 +6,10 @@
 mod desk;
 mod inside;
 mod links;
+mod log;
 mod numbering;
 mod own;
 mod pulse;
-mod tape;
 
 use crate::arbiter::{Arbiter, Source};
 use crate::book::Publication;
@@ -23,15 +23,15 @@ use crate::snapshots::Offer;
 use crate::source::{Link, Upstream};
 use crate::view::View;
 use desk::{Desk, Fault};
+use log::Ask;
+pub(crate) use log::Notes;
+pub(crate) use log::gap_notice;
 pub(crate) use own::{Counters as OwnCounters, Own};
 use pulse::Pulse;
 use service::tls::Tls;
 use shard::{ConnId, Cx, LogId, Reason};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use tape::Ask;
-pub(crate) use tape::Notes;
-pub(crate) use tape::gap_notice;
 use transport::SocketOptions;
 use wire::szse::code::{ResendStatus, ResendType, SessionStatus};
 use wire::szse::ext::STREAM_BOOK;
@@ -111,7 +111,7 @@ impl Filing {
             ended: &mut self.ended,
             wall_ns,
             relay: (&self.relay, &self.metrics, &config.name),
-            tape: self.notes.tape(cx.writer(LOG), view, now_ns),
+            log: self.notes.log(cx.writer(LOG), view, now_ns),
         }
     }
 }
@@ -225,12 +225,12 @@ impl Ingest {
     /// Snapshots made of the books go the way of the sources' snapshots.
     pub(crate) fn publish(&mut self, cx: &mut Cx, view: &mut View, publication: &Publication) {
         let now_ns = cx.now_ns();
-        let mut tape = self.filing.notes.tape(cx.writer(LOG), view, now_ns);
+        let mut log = self.filing.notes.log(cx.writer(LOG), view, now_ns);
         for (tag, time, frame) in publication.each() {
-            let end = tape.view.end();
-            let offered = tape.view.snapshots.offer(tag, &STREAM_BOOK, time.raw(), end, frame);
+            let end = log.view.end();
+            let offered = log.view.snapshots.offer(tag, &STREAM_BOOK, time.raw(), end, frame);
             if matches!(offered, Offer::Newest | Offer::NotKept) {
-                tape.append(tag, frame);
+                log.append(tag, frame);
             }
         }
     }
@@ -248,8 +248,8 @@ impl Ingest {
     pub(crate) fn on_turn_end(&mut self, cx: &mut Cx, view: &mut View) -> Option<u64> {
         let now_ns = cx.now_ns();
         let Filing { arbiter, notes, .. } = &mut self.filing;
-        let mut tape = notes.tape(cx.writer(LOG), view, now_ns);
-        arbiter.poll(now_ns, &mut |event| tape.deliver(event));
+        let mut log = notes.log(cx.writer(LOG), view, now_ns);
+        arbiter.poll(now_ns, &mut |event| log.deliver(event));
         self.send_asks(cx);
         self.filing.arbiter.poll_at_ns()
     }

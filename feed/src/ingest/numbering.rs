@@ -69,7 +69,14 @@ impl<T> Numbering<T> {
         let at = match self.channels.iter().position(|known| known.channel == channel) {
             None if room => {
                 let latest = Timestamp::ZERO;
-                self.channels.push(Channel { channel, next: 0, added: 0, latest, before: None, doubted: None });
+                self.channels.push(Channel {
+                    channel,
+                    next: 0,
+                    added: 0,
+                    latest,
+                    before: None,
+                    doubted: None,
+                });
                 self.channels.len() - 1
             }
             at => at.or_else(|| refuse(counters))?,
@@ -102,7 +109,11 @@ impl<T> Numbering<T> {
         if ahead.is_none() {
             counters.restarts += 1;
             let (channel_no, from) = (channel.channel, first.number);
-            tracing::warn!(channel = channel_no, from, "the source with numbers of its own numbers from anew");
+            tracing::warn!(
+                channel = channel_no,
+                from,
+                "the source with numbers of its own numbers from anew"
+            );
             // Above what was added before: its first number was there.
             channel.added = channel.next - first.number;
             channel.before = Some(channel.latest);

@@ -1,8 +1,8 @@
 //! The source that numbers in its own way, as ingest has it: its messages into the matcher, and what goes out of them into the
 //! log, on channels of their own.
 
+use super::log::{LogWriter, Notes};
 use super::numbering::{New, Numbering};
-use super::tape::{Notes, Tape};
 use crate::arbiter::Arbiter;
 use crate::content::{Content, Identity, Matcher, Settings, Verdict, Waiting};
 use crate::view::View;
@@ -88,7 +88,7 @@ pub(super) struct Message<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-impl Tape<'_> {
+impl LogWriter<'_> {
     /// The source that numbers in its own way brought an order or a trade.
     pub(super) fn offer_own(&mut self, message: &Message<'_>, content: impl FnOnce(&Identity) -> Content) {
         let own = self.notes.own.as_mut().expect("invariant: there is such a source, and it speaks");
@@ -163,8 +163,8 @@ impl Notes {
             (true, false) => tracing::info!("numbered sources are used again"),
             _ => {}
         }
-        let mut tape = self.tape(writer, view, now_ns);
-        due.iter().for_each(|waiting| tape.publish_own(waiting));
+        let mut log = self.log(writer, view, now_ns);
+        due.iter().for_each(|waiting| log.publish_own(waiting));
     }
 }
 

@@ -160,8 +160,8 @@ fn what_is_no_quote_is_counted_and_left() {
     runtime.block_on(async {
         let client = async_nats::connect(nats.url()).await.unwrap();
         client.publish("tongdao.102.000001.order", "buy!".into()).await.unwrap();
-        client.publish("tongdao.ask", "what?".into()).await.unwrap();
-        client.publish_with_reply("tongdao.ask", "nobody", "what?".into()).await.unwrap();
+        client.publish("tongdao.resend", "what?".into()).await.unwrap();
+        client.publish_with_reply("tongdao.resend", "nobody", "what?".into()).await.unwrap();
         client.flush().await.unwrap();
     });
     wait_for("it to be counted", || {

@@ -30,25 +30,25 @@ pub(crate) struct Notes {
 
 impl Notes {
     /// To write with, for a turn.
-    pub(super) fn tape<'a>(
+    pub(super) fn log<'a>(
         &'a mut self,
         writer: &'a mut Writer,
         view: &'a mut View,
         now_ns: u64,
-    ) -> Tape<'a> {
-        Tape { writer, view, notes: self, now_ns }
+    ) -> LogWriter<'a> {
+        LogWriter { writer, view, notes: self, now_ns }
     }
 }
 
 /// The log, and what is noted of each entry.
-pub(super) struct Tape<'a> {
+pub(super) struct LogWriter<'a> {
     pub(super) writer: &'a mut Writer,
     pub(super) view: &'a mut View,
     pub(super) notes: &'a mut Notes,
     pub(super) now_ns: u64,
 }
 
-impl Tape<'_> {
+impl LogWriter<'_> {
     #[inline]
     pub(super) fn append(&mut self, tag: Tag, frame: &[u8]) {
         let appended = self.writer.append(tag, frame);
