@@ -16,8 +16,8 @@ resource "alicloud_ram_policy" "server" {
   policy_document = jsonencode({
     Version = "1"
     Statement = [
-      { Effect = "Allow", Action = ["oss:GetObject"], Resource = ["acs:oss:*:*:${var.config_bucket}/*"] },
-      { Effect = "Allow", Action = ["kms:GetSecretValue"], Resource = ["acs:kms:*:*:secret/${var.kms_secret}"] },
+      { Effect = "Allow", Action = ["oss:GetObject"], Resource = ["acs:oss:*:*:${var.config_bucket}/*", "acs:oss:*:*:${var.dr_config_bucket}/*"] },
+      { Effect = "Allow", Action = ["kms:GetSecretValue"], Resource = ["acs:kms:*:*:secret/${var.kms_secret}", "acs:kms:*:*:secret/${var.dr_kms_secret}"] },
       { Effect = "Allow", Action = ["log:PostLogStoreLogs"], Resource = ["acs:log:*:*:project/tongdao-*/logstore/*"] },
     ]
   })

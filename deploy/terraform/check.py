@@ -1,12 +1,15 @@
-"""Parses every module below a folder and resolves the names in it: variables, locals, resources, modules' arguments.
+"""Parses every module below a folder and resolves the names in it: variables, locals, resources, modules' arguments, templates' values; what
+a template makes is YAML.
 
 What a provider's resource takes is not known here: for that it needs `terraform validate`."""
 
+import json
 import pathlib
 import re
 import sys
 
 import hcl2
+import yaml
 
 
 def unquote(text):
@@ -33,9 +36,29 @@ def resources(blocks):
             if not kind.startswith("__") for name in rest if not name.startswith("__")}
 
 
+def templates(folder, text):
+    """What is wrong with the templates that a module fills in."""
+    for name, given in re.findall(r'templatefile\("\$\{path\.module\}/([\w.-]+)", \{(.*?)\n\s*\}\)', text, re.S):
+        template = (folder / name).read_text()
+        wanted = set(re.findall(r"\$\{(?:jsonencode\()?(\w+)", template))
+        given = set(re.findall(r"(?m)^\s*(\w+)\s+=", given))
+        yield from (f"{folder}/{name}: {key} is not given, or not used" for key in sorted(wanted ^ given))
+        # Terraform's own JSON escapes more than this, and is YAML all the same.
+        filled = re.sub(r"\$\{jsonencode\(.*?\)\}", lambda _: json.dumps('#!/bin/sh\n"a": b\n'), template)
+        try:
+            made = yaml.safe_load(re.sub(r"\$\{.*?\}", "x", filled))
+            if not all({"path", "permissions", "content"} == set(file) for file in made["write_files"]):
+                yield f"{folder}/{name}: a file without path, permissions or content"
+        except yaml.YAMLError as error:
+            yield f"{folder}/{name}: {error}"
+    for name in re.findall(r'\bfile\("\$\{path\.module\}/([^"]+)"\)', text):
+        if not (folder / name).is_file():
+            yield f"{folder}: there is no {name}"
+
+
 def main(root):
     problems = []
-    modules = {folder: load(folder) for folder in [root, *(p for p in root.iterdir() if p.is_dir())]}
+    modules = {folder: load(folder) for folder in [root, *(p for p in root.iterdir() if list(p.glob('*.tf')))]}
     for folder, (blocks, text) in modules.items():
         declared = names(blocks, "variable")
         used = set(re.findall(r"\bvar\.(\w+)", text))
@@ -47,6 +70,7 @@ def main(root):
         there = resources(blocks)
         problems += [f"{folder}: resource {name} is not declared"
                      for name in sorted(set(re.findall(r"\b(alicloud_\w+\.\w+)", text)) - there)]
+        problems += templates(folder, text)
         for block in blocks.get("module", []):
             for name, body in block.items():
                 if name.startswith("__"):

@@ -1,48 +1,28 @@
-# The leased lines: one virtual border router a line, both in one network through the transit router, so that either reaches each zone.
-resource "alicloud_express_connect_virtual_border_router" "line" {
-  for_each                   = var.circuits
-  virtual_border_router_name = "tongdao-${each.key}"
-  physical_connection_id     = each.value.physical_connection_id
-  vlan_id                    = each.value.vlan_id
-  local_gateway_ip           = each.value.local_gateway_ip
-  peer_gateway_ip            = each.value.peer_gateway_ip
-  peering_subnet_mask        = each.value.peering_subnet_mask
-  bandwidth                  = each.value.bandwidth_mbps
-  # A line that is cut without a word is seen in a second, not in a routing protocol's minutes.
-  enable_ipv6       = false
-  detect_multiplier = 3
-  min_rx_interval   = 300
-  min_tx_interval   = 300
-}
-
+# The leased lines of both sites, in one network of the cloud (CEN). The sites' transit routers are not joined: each site has lines of its
+# own, and none depends on the other.
 resource "alicloud_cen_instance" "this" {
   cen_instance_name = "tongdao"
 }
 
-resource "alicloud_cen_transit_router" "active" {
-  cen_id              = alicloud_cen_instance.this.id
-  transit_router_name = "tongdao-${var.region}"
+module "lines" {
+  source      = "./lines"
+  name        = "tongdao-${var.region}"
+  cen_id      = alicloud_cen_instance.this.id
+  vpc_id      = module.active.vpc_id
+  vswitch_ids = module.active.vswitch_ids
+  circuits    = var.circuits
+  bgp_key     = var.bgp_key
 }
 
-resource "alicloud_cen_transit_router_vpc_attachment" "active" {
-  cen_id            = alicloud_cen_instance.this.id
-  transit_router_id = alicloud_cen_transit_router.active.transit_router_id
-  vpc_id            = module.active.vpc_id
-  dynamic "zone_mappings" {
-    for_each = module.active.vswitch_ids
-    content {
-      zone_id    = zone_mappings.key
-      vswitch_id = zone_mappings.value
-    }
-  }
-}
-
-resource "alicloud_cen_transit_router_vbr_attachment" "line" {
-  for_each                   = alicloud_express_connect_virtual_border_router.line
-  cen_id                     = alicloud_cen_instance.this.id
-  transit_router_id          = alicloud_cen_transit_router.active.transit_router_id
-  vbr_id                     = each.value.id
-  auto_publish_route_enabled = true
+module "dr_lines" {
+  source      = "./lines"
+  providers   = { alicloud = alicloud.dr }
+  name        = "tongdao-${var.dr_region}"
+  cen_id      = alicloud_cen_instance.this.id
+  vpc_id      = module.dr.vpc_id
+  vswitch_ids = module.dr.vswitch_ids
+  circuits    = var.dr_circuits
+  bgp_key     = var.bgp_key
 }
 
 # The stand-in for tests: not two lines, not their latency, the same addresses.

@@ -20,10 +20,14 @@ variable "dr_region" {
   default     = "cn-shenzhen"
 }
 
-variable "dr_zone" {
-  description = "Zone of the disaster-recovery site."
-  type        = string
-  default     = "cn-shenzhen-e"
+variable "dr_zones" {
+  description = "Zones of the disaster-recovery site: two, for the cloud's balancer wants as many."
+  type        = list(string)
+  default     = ["cn-shenzhen-e", "cn-shenzhen-f"]
+  validation {
+    condition     = length(var.dr_zones) == 2
+    error_message = "Two zones: an NLB is in two at the least."
+  }
 }
 
 variable "image_id" {
@@ -49,13 +53,13 @@ variable "feed_type" {
 }
 
 variable "gateways_per_zone" {
-  description = "Gateways in each zone, at the least; the scaling group adds more by CPU."
+  description = "Gateways in each zone, at the least; more are added by hand, up to twice as many."
   type        = number
   default     = 1
 }
 
 variable "feeds_per_zone" {
-  description = "Feeds in each zone, at the least."
+  description = "Feeds in each zone, at the least; the scaling group adds more by CPU."
   type        = number
   default     = 1
 }
@@ -77,8 +81,9 @@ variable "exchange_cidrs" {
 
 variable "circuits" {
   description = <<-TEXT
-    The two leased lines (双专线) as physical connections of Express Connect that the carrier has finished: by line, the connection's id, the
-    VLAN, and the addresses of both ends of the border router. Empty: none, and the VPN stands in (vpn_peer).
+    The two leased lines (双专线) of the first region as physical connections of Express Connect that the carrier has finished: by line, the
+    connection's id, the VLAN, the addresses of both ends of the border router, and the AS number of the far end, which announces the
+    networks of exchange_cidrs by BGP with BFD. Empty: none, and the VPN stands in (vpn_peer).
   TEXT
   type = map(object({
     physical_connection_id = string
@@ -86,9 +91,31 @@ variable "circuits" {
     local_gateway_ip       = string
     peer_gateway_ip        = string
     peering_subnet_mask    = string
+    peer_asn               = number
     bandwidth_mbps         = number
   }))
   default = {}
+}
+
+variable "dr_circuits" {
+  description = "The same for the disaster-recovery site: its own lines to the cores and sources, or to their own recovery sites. Empty: it reaches none, and is no recovery."
+  type = map(object({
+    physical_connection_id = string
+    vlan_id                = number
+    local_gateway_ip       = string
+    peer_gateway_ip        = string
+    peering_subnet_mask    = string
+    peer_asn               = number
+    bandwidth_mbps         = number
+  }))
+  default = {}
+}
+
+variable "bgp_key" {
+  description = "What the routers at both ends of a line authenticate their BGP session with, or null."
+  type        = string
+  default     = null
+  sensitive   = true
 }
 
 variable "vpn_peer" {
@@ -110,11 +137,26 @@ variable "key_pair" {
 }
 
 variable "config_bucket" {
-  description = "OSS bucket with the configurations of the servers: feed.toml, gateway.toml."
+  description = "OSS bucket of the first region with a configuration for each zone, gateway-ZONE.toml and feed-ZONE.toml (such as gateway-cn-shanghai-l.toml), and securities.csv; README.md has what they may name."
+  type        = string
+}
+
+variable "dr_config_bucket" {
+  description = "The same in the region of the disaster-recovery site: a bucket is of one region, and that one is lost."
   type        = string
 }
 
 variable "kms_secret" {
-  description = "Name of the secret in KMS with certificate and key of the servers."
+  description = "Name of the secret in the KMS of the first region with certificate, key, tokens and passwords, as README.md has it."
+  type        = string
+}
+
+variable "dr_kms_secret" {
+  description = "The same in the region of the disaster-recovery site."
+  type        = string
+}
+
+variable "alert_mail" {
+  description = "Who gets a mail when the cloud's balancer finds servers unhealthy."
   type        = string
 }

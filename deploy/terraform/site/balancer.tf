@@ -17,9 +17,9 @@ resource "alicloud_nlb_load_balancer" "this" {
 
 locals {
   ports = {
-    orders = { port = 7001, group = "gateway" }
-    fix    = { port = 7011, group = "gateway" }
-    quotes = { port = 7200, group = "feed" }
+    orders = { port = 7001, admin = 7091 }
+    fix    = { port = 7011, admin = 7091 }
+    quotes = { port = 7200, admin = 7290 }
   }
 }
 
@@ -35,8 +35,12 @@ resource "alicloud_nlb_server_group" "this" {
   preserve_client_ip_enabled = true
   health_check {
     health_check_enabled         = true
-    health_check_type            = "TCP"
-    health_check_connect_port    = each.value.port
+    # A server that listens but reaches no core, or no source, is not ready and gets no clients.
+    health_check_type            = "HTTP"
+    health_check_connect_port    = each.value.admin
+    health_check_url             = "/ready"
+    http_check_method            = "GET"
+    health_check_http_code       = ["http_2xx"]
     healthy_threshold            = 3
     unhealthy_threshold          = 3
     health_check_connect_timeout = 5

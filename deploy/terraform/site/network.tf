@@ -11,7 +11,9 @@ resource "alicloud_vswitch" "zone" {
   vswitch_name = "${var.name}-${each.key}"
 }
 
-# Servers: clients come to their ports, operators to the admin ports; all else is refused.
+# Servers. In: clients to the ports for clients, operators (and Prometheus) to the admin ports and SSH, the balancer from the zones' own
+# networks to all that it serves and checks. The group refuses all else. That is by address: any machine of the zones' networks passes for the
+# balancer, so nothing but servers belongs there.
 resource "alicloud_security_group" "servers" {
   security_group_name = "${var.name}-servers"
   vpc_id              = alicloud_vpc.this.id
@@ -20,14 +22,16 @@ resource "alicloud_security_group" "servers" {
 }
 
 locals {
+  # 7001 orders, 7011 FIX, 7200 quotes; 7091 and 7290 are admin ports. No QUIC: `listen.quic` would need UDP here and at the balancer.
+  client_ports   = ["7001/7001", "7011/7011", "7200/7200"]
+  admin_ports    = ["7091/7091", "7290/7290"]
+  operator_ports = concat(local.admin_ports, ["22/22"])
+  balancer_ports = concat(local.client_ports, local.admin_ports)
+  zone_cidrs     = [for vswitch in alicloud_vswitch.zone : vswitch.cidr_block]
   rules = merge(
-    { for cidr in var.client_cidrs : "orders ${cidr}" => { cidr = cidr, protocol = "tcp", ports = "7001/7011" } },
-    { for cidr in var.client_cidrs : "quotes ${cidr}" => { cidr = cidr, protocol = "tcp", ports = "7200/7200" } },
-    { for cidr in var.client_cidrs : "quotes-quic ${cidr}" => { cidr = cidr, protocol = "udp", ports = "7200/7200" } },
-    { for cidr in var.operator_cidrs : "admin ${cidr}" => { cidr = cidr, protocol = "tcp", ports = "7090/7299" } },
-    { for cidr in var.operator_cidrs : "ssh ${cidr}" => { cidr = cidr, protocol = "tcp", ports = "22/22" } },
-    # The load balancer's health checks and traffic come from the zones' own networks.
-    { for zone, vswitch in alicloud_vswitch.zone : "inside ${zone}" => { cidr = vswitch.cidr_block, protocol = "tcp", ports = "7000/7299" } },
+    { for pair in setproduct(var.client_cidrs, local.client_ports) : "clients ${pair[0]} ${pair[1]}" => pair },
+    { for pair in setproduct(var.operator_cidrs, local.operator_ports) : "operators ${pair[0]} ${pair[1]}" => pair },
+    { for pair in setproduct(local.zone_cidrs, local.balancer_ports) : "balancer ${pair[0]} ${pair[1]}" => pair },
   )
 }
 
@@ -36,13 +40,14 @@ resource "alicloud_security_group_rule" "in" {
   security_group_id = alicloud_security_group.servers.id
   type              = "ingress"
   policy            = "accept"
-  ip_protocol       = each.value.protocol
-  port_range        = each.value.ports
-  cidr_ip           = each.value.cidr
+  ip_protocol       = "tcp"
+  port_range        = each.value[1]
+  cidr_ip           = each.value[0]
   description       = each.key
 }
 
-# Out: to the cores and sources, inside, and to the cloud's own services over TLS.
+# Out, with any protocol: to the cores and sources, inside, and to the cloud's own services (configurations, secrets, logs, names, time), which
+# are in 100.64.0.0/10. All else is dropped.
 resource "alicloud_security_group_rule" "out" {
   for_each          = toset(concat(var.exchange_cidrs, [var.cidr, "100.64.0.0/10"]))
   security_group_id = alicloud_security_group.servers.id

@@ -1,6 +1,10 @@
+# Gateways are added by hand (desired size of the group) and not by CPU: one has one hot thread, which busy_poll or not says nothing by the
+# machine's average, and what fills first is a line to a core or a client's rate. The group replaces machines that die.
 locals {
+  # A zone is called after its region: cn-shanghai-l.
+  region = replace(var.zones[0], "/-[a-z]+$/", "")
   servers = {
-    gateway = { type = var.gateway_type, min = var.gateways_min, max = var.gateways_min * 4, ports = ["orders", "fix"] }
+    gateway = { type = var.gateway_type, min = var.gateways_min, max = var.gateways_min * 2, ports = ["orders", "fix"] }
     feed    = { type = var.feed_type, min = var.feeds_min, max = var.feeds_min * 4, ports = ["quotes"] }
   }
 }
@@ -41,11 +45,13 @@ resource "alicloud_ess_scaling_configuration" "this" {
   enable               = true
   force_delete         = true
   user_data = base64encode(templatefile("${path.module}/cloud-init.yaml.tftpl", {
-    server        = each.key
-    config_bucket = var.config_bucket
-    kms_secret    = var.kms_secret
+    disk      = file("${path.module}/scripts/disk")
+    configure = file("${path.module}/scripts/configure")
+    group     = "${var.name}-${each.key}"
+    site      = "SERVER=${each.key}\nREGION=${local.region}\nBUCKET=${var.config_bucket}\nSECRET=${var.kms_secret}\n"
+    server    = each.key
   }))
-  # Audit and FIX sessions outlive the instance: docs/operations.md says how they are taken over.
+  # Audit and FIX sessions outlive the instance: docs/operations.md ("Disks and audits") says how they are taken over.
   dynamic "data_disk" {
     for_each = each.key == "gateway" ? [1] : []
     content {
@@ -58,11 +64,11 @@ resource "alicloud_ess_scaling_configuration" "this" {
   }
 }
 
-# More when the busiest are busy; fewer never by itself while the market is open: an instance that goes takes its connections with it.
+# More feeds when they are busy; fewer never by itself: an instance that goes takes its connections with it. A feed has a shard on each
+# core but one, so the machine's average is that of the shards.
 resource "alicloud_ess_scaling_rule" "more" {
-  for_each          = local.servers
-  scaling_group_id  = alicloud_ess_scaling_group.this[each.key].id
-  scaling_rule_name = "${var.name}-${each.key}-more"
+  scaling_group_id  = alicloud_ess_scaling_group.this["feed"].id
+  scaling_rule_name = "${var.name}-feed-more"
   scaling_rule_type = "TargetTrackingScalingRule"
   metric_name       = "CpuUtilization"
   target_value      = 50

@@ -1,4 +1,4 @@
-# One site: a network over one or two zones, with everything that runs in it.
+# One site: a network over two zones, with everything that runs in it.
 
 variable "name" {
   description = "Prefix of all names, such as tongdao-shanghai."
@@ -11,7 +11,7 @@ variable "cidr" {
 }
 
 variable "zones" {
-  description = "Its zones, one or two."
+  description = "Its zones, two or more: the balancer is in two at the least."
   type        = list(string)
 }
 
@@ -27,3 +27,4 @@ variable "key_pair" { type = string }
 variable "role_name" { type = string }
 variable "config_bucket" { type = string }
 variable "kms_secret" { type = string }
+variable "alert_group" { type = string }
