@@ -17,7 +17,7 @@ use crate::peer::Peer;
 /// How long a turn waits for something to come.
 const TURN: Duration = Duration::from_millis(5);
 /// A failure, not a measure.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the peer logs on with, and we.
 pub(crate) fn credentials() -> Credentials {

@@ -198,7 +198,7 @@ fn quickfix_accepts() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
     let config = || {
         let mut config = Config::new("TONGDAO", "PEER", Takes::Reports);
-        config.heart_bt_s = 1;
+        config.heart_bt_s = peer::HEART_BT_S;
         config.credentials = Some(credentials());
         config
     };

@@ -35,12 +35,15 @@ fn build() -> Option<PathBuf> {
     None
 }
 
+/// HeartBtInt of both: short, as tests wait for heartbeats, and longer than a busy machine holds one of them up.
+pub(crate) const HEART_BT_S: u16 = 2;
+
 /// The engine's settings. The session's week begins at an odd time, so that a test does not run over its end.
 pub(crate) fn settings(role: &str, port: u16, folder: &Path, more: &str) -> String {
     let dictionary = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/fix/TONGDAO-FIX44.xml");
     format!(
         "[DEFAULT]\nConnectionType={role}\nStartDay=wednesday\nStartTime=04:33:17\nEndDay=wednesday\nEndTime=04:33:16\n\
-         HeartBtInt=1\nReconnectInterval=1\nFileStorePath={}\nUseDataDictionary=Y\nDataDictionary={}\n{more}\n\
+         HeartBtInt={HEART_BT_S}\nReconnectInterval=1\nFileStorePath={}\nUseDataDictionary=Y\nDataDictionary={}\n{more}\n\
          [SESSION]\nBeginString=FIX.4.4\nSenderCompID=PEER\nTargetCompID=TONGDAO\n\
          SocketConnectHost=127.0.0.1\nSocketConnectPort={port}\nSocketAcceptPort={port}\nSocketReuseAddress=Y\n",
         folder.join("quickfix").display(),
