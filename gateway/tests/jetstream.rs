@@ -7,7 +7,7 @@ mod peers;
 
 use gateway::audit::{JetStreamSettings, JetStreamStore, Kind, Record, Store};
 use gateway::config::{CoreName, JetStream};
-use nats::{NODES, cluster};
+use nats::{NODES, TIMEOUT_MS, cluster};
 use peers::{Client, Core, Gateway, config, eventually};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn settings(servers: &[String]) -> JetStreamSettings {
         servers: servers.to_vec(),
         stream: "audit".to_owned(),
         replicas: NODES,
-        timeout: Duration::from_secs(2),
+        timeout: Duration::from_millis(TIMEOUT_MS),
     }
 }
 
@@ -121,7 +121,7 @@ fn a_gateway_that_starts_again_goes_on_behind_the_last_report_of_each_partition(
         servers: servers.clone(),
         stream: "audit".to_owned(),
         replicas: NODES,
-        timeout_ms: 2_000,
+        timeout_ms: TIMEOUT_MS,
     });
     let mut seen = HashSet::new();
     for run in 0..2 {

@@ -3,7 +3,7 @@
 
 use crate::House;
 use crate::client::{FixClient, field, repeats};
-use crate::nats::{NODES, cluster};
+use crate::nats::{NODES, TIMEOUT_MS, cluster};
 use crate::peers::{self, Core, text};
 use gateway::Config;
 use gateway::config::JetStream;
@@ -20,7 +20,7 @@ fn elsewhere(servers: &[String]) -> impl Fn(&mut Config) {
             servers: servers.clone(),
             stream: "fix".to_owned(),
             replicas: NODES,
-            timeout_ms: 2_000,
+            timeout_ms: TIMEOUT_MS,
         });
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::accepted;
 use crate::client::FixClient;
-use crate::nats::{NODES, cluster};
+use crate::nats::{self, NODES, TIMEOUT_MS, cluster};
 use crate::peers::{self, Core, Line, text};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use wire::szse::Message;
@@ -48,7 +48,9 @@ impl Place {
     /// With sessions that are kept as this part of the configuration says.
     fn new(folder: &Path, store: &str) -> Self {
         let core = Core::listen(&[1]);
-        let fix = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        // One that is still free when the next process wants it.
+        let [port] = nats::free_ports();
+        let fix = SocketAddr::from(([127, 0, 0, 1], port));
         let config = folder.join(format!("gateway-{}.toml", fix.port()));
         let text = format!(
             "[listen]\naddress = \"127.0.0.1:0\"\n\
@@ -132,7 +134,8 @@ fn each_report_comes_once_though_the_gateway_is_killed_and_another_one_goes_on()
     let folder = tempfile::tempdir().expect("a folder");
     let Some((_nodes, servers)) = cluster(folder.path()) else { return };
     let store = format!(
-        "kind = \"jetstream\"\n[fix.store.jetstream]\nservers = {servers:?}\nstream = \"fix\"\nreplicas = {NODES}"
+        "kind = \"jetstream\"\n[fix.store.jetstream]\nservers = {servers:?}\nstream = \"fix\"\nreplicas = {NODES}\n\
+         timeout_ms = {TIMEOUT_MS}"
     );
     each_report_comes_once(&["a", "b"].map(|_| Place::new(folder.path(), &store)));
 }

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 pub(crate) const NODES: usize = 3;
+/// How long one exchange with them may take: no busy machine is taken for a dead server, milliseconds.
+pub(crate) const TIMEOUT_MS: u64 = 5_000;
 
 /// One server.
 pub(crate) struct Node(Child);
@@ -28,7 +30,7 @@ impl Drop for Node {
 
 /// Ports that are free, below those that the system gives to connections which go out: a server is started on each after this, and
 /// would not get one that was given away meanwhile.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let begin = RandomState::new().hash_one(std::process::id());
     NEXT.compare_exchange(0, 15_000 + (begin % 16_000) as u16, Ordering::Relaxed, Ordering::Relaxed).ok();

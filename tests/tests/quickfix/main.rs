@@ -14,7 +14,7 @@ use gateway::config::{Client, Core, CoreName, JetStream};
 use gateway::fix::config::{Authentication, Kind, Session};
 use peer::{Peer, settings};
 use service::{Host, Running};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use wire::szse::{Password, Text};
@@ -28,9 +28,10 @@ fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// A port that is free now: QuickFIX must know it before the gateway listens, and again when it starts anew.
+/// A port that stays free: QuickFIX must know it before the gateway listens, and again when it starts anew.
 fn free_port() -> u16 {
-    TcpListener::bind(any_port()).unwrap().local_addr().unwrap().port()
+    let [port] = nats::free_ports();
+    port
 }
 
 /// The cash and the margin core, and the exchange behind them.
@@ -118,7 +119,8 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let clock = transport::Clock::start();
     while !holds() {
         assert!(clock.now_ns() < DEADLINE.as_nanos() as u64, "never: {what}");
-        std::thread::yield_now();
+        // What is waited for may want this core.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -159,7 +161,9 @@ fn order(peer: &mut Peer, id: &str, side: u8, price: &str, more: &str) {
 }
 
 fn start_peer(port: u16, folder: &Path, more: &str) -> Peer {
-    Peer::start_as("PEER", "initiator", &settings("initiator", port, folder, more), folder)
+    // Heartbeats are not what this is about: neither end takes the other one for dead because the machine is busy.
+    let more = format!("HeartBtInt=30\n{more}");
+    Peer::start_as("PEER", "initiator", &settings("initiator", port, folder, &more), folder)
 }
 
 /// Orders, a trade between two of them, a cancel, a margin order, what is known of an order.
@@ -298,7 +302,7 @@ fn quickfix_goes_on_through_another_gateway_with_the_same_numbers() {
                 servers: servers.clone(),
                 stream: "fix".to_owned(),
                 replicas: nats::NODES,
-                timeout_ms: 2_000,
+                timeout_ms: nats::TIMEOUT_MS,
             });
         })
     };
