@@ -29,8 +29,8 @@ const DATE: u32 = 20_240_105;
 const SPEED: f64 = 5_000.0;
 
 fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
-    // A second of patience for each hundredth that it usually takes; no time is asserted.
-    for _ in 0..3_000 {
+    // Minutes of patience for what takes a moment; no time is asserted.
+    for _ in 0..12_000 {
         if there() {
             return;
         }

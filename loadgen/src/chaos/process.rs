@@ -15,7 +15,7 @@ use super::role::Server;
 use crate::admin;
 
 /// How long a server may take to start, or to end when it is told to.
-const TIMEOUT_NS: u64 = 20_000_000_000;
+const TIMEOUT_NS: u64 = 60_000_000_000;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A server: its configuration, and its process while it has one.

@@ -36,6 +36,8 @@ const CHANNEL: u16 = 2_011;
 const WELL_MS: u64 = 200;
 /// A wire that is late is so by so much at least, milliseconds: what is less is no fault to a feed that waits 50 ms.
 const LATE_MS_MIN: u64 = 80;
+/// Halves of an outage by which it may last longer, where by its end nothing has come from either source.
+const LATER_MAX: u32 = 20;
 
 /// What happens to the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -213,7 +215,15 @@ fn play(
         std::thread::sleep(half);
         let before = stage.won();
         std::thread::sleep(half);
-        let after = stage.won();
+        let mut after = stage.won();
+        // Where nobody brought anything meanwhile it was the machine that stood still: who stands in is seen later.
+        for _ in 0..LATER_MAX {
+            if args.without_backup || after != before {
+                break;
+            }
+            std::thread::sleep(half);
+            after = stage.won();
+        }
         let mended_ns = stage.set_primary(Condition::Good);
         stage.settle()?;
         // A gap is noted when it has ended, and by the tenth of a second.

@@ -234,7 +234,7 @@ impl<'a> Conductor<'a> {
                     .with_context(failed)?;
             }
             let at_ns = self.clock.now_ns();
-            self.stage.act(&event.deed, at_ns).with_context(failed)?;
+            self.stage.act(&event.deed, &self.clock).with_context(failed)?;
             self.events.push(Event { at_s: self.at_s(at_ns), what: told });
         }
         Ok(())

@@ -103,14 +103,15 @@ impl Stage {
     }
 
     /// Does what happens to servers.
-    pub(super) fn act(&mut self, deed: &Deed, now_ns: u64) -> anyhow::Result<()> {
+    pub(super) fn act(&mut self, deed: &Deed, clock: &Clock) -> anyhow::Result<()> {
         match deed {
             Deed::Kill(server) => Ok(self.process(server)?.kill()?),
             Deed::Start(server) => self.process(server)?.start(),
             Deed::Hold { server, ms } => {
                 self.process(server)?.signal(Signal::STOP)?;
                 if let Some(town) = &mut self.town {
-                    town.held.push((server.clone(), now_ns + ms * 1_000_000));
+                    // From when it stands still: this thread may have been held up before that.
+                    town.held.push((server.clone(), clock.now_ns() + ms * 1_000_000));
                 }
                 Ok(())
             }

@@ -10,7 +10,7 @@ use wire::szse::market::{Snapshot, TickOrder, TickTrade};
 use wire::szse::{GroupMessage, Heartbeat, I32, I64, Logon, Message, Password, Text, U16, U32, ext, frame};
 
 /// Nothing for so long: the test fails instead of hanging.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// What a subscriber received.
 #[derive(Default)]

@@ -265,7 +265,7 @@ fn finish(readers: Readers, clock: &Clock) -> anyhow::Result<Account> {
     let (to, answer) = sync_channel(1);
     let sent = readers.running.handle().send(readers::Command::Finish(to));
     sent.map_err(|_| anyhow::anyhow!("the subscribers' thread takes no more commands"))?;
-    let account = answer.recv_timeout(Duration::from_secs(10));
+    let account = answer.recv_timeout(Duration::from_secs(60));
     readers.running.join().context("the subscribers' thread")?;
     account.context("the subscribers' thread does not answer")
 }
