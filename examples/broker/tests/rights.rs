@@ -15,7 +15,7 @@ use wire::szse::ext::{Security, SlowReaderPolicy, SubscriptionMode};
 use wire::szse::{I32, Logon, Logout, Message, Password, Text, frame};
 
 /// A failing test ends here; a passing one never waits this long.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Client {
     stream: TcpStream,

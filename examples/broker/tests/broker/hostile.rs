@@ -194,13 +194,13 @@ fn a_counter_that_has_forgotten_what_it_told_of_is_not_used() {
 
 #[test]
 fn a_counter_that_does_not_open_in_time_is_dialled_again_and_requests_are_refused_meanwhile() {
-    let (stage, script) = Stage::set(|config| config.counter.open_timeout_ms = 50);
+    let (stage, script) = Stage::set(|config| config.counter.open_timeout_ms = 2_000);
     drop(script);
     let silent = stage.back(1);
     let mut gateway = stage.gateway(&ALL);
     order(&mut gateway, "x");
     assert_eq!(told(&mut gateway.peer), "refused x: counter not reachable (4)");
-    eventually("given up", || stage.core.ended("did not open") == 1);
+    eventually("given up", || stage.core.ended("did not open") > 0);
     drop(silent);
 }
 
