@@ -73,7 +73,8 @@ fn an_oversize_frame() {
 #[test]
 fn no_logon_in_time() {
     undisturbed(
-        |config| config.subscribers.logon_timeout_ms = 100,
+        // The good reader has to log on within it, too.
+        |config| config.subscribers.logon_timeout_ms = 2_000,
         |feed| {
             let mut peer = Peer::connect(feed.address);
             peer.send_bytes(&bytes_of(&logon())[..50]);
@@ -179,7 +180,8 @@ fn more_resend_requests_than_may_wait() {
 fn a_peer_that_goes_silent() {
     let feed = Feed::start(|config| {
         config.subscribers.heartbeat_s_max = 1;
-        config.subscribers.silence_slack_ms = 1;
+        // Between its own heartbeat and the peer's end: so long the feed may stand still, and says both.
+        config.subscribers.silence_slack_ms = 2_000;
     });
     let mut peer = log_on(feed.address);
     let heartbeat = peer.frame().expect("the feed's own heartbeat");

@@ -189,10 +189,10 @@ fn a_trader_watches_searches_and_switches() {
 #[test]
 fn a_feed_that_dies_is_shown_and_the_page_heals_when_it_is_back() {
     let Some(mut page) = browser() else { return };
-    let mut feed = with_web(|_| {});
+    let address = free_address();
+    let mut feed = with_web(|web| web.listen = Some(address));
     let [mut primary, _backup] = feed.sources();
     primary.send_bytes(&levels(1, 500, 1_002));
-    let address = feed.web.unwrap();
     page.viewport(1_440, 900, false);
     page.open(&format!("http://{address}/"));
     shows(&mut page, "#last", "10.02");

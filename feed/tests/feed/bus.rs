@@ -7,7 +7,6 @@ use feed::bus::Bus;
 use feed::config::{FromName, Source, Via};
 use futures_util::StreamExt;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// A feed that publishes what its two sources bring.
 fn publishing(nats: &Nats, change: impl FnOnce(&mut Config)) -> Feed {
@@ -37,7 +36,7 @@ fn reading(nats: &Nats) -> Feed {
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("in time")
+    tokio::time::timeout(DEADLINE, future).await.expect("in time")
 }
 
 #[test]

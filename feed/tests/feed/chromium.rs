@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// How long a page may take for what a test waits for, nanoseconds.
-const DEADLINE_NS: u64 = 30_000_000_000;
+const DEADLINE_NS: u64 = 60_000_000_000;
 
 pub(crate) struct Chromium {
     process: Child,

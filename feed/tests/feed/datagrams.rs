@@ -101,7 +101,8 @@ fn a_filter_holds_for_datagrams() {
 
 #[test]
 fn a_lost_snapshot_of_a_quiet_security_comes_once_more() {
-    let (feed, settings, _folder) = start(100);
+    // So long the losses may go on before they would take what is sent once more, too.
+    let (feed, settings, _folder) = start(2_000);
     let [mut primary, _backup] = feed.sources();
     feed.wait_for_sources(2);
     let network = Network::to(feed.quic.unwrap());

@@ -1,6 +1,6 @@
 //! Sources of an integrator's own: in a feed like any other source, whatever they do.
 
-use crate::support::{Feed, Upstream, bytes_of, subscribe, tick, wait_for};
+use crate::support::{DEADLINE, Feed, Upstream, bytes_of, subscribe, tick, wait_for};
 use feed::config::{Source, Via};
 use feed::door::{self, Inlet, Over, Wanted};
 use feed::{Config, Server};
@@ -120,7 +120,7 @@ impl Stage {
     }
 
     fn expect(&self, what: &Told) {
-        assert_eq!(self.told.recv_timeout(Duration::from_secs(30)).as_ref(), Ok(what));
+        assert_eq!(self.told.recv_timeout(DEADLINE).as_ref(), Ok(what));
     }
 
     fn operate(&self, path: &str) {

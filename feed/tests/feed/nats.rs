@@ -1,6 +1,7 @@
 //! A real nats-server, which can be killed and started again at the same address.
 
-use crate::support::wait_for;
+use crate::support::{free_address, wait_for};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 /// One server.
@@ -18,20 +19,10 @@ impl Nats {
             eprintln!("skipped: no nats-server here (.ci/peers installs it)");
             return None;
         }
-        // It takes a free port and says in a file which.
-        let folder = tempfile::tempdir().unwrap();
-        let told = ["--ports_file_dir", folder.path().to_str().unwrap()];
-        let child = serve("-1", &told);
-        let file = folder.path().join(format!("nats-server_{}.ports", child.id()));
-        let mut port = None;
-        wait_for("the server to say its port", || {
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            let ports: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-            let url = ports.as_ref().and_then(|ports| ports["nats"][0].as_str());
-            port = url.and_then(|url| url.rsplit(':').next()?.parse().ok());
-            port.is_some()
-        });
-        Some(Self { child, port: port.unwrap() })
+        let address = free_address();
+        let server = Self { child: serve(address.port()), port: address.port() };
+        wait_for("the server to listen", || TcpStream::connect(address).is_ok());
+        Some(server)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -46,7 +37,7 @@ impl Nats {
 
     /// At the same address.
     pub(crate) fn revive(&mut self) {
-        self.child = serve(&self.port.to_string(), &[]);
+        self.child = serve(self.port);
     }
 }
 
@@ -58,8 +49,8 @@ impl Drop for Nats {
     }
 }
 
-fn serve(port: &str, more: &[&str]) -> Child {
+fn serve(port: u16) -> Child {
     let mut command = Command::new("nats-server");
-    command.args(["-a", "127.0.0.1", "-p", port]).args(more).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["-a", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("it starts")
 }

@@ -16,6 +16,7 @@ fn start(change: impl FnOnce(&mut Config)) -> (Feed, tempfile::TempDir) {
         config.arbitration.mode = ModeName::Standby;
         // Away by an operator alone, however slow this machine is.
         config.arbitration.standby.behind_ms = 3_600_000;
+        config.arbitration.standby.silent_ms = 3_600_000;
         config.control.token_file = tokens;
         change(config);
     });

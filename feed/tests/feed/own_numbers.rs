@@ -13,8 +13,10 @@ const VENDORS: u16 = 50_007;
 fn start(change: impl FnOnce(&mut Config)) -> Feed {
     Feed::start(|config| {
         config.sources[1].numbering = Numbering::Own;
-        let times = OwnNumbers { takeover_after_ms: 1, return_after_ms: 1, ..OwnNumbers::default() };
-        config.arbitration.own = times;
+        // It is gone when its connection is, and not because this test has said nothing for it.
+        let (silent_ms, window_ms) = (300_000, 600_000);
+        let times = OwnNumbers { silent_ms, window_ms, ..OwnNumbers::default() };
+        config.arbitration.own = OwnNumbers { takeover_after_ms: 1, return_after_ms: 1, ..times };
         change(config);
     })
 }

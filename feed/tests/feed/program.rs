@@ -1,17 +1,15 @@
 //! The feed as a process.
 
+use crate::support::DEADLINE;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use transport::Connector;
 use transport::tls::{Client, local_settings};
 use wire::szse::code::VERSION_MARKET_DATA;
 use wire::szse::{Logon, Logout, Message, Text, frame};
-
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The kernel sends nothing for a process that has ended: over QUIC, unlike over TCP, the process itself must see to it that its
 /// last words arrive.

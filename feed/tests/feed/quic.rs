@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
@@ -14,8 +13,6 @@ use transport::tls::{Client, Settings, local_settings};
 use transport::{Connector, Stream};
 use wire::szse::ext::RequestStatus;
 use wire::szse::{Heartbeat, Logon, Message, frame};
-
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A feed that is reached over QUIC, too.
 pub(crate) fn start(change: impl FnOnce(&mut feed::Config)) -> (Feed, Settings, TempDir) {

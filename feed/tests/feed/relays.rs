@@ -3,7 +3,6 @@
 use crate::support::*;
 use feed::Config;
 use feed::config::{FromName, Source};
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use wire::szse::Text;
@@ -24,10 +23,6 @@ fn top(source: &Upstream, id: &'static str, change: impl FnOnce(&mut Config)) ->
         config.sources[0].subscribe = false;
         change(config);
     })
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn wait_for_source(feed: &Feed, source: &str) {

@@ -1,11 +1,12 @@
 //! A feed on real sockets, and small fake peers for both of its sides. Peers block, with a deadline that no passing
-//! test comes near; nothing here sleeps.
+//! test comes near; nothing here sleeps but who looks at a counter again and again.
 
 use feed::config::Source;
 use feed::{Config, Metrics, Server};
 use service::{Host, Running};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use wire::szse::code::{ResendStatus, ResendType, SOURCE_SHENZHEN, STREAM_SNAPSHOT, VERSION_MARKET_DATA};
 use wire::szse::ext::{
@@ -21,7 +22,7 @@ use wire::szse::{
 };
 
 /// A failing test ends here; a passing one never waits this long.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a peer was sent, as a test looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -423,6 +424,8 @@ impl Feed {
             ..Source::new(&format!("source-{index}"), *address)
         };
         config.sources = addresses.iter().enumerate().map(source).collect();
+        // A test that plays a source and is slow today has lost nothing.
+        config.arbitration.deadline_ms = DEADLINE.as_millis() as u64;
         change(&mut config);
         Self::of(config, |server| server)
     }
@@ -497,6 +500,18 @@ impl Drop for Feed {
     }
 }
 
+/// An address that stays free while nobody listens there: below those that the system gives to whoever asks for any.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = (std::process::id() % 16_000) as u16;
+    loop {
+        let port = 15_000 + (NEXT.fetch_add(1, Ordering::Relaxed) % 16_000 + begin) % 16_000;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
+}
+
 /// Lets go of what is older than about [`HELD`] ticks.
 pub(crate) fn small_log(config: &mut Config) {
     config.log.segment_bytes = 65_536;
@@ -511,6 +526,7 @@ pub(crate) fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
     let clock = transport::Clock::start();
     while !reached() {
         assert!(clock.now_ns() < DEADLINE.as_nanos() as u64, "still waiting for {what}");
-        std::thread::yield_now();
+        // What is waited for may want this core.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -1,10 +1,10 @@
 //! The port for browsers over TLS.
 
 use crate::browsers::{levels, with_web};
+use crate::support::DEADLINE;
 use feed::Config;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use transport::tls::{Client, Settings, Suites};
 use transport::{Connector, SocketOptions};
@@ -31,7 +31,7 @@ fn over_tls_a_browser_is_told_the_same_and_plain_bytes_are_refused() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ask = |request: String| {
         runtime.block_on(async {
-            let mut stream = connector.dial(address, Duration::from_secs(30)).await.unwrap();
+            let mut stream = connector.dial(address, DEADLINE).await.unwrap();
             stream.write_all(request.as_bytes()).await.unwrap();
             stream.flush().await.unwrap();
             stream
@@ -53,8 +53,7 @@ fn over_tls_a_browser_is_told_the_same_and_plain_bytes_are_refused() {
         let mut stream = ask(request);
         let mut all = Vec::new();
         while !String::from_utf8_lossy(&all).contains(what) {
-            let read =
-                async { tokio::time::timeout(Duration::from_secs(30), stream.read_buf(&mut all)).await };
+            let read = async { tokio::time::timeout(DEADLINE, stream.read_buf(&mut all)).await };
             assert!(runtime.block_on(read).expect("something comes").unwrap() > 0, "{what} was expected");
         }
         all
