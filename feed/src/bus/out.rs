@@ -281,7 +281,11 @@ impl Out {
         if part.is_empty() {
             return true;
         }
-        let sent = line.client.publish(to.clone(), part.into());
+        // It is written before the next one is made: the client holds no more than one.
+        let sent = async {
+            line.client.publish(to.clone(), part.into()).await?;
+            Ok::<_, Failed>(line.client.flush().await?)
+        };
         matches!(tokio::time::timeout(self.bus.timeout(), sent).await, Ok(Ok(())))
     }
 
@@ -377,6 +381,9 @@ mod tests {
             let connection = line.connections();
             out.send(&line, out.log.end()).await.unwrap();
             line.client.force_reconnect().await.unwrap();
+            while line.connections() == connection {
+                tokio::time::sleep(LOOK).await;
+            }
             let confirmed = Out::confirm(&mut line, connection).await;
             assert!(matches!(confirmed, Err(Failed::Replaced)), "{confirmed:?}");
             assert_eq!(out.at, 0, "all of it is still to be published");
