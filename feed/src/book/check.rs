@@ -44,8 +44,6 @@ impl Claim {
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
     by: Level,
-    /// The book claims to know the level.
-    claimed: bool,
     /// The snapshot says how many orders there are.
     counted: bool,
     /// And the book claims to know.
@@ -213,7 +211,7 @@ fn shift_cell(
     claimed: [i64; 2],
 ) {
     let claimed = rank <= claimed[side as usize];
-    let cell = cells.entry((side, rank)).or_insert(Cell { claimed, ..Cell::default() });
+    let cell = cells.entry((side, rank)).or_default();
     let differing = &mut differing[usize::from(claimed)];
     *differing -= usize::from(cell.differs());
     cell.by.quantity = cell.by.quantity.saturating_add(by.quantity);
@@ -241,7 +239,7 @@ fn compare_levels(
                 Level { quantity: level.quantity.saturating_neg(), orders: level.orders.saturating_neg() };
             let counted = level.orders > 0;
             let claimed = side.rank(*price) <= last[side as usize];
-            let cell = Cell { by, claimed, counted, counts: counted && whole };
+            let cell = Cell { by, counted, counts: counted && whole };
             if cells.insert((side, side.rank(*price)), cell).is_none() {
                 differing[usize::from(claimed)] += usize::from(cell.differs());
             }
