@@ -55,6 +55,7 @@ impl Runner {
             }
         }
     }
+
     /// Why the source has ended. A panic is the integrator's code's and ends the source alone, not the feed: the inlet is whole after it, what
     /// was not handed over is dropped, and the source itself begins anew in `run`.
     fn run_once(&mut self) -> String {
