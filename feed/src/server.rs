@@ -216,7 +216,7 @@ impl Server {
                 Ok(accounts) => tracing::info!(accounts, "rights loaded again"),
                 Err(error) => {
                     tracing::error!(
-                        error = format!("{error:#}"),
+                        error = transport::causes(error.as_ref()),
                         "rights not loaded again; the old ones stay"
                     );
                 }

@@ -18,7 +18,7 @@ use crate::route::Core;
 use crate::session::{Client, Following};
 use crate::status::{self, LineStatus, SessionStatus};
 use crate::takeover::{Patience, Switch, SwitchError, line_of};
-use crate::upstream::{LINE_NAMES, Lines};
+use crate::upstream::Lines;
 use flow::{Selection, Seq};
 use service::{Phase, Shutdown};
 use shard::{App, ConnId, Cx, Handle, LogId, Opened, Origin, Overrun, Reason};
@@ -235,9 +235,7 @@ impl App for Gateway {
     }
 
     fn on_dial_failed(&mut self, cx: &mut Cx, tag: u32, error: io::Error) {
-        let (core, at) = line_of(tag);
-        tracing::debug!(core = core.name(), line = LINE_NAMES[at], %error, "dial failed");
-        self.line_not_made(cx, (core, at));
+        self.line_not_made(cx, line_of(tag), &error);
     }
 
     #[inline]

@@ -70,6 +70,8 @@ pub(crate) struct Follower {
     addresses: Vec<SocketAddr>,
     /// Which of them is followed, or dialled next.
     at: usize,
+    /// Why each was left last; empty once it is followed.
+    told: Vec<String>,
     channels: Vec<ChannelStart>,
     connector: Connector,
     connect_timeout: Duration,
@@ -98,6 +100,7 @@ impl Follower {
         Self {
             addresses: config.addresses(),
             at: 0,
+            told: vec![String::new(); config.addresses().len()],
             channels: config.channels.iter().map(live).collect(),
             connector,
             connect_timeout: config.connect_timeout(),
@@ -118,12 +121,14 @@ impl Follower {
         self.addresses[self.at]
     }
 
-    /// A connection has ended, or could not be made: the other feed is next.
-    fn lost(&mut self, now_ns: u64, reason: &'static str) {
-        if self.line.ready() || reason != DIAL_FAILED {
+    /// A connection has ended, or could not be made: the other feed is next. The reason as a label's value, and as it is told.
+    fn lost(&mut self, now_ns: u64, (label, reason): (&'static str, &str)) {
+        // Feeds that are away are dialled for ever: what was told of the same address is not told again.
+        let told = std::mem::replace(&mut self.told[self.at], reason.to_owned());
+        if label != DIAL_FAILED || told != reason {
             tracing::warn!(address = %self.address(), reason, "quotes are not followed");
         }
-        self.metrics.quotes_ended.with_label_values(&[reason]).inc();
+        self.metrics.quotes_ended.with_label_values(&[label]).inc();
         self.metrics.quotes_up.set(0);
         self.conn = None;
         self.subscription = Asked::default();
@@ -190,6 +195,7 @@ impl Follower {
         }
         self.subscription.unanswered = false;
         self.line.set_ready();
+        self.told[self.at].clear();
         self.metrics.quotes_up.set(1);
         tracing::info!(address = %self.address(), "quotes are followed");
         Ok(())
@@ -293,8 +299,7 @@ impl App for Follower {
     }
 
     fn on_dial_failed(&mut self, cx: &mut Cx, _tag: u32, error: io::Error) {
-        tracing::debug!(address = %self.address(), %error, "dial failed");
-        self.lost(cx.now_ns(), DIAL_FAILED);
+        self.lost(cx.now_ns(), (DIAL_FAILED, &error.to_string()));
     }
 
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
@@ -309,7 +314,7 @@ impl App for Follower {
 
     fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: Reason) {
         if self.conn == Some(id) && reason != Reason::Stopped {
-            self.lost(cx.now_ns(), end(reason));
+            self.lost(cx.now_ns(), (end(reason), end(reason)));
         }
     }
 

@@ -46,7 +46,7 @@ pub enum BindError {
     #[error(transparent)]
     Tls(#[from] transport::tls::LoadError),
     /// The files of the pre-trade checks cannot be used.
-    #[error("{0:#}")]
+    #[error("{}", transport::causes(.0.as_ref()))]
     Checks(anyhow::Error),
     /// The memory of a FIX session cannot be used.
     #[error(transparent)]

@@ -21,6 +21,7 @@ use crate::refused::Refused;
 use crate::route::Core;
 use crate::upstream::{LINE_NAMES, Lines, Upstream, Wire};
 use shard::{ConnId, Cx, Reason};
+use std::io;
 use wire::szse::Timestamp;
 
 /// What an operator may do with a line.
@@ -261,32 +262,33 @@ impl Gateway {
     }
 
     /// A line could not be made.
-    pub(crate) fn line_not_made(&mut self, cx: &mut Cx, of: (Core, usize)) {
-        self.line_ended(cx, of, "dial failed");
+    pub(crate) fn line_not_made(&mut self, cx: &mut Cx, of: (Core, usize), error: &io::Error) {
+        self.line_ended(cx, of, ("dial failed", &error.to_string()));
     }
 
     /// A line's connection has ended, or was given up; told more than once it is the same.
     pub(crate) fn line_closed(&mut self, cx: &mut Cx, of: (Core, usize), id: ConnId, reason: &str) {
         let is_it = self.lines.wire(of.0, of.1).is_some_and(|wire| wire.conn == Some(id));
         if is_it {
-            self.line_ended(cx, of, reason);
+            self.line_ended(cx, of, (reason, reason));
         }
     }
 
+    /// A line is not there any more: the reason as a label's value, and as it is told.
     #[cold]
-    fn line_ended(&mut self, cx: &mut Cx, (core, at): (Core, usize), reason: &str) {
+    fn line_ended(&mut self, cx: &mut Cx, (core, at): (Core, usize), (counted, reason): (&str, &str)) {
         let now_ns = cx.now_ns();
         let closing = self.desk.closing;
         let Some(wire) = self.lines.wire(core, at) else { return };
         let was_up = wire.works();
-        let left = wire.closed_by_operator && reason == LinkError::LoggedOut.text();
-        let reason = if left { TAKEN_OUT } else { reason };
+        let left = wire.closed_by_operator && counted == LinkError::LoggedOut.text();
+        let (counted, reason) = if left { (TAKEN_OUT, TAKEN_OUT) } else { (counted, reason) };
         wire.conn = None;
         wire.end_life();
         wire.line.lost(now_ns);
         reason.clone_into(&mut wire.last_error);
         self.metrics.line_up.with_label_values(&label(core, at)).set(0);
-        self.metrics.line_ended.with_label_values(&[core.name(), LINE_NAMES[at], reason]).inc();
+        self.metrics.line_ended.with_label_values(&[core.name(), LINE_NAMES[at], counted]).inc();
         if closing || wire_is_out(&mut self.lines, core, at) {
             tracing::info!(core = core.name(), line = LINE_NAMES[at], reason, "line left");
         } else {

@@ -333,6 +333,22 @@ fn the_operator_sees_sessions_and_lines() {
 }
 
 #[test]
+fn why_a_line_cannot_be_made_is_told() {
+    let core = Core::listen(&[1]);
+    let config = config(&[(CoreName::Cash, &core, 0)]);
+    let address = core.address();
+    drop(core);
+    let host = service::Host::default();
+    let server = gateway::Server::bind(config, &host).expect("bound");
+    let admin = service::admin::Admin::bind(&service::admin::Config::default(), &host).expect("bound");
+    let admin = admin.routes(server.routes()).start().expect("served");
+    let running = server.start().expect("a thread");
+    let told = format!("\"last_error\":\"cannot connect to {address}: Connection refused (os error 111)\"");
+    peers::eventually("it is told, once", || get(admin.address(), "/lines").contains(&told));
+    running.stop().expect("ended well");
+}
+
+#[test]
 fn a_client_behind_a_balancer_is_known_by_its_own_address() {
     let core = Core::listen(&[1]);
     let mut config = config(&[(CoreName::Cash, &core, 0)]);

@@ -33,7 +33,7 @@ pub fn name_successor(pid: u32) {
 #[allow(clippy::print_stderr)] // For a person at a terminal, where there may be no log yet.
 pub fn exit_code(outcome: anyhow::Result<ExitCode>, failed: u8) -> ExitCode {
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", transport::causes(error.as_ref()));
         ExitCode::from(failed)
     })
 }

@@ -27,7 +27,7 @@ pub struct Running {
 #[derive(Debug, thiserror::Error)]
 pub enum EndError {
     /// A thread could not go on.
-    #[error("thread {thread}: {error:#}")]
+    #[error("thread {thread}: {}", transport::causes(error.as_ref()))]
     Failed {
         /// Its name.
         thread: String,
@@ -168,7 +168,8 @@ impl EndNotice {
         }
         if let Err(error) = &ended {
             let thread = std::thread::current();
-            tracing::error!(thread = thread.name().unwrap_or_default(), "{error:#}");
+            let why = transport::causes(error.as_ref());
+            tracing::error!(thread = thread.name().unwrap_or_default(), "{why}");
             self.shutdown.stop("a thread failed");
         }
         ended

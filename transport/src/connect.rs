@@ -1,5 +1,6 @@
 //! Dialling.
 
+use crate::causes;
 use crate::options::SocketOptions;
 use crate::stream::Stream;
 use crate::{quic, tls};
@@ -43,8 +44,10 @@ impl Connector {
     /// # Errors
     /// [`io::ErrorKind::TimedOut`] at the deadline, or what the system or TLS says; the address is in the text.
     pub async fn dial(&self, address: SocketAddr, timeout: Duration) -> io::Result<Stream> {
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("cannot connect to {address}: {error}"));
+        // The text has all of the chain: whoever prints one error needs no other.
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot connect to {address}: {}", causes(&error)))
+        };
         match tokio::time::timeout(timeout, self.connect(address)).await {
             Ok(connected) => connected.map_err(named),
             Err(_) => {

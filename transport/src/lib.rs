@@ -9,6 +9,7 @@
 //! What it is not: it knows no frames and no sessions. Start at [`Stream`], [`Listener::bind`] and [`Connector`].
 
 mod background;
+mod cause;
 mod clock;
 mod connect;
 mod listen;
@@ -19,6 +20,7 @@ mod stream;
 mod timer;
 pub mod tls;
 
+pub use cause::causes;
 pub use clock::Clock;
 pub use connect::Connector;
 pub use listen::{Acceptor, Listener};

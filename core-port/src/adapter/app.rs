@@ -131,8 +131,7 @@ impl<C: Counter> shard::App for App<C> {
     }
 
     fn on_dial_failed(&mut self, cx: &mut Cx, _tag: u32, error: io::Error) {
-        self.lost(cx, "dial failed");
-        tracing::debug!(%error, "counter not reached");
+        self.lost(cx, ("dial failed", &error.to_string()));
     }
 
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
@@ -145,14 +144,15 @@ impl<C: Counter> shard::App for App<C> {
         let heard = self.hear_counter(cx, data);
         self.link.flush(cx);
         heard.map_err(|error| {
-            self.lost(cx, error.0);
+            self.lost(cx, (error.0, error.0));
             Reason::App(error.0)
         })
     }
 
     fn on_close(&mut self, cx: &mut Cx, id: ConnId, reason: Reason) {
         if self.link.link.id() == Some(id) {
-            self.lost(cx, if let Reason::App(why) | Reason::Tls(why) = reason { why } else { "closed" });
+            let why = if let Reason::App(why) | Reason::Tls(why) = reason { why } else { "closed" };
+            self.lost(cx, (why, why));
         }
         self.ports.on_close(id);
     }
@@ -345,7 +345,7 @@ impl<C: Counter> App<C> {
         // Its events would pile up: it keeps them until it is dialled again.
         if let Some(id) = self.link.link.id() {
             cx.close(id, Reason::App(NOT_WRITTEN.0));
-            self.lost(cx, NOT_WRITTEN.0);
+            self.lost(cx, (NOT_WRITTEN.0, NOT_WRITTEN.0));
         }
     }
 
@@ -373,16 +373,16 @@ impl<C: Counter> App<C> {
         }
     }
 
-    /// The connection to the counter is gone, or was not made.
+    /// The connection to the counter is gone, or was not made: why, as a label's value and as it is told.
     #[cold]
-    fn lost(&mut self, cx: &mut Cx, why: &'static str) {
+    fn lost(&mut self, cx: &mut Cx, (label, why): (&'static str, &str)) {
         if matches!(self.link.link, Link::Down { .. }) {
             return;
         }
         self.link.link = Link::Down { dial_ns: cx.now_ns() + self.link.dial.redial_ns };
         self.link.out.clear();
         self.metrics.counter_up.set(0);
-        self.metrics.counter_ended.with_label_values(&[why]).inc();
+        self.metrics.counter_ended.with_label_values(&[label]).inc();
         tracing::warn!(why, open = self.desk.open_len(), "counter lost");
     }
 
@@ -403,7 +403,7 @@ impl<C: Counter> App<C> {
         self.link.flush(cx);
         if let (Err(error), Some(id)) = (ended, self.link.link.id()) {
             cx.close(id, Reason::App(error.0));
-            self.lost(cx, error.0);
+            self.lost(cx, (error.0, error.0));
         }
     }
 

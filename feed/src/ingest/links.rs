@@ -56,13 +56,19 @@ impl Ingest {
     /// A dial came to nothing.
     pub(crate) fn on_dial_failed(&mut self, now_ns: u64, index: usize, error: &std::io::Error) {
         let upstream = &mut self.upstreams[index];
-        tracing::debug!(source = upstream.config.name, %error, "dial failed");
+        let (source, why) = (upstream.config.name.as_str(), error.to_string());
+        // A source that is away is dialled for ever: the same is not told again and again.
+        if upstream.last_error == why {
+            tracing::debug!(source, reason = why, "dial failed");
+        } else {
+            tracing::warn!(source, reason = why, "source is not reached");
+        }
         self.filing
             .metrics
             .source_ended
             .with_label_values(&[upstream.config.name.as_str(), "dial failed"])
             .inc();
-        upstream.gone(now_ns, error.to_string());
+        upstream.gone(now_ns, why);
     }
 
     /// A source's connection has ended.

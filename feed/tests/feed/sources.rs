@@ -24,6 +24,16 @@ fn of_two_copies_each_number_comes_once() {
 }
 
 #[test]
+fn why_a_source_is_not_reached_is_told() {
+    let upstream = Upstream::bind();
+    let address = upstream.address();
+    drop(upstream);
+    let feed = Feed::with_sources(&[address], |_| {});
+    let told = format!(r#""last_error":"cannot connect to {address}: Connection refused (os error 111)""#);
+    wait_for("it to be told, once", || feed.get("/sources").contains(&told));
+}
+
+#[test]
 fn the_frames_come_out_as_they_came_in() {
     let feed = Feed::start(|_| {});
     let [mut primary, _backup] = feed.sources();

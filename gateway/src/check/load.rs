@@ -137,7 +137,7 @@ impl Loader {
         let label = if outcome.is_ok() { "loaded" } else { "failed" };
         self.metrics.check_loads.with_label_values(&[label]).inc();
         outcome.map_err(|error| {
-            let error = format!("{error:#}");
+            let error = transport::causes(error.as_ref());
             tracing::error!(error, "rules and reference data not loaded; what was in force stays");
             error
         })

@@ -7,7 +7,14 @@ use std::io;
 /// handshake for done by then: it is a read that brings it.
 #[must_use]
 pub fn refused_by_peer(error: &io::Error) -> Option<&'static str> {
-    let &Error::AlertReceived(alert) = error.get_ref()?.downcast_ref::<Error>()? else { return None };
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    let is_alert = matches!(error, Error::AlertReceived(_));
+    is_alert.then(|| told_by_alert(error).unwrap_or("the peer ended TLS with an alert"))
+}
+
+/// The words for an alert, if the error is one and there are any.
+pub(crate) fn told_by_alert(error: &Error) -> Option<&'static str> {
+    let &Error::AlertReceived(alert) = error else { return None };
     Some(match alert {
         AlertDescription::CertificateRequired => "the peer wants a certificate (TLS alert)",
         AlertDescription::CertificateExpired => "the peer takes our certificate for expired (TLS alert)",
@@ -19,7 +26,7 @@ pub fn refused_by_peer(error: &io::Error) -> Option<&'static str> {
         | AlertDescription::AccessDenied => "the peer refuses our certificate (TLS alert)",
         AlertDescription::DecryptError => "the peer takes a signature or a key of ours for wrong (TLS alert)",
         AlertDescription::BadRecordMac => "a record of ours came spoilt (TLS alert)",
-        _ => "the peer ended TLS with an alert",
+        _ => return None,
     })
 }
 

@@ -3,12 +3,13 @@
 
 use super::peers::{Peers, Place, Refused};
 use super::stream::Established;
+use super::told::Told;
 use super::{Choice, LoadError, Settings, TlsStream, handshake};
-use crate::Clock;
 use crate::background::{Background, HANDSHAKES_NICENESS};
 use crate::proxy_protocol::{Door, Headers};
 use crate::quic::{self, Ending, Farewell, QuicStream};
 use crate::stream::Stream;
+use crate::{Clock, causes};
 use arc_swap::ArcSwap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -74,8 +75,8 @@ pub struct Server {
     peers: Mutex<Peers>,
     /// When a refusal may be told again, by the clock.
     told_next_ns: AtomicU64,
-    /// The same for one that failed.
-    failed_next_ns: AtomicU64,
+    /// The causes of failed ones that were told of late.
+    failed: Mutex<Told>,
     handshakes: Background,
     quic: Background,
 }
@@ -141,7 +142,7 @@ impl Server {
             clock: Clock::start(),
             peers: Mutex::new(Peers::new(settings.peer_bounds())),
             told_next_ns: AtomicU64::new(0),
-            failed_next_ns: AtomicU64::new(0),
+            failed: Mutex::default(),
             handshakes: Background::new("handshakes", HANDSHAKES_NICENESS),
             quic: Background::new("quic", 0),
         }))
@@ -236,16 +237,16 @@ impl Server {
 
     fn refused(&self, count: &AtomicU64, why: &'static str, peer: SocketAddr) {
         count.fetch_add(1, Ordering::Relaxed);
-        if self.may_tell(&self.told_next_ns) {
+        if self.may_tell() {
             tracing::warn!(%peer, why, "a handshake refused; more of this are only counted for a while");
         }
     }
 
-    /// Whether what happened may be told in the log, of its kind once in [`TOLD_NS`].
-    fn may_tell(&self, told_next_ns: &AtomicU64) -> bool {
-        let (now_ns, next_ns) = (self.clock.now_ns(), told_next_ns.load(Ordering::Relaxed));
+    /// Whether a refusal may be told in the log, once in [`TOLD_NS`].
+    fn may_tell(&self) -> bool {
+        let (now_ns, next_ns) = (self.clock.now_ns(), self.told_next_ns.load(Ordering::Relaxed));
         let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
-        let mine = || told_next_ns.compare_exchange(next_ns, now_ns + TOLD_NS, success, failure).is_ok();
+        let mine = || self.told_next_ns.compare_exchange(next_ns, now_ns + TOLD_NS, success, failure).is_ok();
         now_ns >= next_ns && mine()
     }
 
@@ -273,10 +274,14 @@ impl Server {
             }
             Ok(Err(error)) => {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                if self.may_tell(&self.failed_next_ns) {
-                    tracing::warn!(%peer, %error, "a handshake failed; more of this are only counted for a while");
+                let error = causes(&error);
+                let mut told = self.failed.lock().expect("no holder of this lock panics");
+                let tells = told.may_tell(&error, self.clock.now_ns());
+                drop(told);
+                if tells {
+                    tracing::warn!(%peer, error, "a handshake failed; more of this are only counted for a while");
                 } else {
-                    tracing::debug!(%peer, %error, "a handshake failed");
+                    tracing::debug!(%peer, error, "a handshake failed");
                 }
                 None
             }

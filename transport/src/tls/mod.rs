@@ -16,8 +16,10 @@ mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use alert::refused_by_peer;
+pub(crate) use alert::told_by_alert;
 pub use gm::tls::record::{KeyUsedUp, Sealer, seal_for_all};
 pub(crate) use handshakes::Handed;
 pub use handshakes::{Counts, Server};
