@@ -301,10 +301,10 @@ impl Gateway {
             Ok(comp_no) => comp_no,
             Err(refusal) => {
                 self.metrics.logons_refused.with_label_values(&[refusal.text()]).inc();
-                tracing::warn!(comp_id = %logon.sender_comp_id, reason = refusal.text(), "logon refused");
                 if let Some(client) = self.peers.client(id) {
                     client.session.refuse(refusal, &mut self.out);
-                    let peer = client.peer;
+                    let (comp_id, peer) = (logon.sender_comp_id, client.peer);
+                    tracing::warn!(%comp_id, %peer, reason = refusal.text(), "logon refused");
                     let what = ("logon refused", refusal.text());
                     self.audit_session(cx, Some(logon.sender_comp_id), peer, what);
                 }

@@ -31,6 +31,8 @@ pub(super) struct Conn {
     pub(super) since_ns: u64,
     /// Which session, by its number.
     pub(super) session: Option<usize>,
+    /// Its logon was refused, and that was told.
+    pub(super) refused: bool,
 }
 
 /// What the hot thread counts, since the start.
@@ -186,7 +188,8 @@ impl Port {
         if id.index() >= self.conns.len() {
             self.conns.resize_with(id.index() + 1, || None);
         }
-        self.conns[id.index()] = Some(Conn { id, peer: opened.peer, since_ns: now_ns, session: None });
+        self.conns[id.index()] =
+            Some(Conn { id, peer: opened.peer, since_ns: now_ns, session: None, refused: false });
     }
 
     pub(super) fn closed(&mut self, id: ConnId) -> Option<Conn> {

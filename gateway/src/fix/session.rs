@@ -13,6 +13,7 @@ use fix::session::{Event, Handled, LogonRequest, SessionError, Takes, identify};
 use fix::store::{BatchStore, OnReset, StoreError};
 use flow::{FindError, Seq};
 use shard::{ConnId, Cx, Opened, Reason};
+use std::net::SocketAddr;
 use wire::szse::{Password, Text};
 
 const TAKEN: &str = "taken over by another gateway";
@@ -214,21 +215,28 @@ impl Gateway {
         let identity = match identify(data, &LIMITS) {
             Ok(Some(identity)) => identity,
             Ok(None) => return Ok(None),
-            Err(error) => return Err(self.fix_logon_failed(label(error))),
+            Err(error) => return Err(self.fix_logon_failed(cx, id, None, label(error))),
         };
+        let claims = Some(Text::truncated(&String::from_utf8_lossy(identity.peer)));
         let found = Text::new(identity.peer).ok().and_then(|name| self.desk.accounts.find(name));
         let found = found.and_then(|comp_no| self.fix.session_of(comp_no));
-        let Some(number) = found else { return Err(self.fix_logon_failed("unknown CompID")) };
+        let session = found.map(|number| &self.fix.sessions[number]);
+        let wrong = match session {
+            None => Some("unknown CompID"),
+            Some(session) if identity.us != session.engine.config().sender_comp_id.as_bytes() => {
+                Some("unknown TargetCompID")
+            }
+            Some(session) if session.conn.is_some() => Some("connected already"),
+            Some(session) if session.waits() => Some("its store is at work for the connection before"),
+            Some(_) => None,
+        };
+        let number = match (found, wrong) {
+            (Some(number), None) => number,
+            (_, wrong) => {
+                return Err(self.fix_logon_failed(cx, id, claims, wrong.unwrap_or("unknown CompID")));
+            }
+        };
         let session = &mut self.fix.sessions[number];
-        if identity.us != session.engine.config().sender_comp_id.as_bytes() {
-            return Err(self.fix_logon_failed("unknown TargetCompID"));
-        }
-        if session.conn.is_some() {
-            return Err(self.fix_logon_failed("connected already"));
-        }
-        if session.waits() {
-            return Err(self.fix_logon_failed("its store is at work for the connection before"));
-        }
         session.engine.accept(now(cx));
         session.conn = Some(id);
         session.garbled = 0;
@@ -238,11 +246,31 @@ impl Gateway {
         Ok(Some(number))
     }
 
+    /// Counts and tells that a logon is refused: in the log and, where it says who it is of, in the audit, as binary ones are.
     #[cold]
-    fn fix_logon_failed(&self, reason: &'static str) -> Reason {
+    fn fix_logon_failed(
+        &mut self,
+        cx: &Cx,
+        id: ConnId,
+        comp_id: Option<Text<20>>,
+        reason: &'static str,
+    ) -> Reason {
         self.metrics.fix_logons_refused.with_label_values(&[reason]).inc();
-        tracing::warn!(reason, "FIX logon refused");
+        let Some(conn) = self.fix.conn(id) else { return Reason::App(reason) };
+        conn.refused = true;
+        let peer = conn.peer;
+        self.fix_tell_refused(cx, comp_id, peer, reason);
         Reason::App(reason)
+    }
+
+    fn fix_tell_refused(&mut self, cx: &Cx, comp_id: Option<Text<20>>, peer: SocketAddr, reason: &str) {
+        match comp_id {
+            Some(comp_id) => {
+                tracing::warn!(%comp_id, %peer, reason, "FIX logon refused");
+                self.audit_session(cx, Some(comp_id), peer, ("FIX logon refused", reason));
+            }
+            None => tracing::warn!(%peer, reason, "FIX logon refused"),
+        }
     }
 
     #[inline]
@@ -324,17 +352,10 @@ impl Gateway {
         if session.remote.as_ref().is_some_and(|remote| !remote.is_ours()) {
             session.engine.disconnected();
             let comp_id = session.comp_id;
-            let reason = self.fix_logon_failed(text);
-            if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
-                self.audit_session(cx, Some(comp_id), peer, ("FIX logon refused", text));
-            }
-            return reason;
+            return self.fix_logon_failed(cx, id, Some(comp_id), text);
         }
         let (told, comp_id) = (session.engine.refuse_logon(text, now(cx), &mut self.out), session.comp_id);
-        self.fix_logon_failed(text);
-        if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
-            self.audit_session(cx, Some(comp_id), peer, ("FIX logon refused", text));
-        }
+        self.fix_logon_failed(cx, id, Some(comp_id), text);
         match told {
             Ok(()) => Reason::App("logon refused"),
             Err(error) => self.fix_failed(cx, number, error.into()),
@@ -525,6 +546,11 @@ impl Gateway {
             tracing::info!(comp_id = %session.comp_id, peer = %conn.peer, reason = label, "FIX session ended");
             let comp_id = session.comp_id;
             self.audit_session(cx, Some(comp_id), conn.peer, ("FIX session ended", label));
+        } else if !conn.refused && matches!(reason, Reason::App(_)) {
+            // The session machine has refused it, for what stands in the logon.
+            let comp_id = session.comp_id;
+            self.metrics.fix_logons_refused.with_label_values(&[label]).inc();
+            self.fix_tell_refused(cx, Some(comp_id), conn.peer, label);
         }
         let session = &mut self.fix.sessions[number];
         session.engine.disconnected();

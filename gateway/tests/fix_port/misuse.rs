@@ -5,8 +5,10 @@ use crate::client::FixClient;
 use crate::peers::{self, text};
 use fix::session::{Config, Credentials};
 use fix::store::Store;
+use gateway::audit::Record;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 
 fn refused(house: &House, reason: &str) -> u64 {
     house.gateway.metrics.fix_logons_refused.with_label_values(&[reason]).get()
@@ -25,10 +27,27 @@ fn say(house: &House, bytes: &[u8]) -> String {
     answer.replace('\x01', "|")
 }
 
+/// What the audit has of sessions: whose, what, why.
+fn sessions(directory: &Path) -> Vec<[String; 3]> {
+    let mut reader = journal::Reader::oldest(directory).expect("a journal");
+    let mut all = Vec::new();
+    while let Some(record) = reader.next().expect("whole") {
+        if let Ok(Record::Session { comp_id, what, why, peer }) = Record::parse(record.kind, record.payload) {
+            assert!(peer.starts_with("127.0.0.1:"), "{peer}");
+            all.push([comp_id.to_string(), what.to_owned(), why.to_owned()]);
+        }
+    }
+    all
+}
+
 #[test]
-fn who_is_not_let_in_is_told_or_closed() {
+fn who_is_not_let_in_is_told_or_closed_and_is_in_the_audit() {
     let folder = tempfile::tempdir().expect("a folder");
-    let house = House::start(folder.path(), |_| {});
+    let audit = folder.path().join("audit");
+    let house = House::start(folder.path(), |config| {
+        config.audit.directory = Some(audit.clone());
+        config.audit.segment_bytes = 2 << 20;
+    });
     let mut stranger = FixClient::new(Config::new("nobody", "TONGDAO", fix::session::Takes::Reports));
     stranger.connect(house.address);
     assert_eq!(stranger.expect_end(), "closed");
@@ -49,7 +68,15 @@ fn who_is_not_let_in_is_told_or_closed() {
     lazy.connect(house.address);
     assert!(lazy.expect_end().contains("HeartBtInt"), "{:?}", lazy.ended);
     peers::eventually("it is counted", || house.gateway.ended("HeartBtInt out of range") == 1);
+    assert_eq!(refused(&house, "HeartBtInt out of range"), 1);
     house.gateway.stop();
+    let expected = [
+        ["nobody", "unknown CompID"],
+        ["c1", "unknown TargetCompID"],
+        ["c1", "Username or Password is wrong"],
+        ["c2", "HeartBtInt out of range"],
+    ];
+    assert_eq!(sessions(&audit), expected.map(|[comp_id, why]| [comp_id, "FIX logon refused", why]));
 }
 
 #[test]
