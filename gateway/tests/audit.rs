@@ -167,6 +167,20 @@ fn what_ends_without_a_report_is_kept_and_a_cancel_as_the_core_got_it() {
 }
 
 #[test]
+fn where_there_is_no_audit_nothing_is_said_to_be_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for command in ["verify", "print"] {
+        let looked =
+            Command::new(env!("CARGO_BIN_EXE_gateway-audit")).arg(command).arg(folder.path()).output();
+        let looked = looked.expect("it runs");
+        assert_eq!(looked.status.code(), Some(1), "{command}");
+        let said = String::from_utf8(looked.stderr).expect("text");
+        assert!(said.contains(&folder.path().display().to_string()), "{said}");
+        assert!(said.contains("there is no journal in it") && looked.stdout.is_empty(), "{said}");
+    }
+}
+
+#[test]
 fn a_directory_that_another_gateway_has_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let core = Core::listen(&[1]);

@@ -32,7 +32,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Reads all of it and says what is there; exit code 1 where it is damaged, with the file and the byte
+    /// Reads all of it and says what is there; exit code 1 where it is damaged, with the file and the byte, and where there is none
     Verify {
         /// The journal's directory
         directory: PathBuf,
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("journal: {error:#}");
-            ExitCode::from(2)
+            ExitCode::FAILURE
         }
     }
 }
@@ -53,10 +53,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let done = match command {
         Command::Print { directory, from, count_max, json } => {
-            let reader = open(&directory, from)?;
+            let reader = Reader::existing(&directory, from)?;
             print(reader, count_max, json, &mut out)
         }
-        Command::Verify { directory } => verify(open(&directory, None)?, &mut out),
+        Command::Verify { directory } => verify(Reader::existing(&directory, None)?, &mut out),
     };
     match done.and_then(|code| out.flush().map(|()| code).map_err(Into::into)) {
         // Who reads has seen enough: `journal print … | head`.
@@ -68,13 +68,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         done => done,
-    }
-}
-
-fn open(directory: &std::path::Path, from: Option<u64>) -> anyhow::Result<Reader> {
-    match from {
-        Some(number) => Ok(Reader::open(directory, number)?),
-        None => Reader::oldest(directory).map_err(Into::into),
     }
 }
 
@@ -116,7 +109,10 @@ fn verify(mut reader: Reader, out: &mut impl Write) -> anyhow::Result<ExitCode> 
         }
     };
     let next = reader.next_number();
-    writeln!(out, "{} records, {first} to {}", next - first, next - 1)?;
+    match next - first {
+        0 => writeln!(out, "no record")?,
+        records => writeln!(out, "{records} records, {first} to {}", next - 1)?,
+    }
     for (kind, (records, bytes)) in kinds {
         writeln!(out, "  kind {kind}: {records} records, {bytes} bytes of payload")?;
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+const NAME: &str = "synced";
 const MARK_BYTES: usize = 12;
 
 /// The mark of a journal that is open for writing.
@@ -17,7 +18,7 @@ pub(crate) struct Mark(File);
 impl Mark {
     /// Opens or makes it; and the number of the last record that it says was synced, 0 where it says nothing.
     pub(crate) fn open(directory: &Path) -> io::Result<(Self, u64)> {
-        let path = directory.join("synced");
+        let path = directory.join(NAME);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = [0; MARK_BYTES];
         let number = match file.read_exact_at(&mut bytes, 0) {
@@ -35,6 +36,11 @@ impl Mark {
     pub(crate) fn set(&self, number: u64) -> io::Result<()> {
         self.0.write_all_at(&encode(number), 0)
     }
+}
+
+/// Whether a writer has opened a journal there and synced nothing yet: that it has no segment is no loss.
+pub(crate) fn is_begun(directory: &Path) -> bool {
+    std::fs::metadata(directory.join(NAME)).is_ok_and(|file| file.len() == 0)
 }
 
 fn encode(number: u64) -> [u8; MARK_BYTES] {

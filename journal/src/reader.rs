@@ -1,7 +1,7 @@
 //! Reads a journal from any number on, and follows its writer.
 
 use crate::format::{self, HEAD_BYTES, Place, RECORD_HEAD_BYTES, Record};
-use crate::segment;
+use crate::{mark, segment};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -20,6 +20,12 @@ pub enum ReadError {
         path: PathBuf,
         /// What the system says.
         error: io::Error,
+    },
+    /// No segment is here.
+    #[error("{path}: there is no journal in it: no file such as 00000000000000000001.journal")]
+    NoJournal {
+        /// The directory.
+        path: PathBuf,
     },
     /// The number is before the oldest record that is here.
     #[error("record {number} is no longer here, the oldest is {oldest}")]
@@ -101,6 +107,21 @@ impl Reader {
         let firsts = segment::list(directory);
         let firsts = firsts.map_err(|error| ReadError::Io { path: directory.to_owned(), error })?;
         Self::open(directory, firsts.first().copied().unwrap_or(1))
+    }
+
+    /// A reader of a journal that is there, be it without a record yet, from `number` on or from the oldest record: for who looks into one, where [`Self::open`] is
+    /// for who follows one that may only be about to begin.
+    ///
+    /// # Errors
+    /// [`ReadError::NoJournal`]; see [`ReadError`] for the others.
+    pub fn existing(directory: &Path, number: Option<u64>) -> Result<Self, ReadError> {
+        let firsts = segment::list(directory);
+        let firsts = firsts.map_err(|error| ReadError::Io { path: directory.to_owned(), error })?;
+        match firsts.first() {
+            Some(oldest) => Self::open(directory, number.unwrap_or(*oldest)),
+            None if mark::is_begun(directory) => Self::open(directory, number.unwrap_or(1)),
+            None => Err(ReadError::NoJournal { path: directory.to_owned() }),
+        }
     }
 
     /// The number of the record that comes next.

@@ -39,7 +39,8 @@ enum Command {
         #[arg(long)]
         cl_ord_id: Option<String>,
     },
-    /// Reads all of it: every record is whole, and no report is missing, doubled or out of order. Exit code 1 otherwise
+    /// Reads all of it: every record is whole, and no report is missing, doubled or out of order. Exit code 1 otherwise, and
+    /// where there is no audit
     Verify {
         /// The directory of `[audit]`
         directory: PathBuf,
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway-audit: {error:#}");
-            ExitCode::from(2)
+            ExitCode::FAILURE
         }
     }
 }
@@ -66,19 +67,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let code = match command {
         Command::Print { directory, from, account, cl_ord_id } => {
-            let reader = match from {
-                Some(number) => Reader::open(&directory, number),
-                None => Reader::oldest(&directory),
-            };
             let wanted = |record: &Value| {
                 let is = |key: &str, wanted: &Option<String>| {
                     wanted.as_ref().is_none_or(|wanted| record[key].as_str() == Some(wanted))
                 };
                 is("account", &account) && is("cl_ord_id", &cl_ord_id)
             };
-            print(reader?, wanted, &mut out)?
+            print(Reader::existing(&directory, from)?, wanted, &mut out)?
         }
-        Command::Verify { directory } => verify(Reader::oldest(&directory)?, &mut out)?,
+        Command::Verify { directory } => verify(Reader::existing(&directory, None)?, &mut out)?,
     };
     out.flush()?;
     Ok(code)
@@ -238,7 +235,10 @@ fn verify(mut reader: Reader, out: &mut impl Write) -> anyhow::Result<ExitCode> 
             }
         }
     };
-    writeln!(out, "records {first} to {}", reader.next_number() - 1)?;
+    match reader.next_number() - 1 {
+        last if last < first => writeln!(out, "no record")?,
+        last => writeln!(out, "records {first} to {last}")?,
+    }
     for (name, count) in kinds {
         writeln!(out, "  {name}: {count}")?;
     }
