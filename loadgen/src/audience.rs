@@ -14,6 +14,7 @@ use crate::ledger::Tally;
 use crate::recorder::{Collector, Recorder};
 use crate::report::ConnectionTotal;
 use crate::subscriber::{self, Command, Counters, Setup, Subscribers};
+use crate::wait::Closed;
 
 const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -75,6 +76,12 @@ impl Audience {
     #[must_use]
     pub fn closed(&self) -> u64 {
         self.sum(|counters| &counters.closed)
+    }
+
+    /// The same, and why.
+    pub(crate) fn closed_why(&self) -> Closed {
+        let why = self.threads.iter().find_map(|thread| thread.counters.why.last());
+        Closed { count: self.closed(), why }
     }
 
     /// Numbers received, over all connections.

@@ -178,7 +178,7 @@ impl Stage {
         let collector = Collector::new(1, cast.threads);
         let audience = Audience::start(&setup, || collector.recorder(0)).context("the subscribers")?;
         let at = format!("waiting for subscribers to log on at {address}");
-        wait(&clock, progress, &at, || audience.ready(), audience.count(), || audience.closed())?;
+        wait(&clock, progress, &at, || audience.ready(), audience.count(), || audience.closed_why())?;
         let flood = cast.flood.map(|transport| Flood::start(address, &wires.connector(), transport));
         let flood = flood.transpose().context("the flood")?;
         Ok(Self { clock, sources, audience, collector, feed, _stalled: stalled, flood })

@@ -145,10 +145,11 @@ fn orders(seconds: Duration, progress: &mut Progress<impl Write>) -> anyhow::Res
         tolerance_ns: u64::MAX,
         in_flight_max: Some(IN_FLIGHT),
         from_sending: false,
+        alone: true,
         clock,
     };
     let floor = Floor::start(&setup).context("the order sessions")?;
-    wait(&clock, progress, "order sessions", || floor.state().ready, SESSIONS, || floor.state().closed)?;
+    wait(&clock, progress, "order sessions", || floor.state().ready, SESSIONS, || floor.closed())?;
     let planned = RATE_PER_S * seconds.as_secs();
     floor.begin(Schedule::new(clock.now_ns(), RATE_PER_S, planned))?;
     let through = || {
@@ -186,7 +187,7 @@ fn quotes(seconds: Duration, progress: &mut Progress<impl Write>) -> anyhow::Res
     };
     let mut collector = Collector::new(1, 1);
     let audience = Audience::start(&setup, || collector.recorder(0)).context("the subscribers")?;
-    wait(&clock, progress, "subscribers", || audience.ready(), audience.count(), || audience.closed())?;
+    wait(&clock, progress, "subscribers", || audience.ready(), audience.count(), || audience.closed_why())?;
     audience.date(Some(CHANNEL), &Due::rate(Schedule::new(clock.now_ns(), RATE_PER_S, u64::MAX), CHANNEL))?;
     let part = measured(&clock, seconds, "loadgen-sub-0", || audience.received());
     over.store(true, Ordering::Relaxed);

@@ -46,4 +46,5 @@ pub mod telemetry;
 pub mod ticks;
 pub mod trading;
 mod wait;
+pub mod why;
 pub mod wires;

@@ -208,11 +208,12 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
         tolerance_ns: in_flight_max.map_or(args.tolerance_ms.saturating_mul(1_000_000), |_| u64::MAX),
         in_flight_max,
         from_sending: args.closed_loop,
+        alone: servers.is_some(),
         clock,
     };
     let mut floor = Floor::start(&setup).context("the order sessions")?;
     let what = format!("waiting for order sessions to log on at {address}");
-    wait(&clock, progress, &what, || floor.state().ready, args.sessions, || floor.state().closed)?;
+    wait(&clock, progress, &what, || floor.state().ready, args.sessions, || floor.closed())?;
     let start_ns = clock.now_ns() + LEAD_NS;
     let mut report = Report::new("orders", clock.wall_ns(start_ns) as f64 / NS_PER_S);
     let cpu_s = machine::cpu_seconds();

@@ -156,6 +156,8 @@ pub struct Report {
     pub received: u64,
     /// Messages that never arrived.
     pub lost: u64,
+    /// Orders that were accepted and not filled where others trade too: they stand in the book, and nothing of them is lost.
+    pub open: u64,
     /// Arrivals of what was there before.
     pub duplicated: u64,
     /// Arrivals after a later one.
@@ -202,6 +204,7 @@ impl Report {
             expected: 0,
             received: 0,
             lost: 0,
+            open: 0,
             duplicated: 0,
             out_of_order: 0,
             rejected: 0,
@@ -284,6 +287,13 @@ impl fmt::Display for Report {
             ),
         )?;
         row(f, "lost", &count(self.lost))?;
+        if self.open > 0 {
+            row(
+                f,
+                "open",
+                &format!("{}, accepted and not filled: others trade in these books too", count(self.open)),
+            )?;
+        }
         row(f, "duplicated", &count(self.duplicated))?;
         row(f, "out of order", &count(self.out_of_order))?;
         if self.rejected > 0 {

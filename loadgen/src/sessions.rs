@@ -5,12 +5,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shard::{ConnId, Cx, Opened, Origin, Reason};
 use transport::Connector;
 use wire::szse::session::{Event, Limits, Session};
 use wire::szse::{Frame, Logon};
+
+use crate::why::{LOGGED_OUT, LOGON_REFUSED, Why, of_end};
 
 /// Connects that are under way at a time, so that a listener's queue is not overrun.
 const DIALS_MAX: usize = 64;
@@ -54,10 +57,16 @@ pub(crate) struct Sessions<S> {
     out: Vec<u8>,
     /// Sessions that ended before they were to.
     pub(crate) closed: u64,
+    why: Arc<Why>,
 }
 
 impl<S> Sessions<S> {
-    pub(crate) fn new(address: SocketAddr, connector: Connector, states: impl Iterator<Item = S>) -> Self {
+    /// None is dialled yet; `why` is told why one does not come to be.
+    pub(crate) fn new(
+        (address, connector): (SocketAddr, Connector),
+        states: impl Iterator<Item = S>,
+        why: Arc<Why>,
+    ) -> Self {
         let slot = |state| Slot { link: Link::Waiting, attempts: 0, closed: false, state };
         let slots: Vec<Slot<S>> = states.map(slot).collect();
         let waiting = slots.len();
@@ -70,6 +79,7 @@ impl<S> Sessions<S> {
             waiting,
             out: Vec::new(),
             closed: 0,
+            why,
         }
     }
 
@@ -114,6 +124,7 @@ impl<S> Sessions<S> {
     /// A dial came to nothing: another one follows at a tick, up to a bound.
     pub(crate) fn on_dial_failed(&mut self, tag: u32, error: &io::Error) {
         self.dialling -= 1;
+        self.why.tell(error.to_string());
         let slot = &mut self.slots[tag as usize];
         if slot.attempts < ATTEMPTS_MAX {
             slot.link = Link::Waiting;
@@ -134,6 +145,9 @@ impl<S> Sessions<S> {
         }
         slot.link = Link::Ended;
         if reason != Reason::Stopped {
+            if let Some(why) = of_end(reason) {
+                self.why.tell(why);
+            }
             tracing::warn!(?reason, address = %self.address, "a session ended");
             slot.closed = true;
             self.closed += 1;
@@ -195,8 +209,14 @@ impl<S> Sessions<S> {
                 Event::Message(frame) => hear(state, Heard::Message(frame), &mut self.out)?,
                 Event::Heartbeat => {}
                 Event::LoggedOn(_) => hear(state, Heard::LoggedOn, &mut self.out)?,
-                Event::LogonRefused(_) => return Err(Reason::App("logon refused")),
-                Event::LoggedOut(_) => return Err(Reason::App("logged out")),
+                Event::LogonRefused(logout) => {
+                    self.why.quote(LOGON_REFUSED, logout.text);
+                    return Err(Reason::App(LOGON_REFUSED));
+                }
+                Event::LoggedOut(logout) => {
+                    self.why.quote(LOGGED_OUT, logout.text);
+                    return Err(Reason::App(LOGGED_OUT));
+                }
                 Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),
             }
         }

@@ -28,6 +28,7 @@ use crate::recorder::{Interval, Recorder};
 use crate::report::ConnectionTotal;
 use crate::sessions::{Heard, Sessions, Slot};
 use crate::streams::{self, Streams};
+use crate::why::Why;
 
 /// How often sessions are looked at, and how far the slowest connection is.
 const TICK_MS: u32 = 20;
@@ -75,6 +76,8 @@ pub struct Counters {
     pub missing: AtomicU64,
     /// Connections that ended, or that never came to be.
     pub closed: AtomicU64,
+    /// Why.
+    pub why: Arc<Why>,
     /// When the last number arrived, by the run's clock.
     pub last_ns: AtomicU64,
 }
@@ -195,7 +198,11 @@ impl Desk {
             newest: HashMap::new(),
         };
         Self {
-            sessions: Sessions::new(setup.address, setup.connector.clone(), range.map(subscriber)),
+            sessions: Sessions::new(
+                (setup.address, setup.connector.clone()),
+                range.map(subscriber),
+                counters.why.clone(),
+            ),
             streams: Streams::default(),
             setup,
             due: Due::Unknown,

@@ -21,6 +21,7 @@ use super::evidence::{History, News, Received, Report};
 use super::mix::{Fate, Mix, Request};
 use super::random;
 use crate::schedule::{Pacer, Schedule, Share};
+use crate::why::{LOGGED_OUT, LOGON_REFUSED, Why, of_end};
 
 const NS_PER_MS: u64 = 1_000_000;
 const TICK_MS: u32 = 10;
@@ -54,6 +55,8 @@ pub(super) struct Setup {
 pub(super) struct Counters {
     /// Sessions that may order now.
     pub(super) ready: AtomicU64,
+    /// Why one of them could not the last time.
+    pub(super) why: Why,
     /// Orders that were due.
     pub(super) due: AtomicU64,
     /// Orders acknowledged.
@@ -297,8 +300,11 @@ impl Desk {
             match received.event {
                 Event::Message(frame) => self.message(cx, place, &frame)?,
                 Event::Heartbeat | Event::LoggedOn(_) => {}
-                Event::LogonRefused(_) => return Err(Reason::App("logon refused")),
-                Event::LoggedOut(_) => return Err(Reason::App("logged out")),
+                Event::LogonRefused(logout) => {
+                    self.counters.why.quote(LOGON_REFUSED, logout.text);
+                    return Err(Reason::App(LOGON_REFUSED));
+                }
+                Event::LoggedOut(_) => return Err(Reason::App(LOGGED_OUT)),
                 Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),
             }
         }
@@ -429,6 +435,7 @@ impl App for Desk {
 
     fn on_dial_failed(&mut self, cx: &mut Cx, tag: u32, error: io::Error) {
         tracing::debug!(%error, session = tag, "dial");
+        self.counters.why.tell(error.to_string());
         self.lost(tag as usize, cx.now_ns());
     }
 
@@ -446,6 +453,9 @@ impl App for Desk {
             return;
         }
         tracing::debug!(?reason, session = place, "disconnected");
+        if let Some(why) = of_end(reason) {
+            self.counters.why.tell(why);
+        }
         if ready {
             self.counters.ready.fetch_sub(1, Ordering::Relaxed);
         }

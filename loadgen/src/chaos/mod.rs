@@ -51,7 +51,7 @@ use crate::house::{Kind, SECURITIES, SECURITY_FIRST};
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::trading::plan::Plan;
-use crate::wait::wait;
+use crate::wait::{Closed, wait};
 
 const NS_PER_MS: u64 = 1_000_000;
 const NS_PER_S: u64 = 1_000_000_000;
@@ -248,7 +248,8 @@ fn run(
     };
     let clients = client::start(setup).context("the clients")?;
     let ready = || clients.counters.ready.load(Ordering::Relaxed);
-    wait(&clock, progress, "waiting for client sessions", ready, args.sessions, || 0)?;
+    let late = || Closed { count: 0, why: clients.counters.why.last() };
+    wait(&clock, progress, "waiting for client sessions", ready, args.sessions, late)?;
     let schedule = Schedule::new(clock.now_ns() + LEAD_NS, args.rate, args.orders());
     send(&clients, Command::Start(schedule))?;
     *began = true;

@@ -180,6 +180,7 @@ impl Demo {
             tolerance_ns: TOLERANCE_NS,
             in_flight_max: None,
             from_sending: false,
+            alone: true,
             clock,
         };
         let floor = Floor::start(&setup).context("the order sessions")?;
@@ -192,12 +193,12 @@ impl Demo {
 
     fn wait(&self, progress: &mut Progress<impl Write>) -> anyhow::Result<()> {
         for tap in &self.taps {
-            wait(&self.clock, progress, "taps log on", || tap.ready(), tap.count(), || tap.closed())?;
+            wait(&self.clock, progress, "taps log on", || tap.ready(), tap.count(), || tap.closed_why())?;
         }
         let (all, floor) = (&self.subscribers, &self.floor);
-        wait(&self.clock, progress, "subscribers log on", || all.ready(), all.count(), || all.closed())?;
+        wait(&self.clock, progress, "subscribers log on", || all.ready(), all.count(), || all.closed_why())?;
         let state = || floor.state();
-        wait(&self.clock, progress, "clients log on", || state().ready, floor.sessions(), || state().closed)
+        wait(&self.clock, progress, "clients log on", || state().ready, floor.sessions(), || floor.closed())
     }
 
     /// Where the quote board is.

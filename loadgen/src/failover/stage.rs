@@ -102,7 +102,7 @@ impl Stage {
         };
         let collector = Collector::new(1, 1);
         let audience = Audience::start(&setup, || collector.recorder(0)).context("the subscribers")?;
-        let (ready, closed) = (|| audience.ready(), || audience.closed());
+        let (ready, closed) = (|| audience.ready(), || audience.closed_why());
         wait(&clock, progress, "waiting for subscribers to log on", ready, audience.count(), closed)?;
         let schedule = Schedule::new(clock.now_ns() + LEAD_NS, args.rate, args.rate * PLANNED_S);
         audience.date(Some(CHANNEL), &Due::rate(schedule, CHANNEL))?;

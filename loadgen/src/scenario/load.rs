@@ -92,11 +92,11 @@ pub(super) fn plan(orders: &file::Orders, wall_ns: i64) -> anyhow::Result<Plan> 
 }
 
 impl Orders {
-    /// Sessions that have logged on at `address`.
+    /// Sessions that have logged on at `address`; whether nobody else trades there.
     pub(super) fn start(
         orders: &file::Orders,
         plan: &Plan,
-        address: SocketAddr,
+        (address, alone): (SocketAddr, bool),
         connector: transport::Connector,
         (clock, tolerance_ns): (Clock, u64),
         progress: &mut Progress<impl std::io::Write>,
@@ -117,11 +117,12 @@ impl Orders {
             tolerance_ns: if orders.closed_loop { u64::MAX } else { tolerance_ns },
             in_flight_max: orders.closed_loop.then_some(1),
             from_sending: orders.closed_loop,
+            alone,
             clock,
         };
         let floor = Floor::start(&setup).context("the order sessions")?;
         let what = format!("waiting for order sessions to log on at {address}");
-        wait(&clock, progress, &what, || floor.state().ready, orders.sessions, || floor.state().closed)?;
+        wait(&clock, progress, &what, || floor.state().ready, orders.sessions, || floor.closed())?;
         let closed_loop = orders.closed_loop;
         Ok(Self { floor, planned: 0, closed_loop, started_unix_s: 0.0, start_ns: 0, clock })
     }

@@ -92,7 +92,7 @@ pub fn run(scenario: &Scenario, text: &str, progress: &mut Progress<impl Write>)
         let load = Orders::start(
             orders,
             &plan,
-            address,
+            (address, scenario.targets.is_none()),
             order_connector(scenario, &stage),
             (clock, tolerance_ns),
             progress,
@@ -209,6 +209,7 @@ fn of_track(track: Track, scenario: &Scenario) -> anyhow::Result<result::Load> {
         expected: report.expected,
         received: report.received,
         lost: report.lost,
+        open: report.open,
         duplicated: report.duplicated,
         out_of_order: report.out_of_order,
         rejected: report.rejected,

@@ -96,6 +96,9 @@ pub struct Load {
     pub received: u64,
     /// What never arrived.
     pub lost: u64,
+    /// Orders that were accepted and not filled, where others trade too.
+    #[serde(default)]
+    pub open: u64,
     /// Arrivals of what was there before.
     pub duplicated: u64,
     /// Arrivals after a later one.
@@ -356,6 +359,7 @@ mod tests {
             expected: 10,
             received: 10,
             lost: 0,
+            open: 0,
             duplicated: 0,
             out_of_order: 0,
             rejected: 0,

@@ -121,19 +121,21 @@ impl Orders {
     }
 
     /// The account, where `unfillable` of the accepted orders had nobody to trade with: an answer to every order, and
-    /// a fill of every other.
+    /// a fill of every other; and how many of these are open. Where the sender is not `alone` in the books, orders of others may have met
+    /// its own: what is not filled is open, and only what is not answered is lost.
     #[must_use]
-    pub fn tally(&self, unfillable: u64) -> Tally {
+    pub fn tally(&self, unfillable: u64, alone: bool) -> (Tally, u64) {
         let fills = self.accepted.saturating_sub(unfillable);
-        let expected = self.sent + fills;
-        let received = self.accepted + self.rejected + self.filled;
-        Tally {
-            expected,
-            received,
-            lost: self.unanswered() + fills.saturating_sub(self.filled),
+        let unfilled = fills.saturating_sub(self.filled);
+        let open = if alone { 0 } else { unfilled };
+        let tally = Tally {
+            expected: self.sent + fills - open,
+            received: self.accepted + self.rejected + self.filled,
+            lost: self.unanswered() + unfilled - open,
             duplicated: self.again,
             out_of_order: self.out_of_order,
-        }
+        };
+        (tally, open)
     }
 }
 
@@ -155,8 +157,9 @@ mod tests {
         assert_eq!((orders.rejected(3), orders.filled(1)), (News::First, News::First));
         assert_eq!(orders.unanswered(), 1);
         assert_eq!(orders.failed().collect::<Vec<_>>(), [3, 5, 7]);
-        let tally = orders.tally(0);
+        let (tally, open) = orders.tally(0, true);
         assert_eq!(tally, Tally { expected: 4, received: 3, lost: 1, duplicated: 1, out_of_order: 0 });
+        assert_eq!(open, 0);
     }
 
     #[test]
@@ -166,7 +169,23 @@ mod tests {
         orders.sent(1);
         orders.accepted(0);
         orders.rejected(1);
-        assert_eq!(orders.tally(0).lost, 1);
-        assert!(orders.tally(1).is_clean());
+        assert_eq!(orders.tally(0, true).0.lost, 1);
+        assert!(orders.tally(1, true).0.is_clean());
+    }
+
+    #[test]
+    fn where_others_trade_too_what_is_not_filled_is_open_and_not_lost() {
+        let mut orders = Orders::new(Share::ALL, 4);
+        for order in 0..4 {
+            orders.sent(order);
+        }
+        for order in 0..3 {
+            orders.accepted(order);
+        }
+        orders.filled(0);
+        let (tally, open) = orders.tally(1, false);
+        assert_eq!((tally.lost, open), (1, 1), "the fourth was not answered, the second not filled");
+        assert_eq!((tally.expected, tally.received), (5, 4));
+        assert_eq!(orders.tally(1, true).0.lost, 2);
     }
 }

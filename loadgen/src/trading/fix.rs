@@ -26,6 +26,7 @@ use super::trader::{BATCH_MAX, Book, Command, Counters, HAND_OVER_NS, Setup, Tra
 use crate::recorder::Recorder;
 use crate::report::ConnectionTotal;
 use crate::schedule::{Pacer, Share};
+use crate::why::{LOGGED_OUT, LOGON_REFUSED, of_end};
 
 /// Connects that are under way at a time, so that a listener's queue is not overrun.
 const DIALS_MAX: usize = 64;
@@ -245,6 +246,7 @@ impl App for Desk {
 
     fn on_dial_failed(&mut self, _cx: &mut Cx, tag: u32, error: io::Error) {
         self.dialling -= 1;
+        self.counters.why.tell(error.to_string());
         let slot = &mut self.slots[tag as usize];
         if slot.attempts < ATTEMPTS_MAX {
             slot.waiting = true;
@@ -265,7 +267,8 @@ impl App for Desk {
                 Ok(None) => break None,
                 Err(error) => {
                     tracing::warn!(%error, "a FIX session is over");
-                    break Some(Reason::App("session over"));
+                    self.counters.why.tell(error.to_string());
+                    break Some(Reason::App(LOGGED_OUT));
                 }
             };
             consumed += received.consumed;
@@ -276,8 +279,11 @@ impl App for Desk {
                     self.ready += 1;
                 }
                 Event::LoggedOut { text } => {
-                    tracing::warn!(text = %String::from_utf8_lossy(text), "logged out");
-                    break Some(Reason::App("logged out"));
+                    let text = String::from_utf8_lossy(text);
+                    tracing::warn!(%text, "logged out");
+                    let what = if self.slots[place].trader.ready { LOGGED_OUT } else { LOGON_REFUSED };
+                    self.counters.why.quote(what, text);
+                    break Some(Reason::App(LOGGED_OUT));
                 }
                 Event::Rejected(message) => {
                     let text = message.field(tag::TEXT).map(String::from_utf8_lossy).unwrap_or_default();
@@ -302,6 +308,9 @@ impl App for Desk {
         slot.engine.disconnected();
         self.ready -= u64::from(std::mem::take(&mut slot.trader.ready));
         if reason != Reason::Stopped {
+            if let Some(why) = of_end(reason) {
+                self.counters.why.tell(why);
+            }
             tracing::warn!(?reason, address = %self.setup.address, "a session ended");
             slot.closed = true;
             self.closed += 1;
@@ -320,7 +329,8 @@ impl App for Desk {
             self.flush(cx, id);
             if let Err(error) = alive {
                 tracing::warn!(%error, "a FIX session is over");
-                cx.close(id, Reason::App("session over"));
+                self.counters.why.tell(error.to_string());
+                cx.close(id, Reason::App(LOGGED_OUT));
             }
         }
         self.dial(cx);

@@ -15,6 +15,7 @@ use crate::ledger::Tally;
 use crate::recorder::{Collector, Series};
 use crate::report::{ConnectionTotal, Percentiles, Report, ScheduleLag, Spread};
 use crate::schedule::{Lag, Schedule};
+use crate::wait::Closed;
 
 const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Latency from when an order was due to its acceptance.
@@ -27,6 +28,7 @@ pub struct Floor {
     traders: Vec<Traders>,
     collector: Collector,
     sessions: u64,
+    alone: bool,
 }
 
 /// How far the run is.
@@ -66,7 +68,7 @@ impl Floor {
     pub fn start(setup: &Setup) -> io::Result<Self> {
         let collector = Collector::new(2, setup.threads as usize);
         let traders = trader::start(setup, || [collector.recorder(ACCEPT), collector.recorder(FILL)])?;
-        Ok(Self { traders, collector, sessions: setup.plan.sessions })
+        Ok(Self { traders, collector, sessions: setup.plan.sessions, alone: setup.alone })
     }
 
     /// How many sessions there are.
@@ -91,6 +93,12 @@ impl Floor {
             closed: sum(|counters| &counters.closed),
             lag_ns: self.latest(|counters| &counters.lag_ns),
         }
+    }
+
+    /// Sessions that ended, and why.
+    pub(crate) fn closed(&self) -> Closed {
+        let why = self.traders.iter().find_map(|thread| thread.counters.why.last());
+        Closed { count: self.state().closed, why }
     }
 
     /// When the last report arrived, by the run's clock.
@@ -155,12 +163,13 @@ impl Floor {
         report.latencies_ns.insert("fill", Percentiles::from(&self.fills().total));
         report.curves.insert("accept", Curve::from(&self.accepts().total));
         report.curves.insert("fill", Curve::from(&self.fills().total));
-        let account = Account::of(&outcomes);
+        let account = Account::of(&outcomes, self.alone);
         report.schedule = ScheduleLag::of(&account.lag, planned);
         report.connections = Spread::of(&account.connections);
         report.sent = account.sent;
         report.rejected = account.rejected;
         report.account(account.tally);
+        report.open = account.open;
         report.figures.extend(account.figures());
         Ok(account)
     }
@@ -178,6 +187,8 @@ pub struct Account {
     pub rejected: u64,
     /// Orders filled.
     pub filled: u64,
+    /// Accepted, both of a pair, and not filled, in books in which others trade: their fill is owed by nobody.
+    pub open: u64,
     /// Due orders whose session was closed.
     pub unsent: u64,
     /// Reports of earlier runs' orders.
@@ -189,7 +200,7 @@ pub struct Account {
 }
 
 impl Account {
-    fn of(outcomes: &[Outcome]) -> Self {
+    fn of(outcomes: &[Outcome], alone: bool) -> Self {
         let unfillable = unfillable(outcomes);
         let mut account = Self {
             tally: Tally::default(),
@@ -197,6 +208,7 @@ impl Account {
             accepted: 0,
             rejected: 0,
             filled: 0,
+            open: 0,
             unsent: 0,
             foreign: 0,
             refusals: Vec::new(),
@@ -204,7 +216,9 @@ impl Account {
             connections: Vec::new(),
         };
         for (outcome, unfillable) in outcomes.iter().zip(unfillable) {
-            account.tally = account.tally.merged(outcome.orders.tally(unfillable));
+            let (tally, open) = outcome.orders.tally(unfillable, alone);
+            account.tally = account.tally.merged(tally);
+            account.open += open;
             account.sent += outcome.orders.sent;
             account.accepted += outcome.orders.accepted;
             account.rejected += outcome.orders.rejected;

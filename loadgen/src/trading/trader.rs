@@ -29,6 +29,7 @@ use crate::recorder::{Interval, Recorder};
 use crate::report::ConnectionTotal;
 use crate::schedule::{Lag, Pacer, Schedule, Share};
 use crate::sessions::{Heard, Sessions, Slot};
+use crate::why::Why;
 
 /// Orders that one turn may send, so that answers are read in between.
 pub(super) const BATCH_MAX: u64 = 256;
@@ -69,6 +70,9 @@ pub struct Setup {
     pub in_flight_max: Option<u64>,
     /// Latencies count from the sending, as those of a closed loop do, and not from when an order was due.
     pub from_sending: bool,
+    /// Nobody else trades in these books: orders that are accepted, both of a pair, and not filled have lost their fills. Where others may,
+    /// they are open.
+    pub alone: bool,
     /// The run's clock.
     pub clock: Clock,
 }
@@ -90,6 +94,8 @@ pub struct Counters {
     pub wrong: AtomicU64,
     /// Sessions that ended, or that never came to be.
     pub closed: AtomicU64,
+    /// Why.
+    pub why: Arc<Why>,
     /// How late the latest order was sent, nanoseconds.
     pub lag_ns: AtomicU64,
     /// When the last report arrived, by the run's clock.
@@ -226,7 +232,7 @@ impl Desk {
         let traders = (0..share.part(setup.plan.sessions)).map(trader);
         let book = Book::new(&setup, share, [accepts, fills]);
         Self {
-            sessions: Sessions::new(setup.address, setup.connector.clone(), traders),
+            sessions: Sessions::new((setup.address, setup.connector.clone()), traders, counters.why.clone()),
             setup,
             share,
             pacer: None,

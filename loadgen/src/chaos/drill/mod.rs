@@ -37,7 +37,7 @@ use super::{
 use crate::figures::count;
 use crate::progress::Progress;
 use crate::schedule::Schedule;
-use crate::wait::wait;
+use crate::wait::{Closed, wait};
 
 /// Of a run, when the first zone is lost, when it comes back, and the same of the second, percent.
 const STEPS_PERCENT: [u64; 4] = [15, 40, 60, 85];
@@ -212,7 +212,8 @@ impl Stage {
         let setup = client::Setup { addresses, connector: connector.clone(), mix: of_clients, clock };
         let clients = client::start(setup).context("the clients")?;
         let ready = || clients.counters.ready.load(Ordering::Relaxed);
-        wait(&clock, progress, "waiting for client sessions", ready, args.sessions, || 0)?;
+        let late = || Closed { count: 0, why: clients.counters.why.last() };
+        wait(&clock, progress, "waiting for client sessions", ready, args.sessions, late)?;
         Ok(Self { clock, mix, connector, zones, readers, clients })
     }
 
