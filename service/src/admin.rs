@@ -100,9 +100,12 @@ impl Admin {
     /// Binds the port.
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// When the address cannot be bound: with it, and with the key of the configuration.
     pub fn bind(config: &Config, host: &Host) -> io::Result<Self> {
-        Self::over(StdListener::bind(config.listen)?, config, host)
+        let listener = StdListener::bind(config.listen).map_err(|error| {
+            io::Error::new(error.kind(), format!("admin.listen: cannot listen on {}: {error}", config.listen))
+        })?;
+        Self::over(listener, config, host)
     }
 
     /// Serves on a socket that listens already, such as that of a process that hands over.

@@ -108,5 +108,7 @@ fn connections_beyond_the_limit_are_closed() {
 fn an_address_in_use_is_an_error_at_bind() {
     let admin = serve_plainly(&Config::default(), Router::new());
     let taken = Config { listen: admin.address(), ..Config::default() };
-    assert!(Admin::bind(&taken, &Host::default()).is_err());
+    let error = Admin::bind(&taken, &Host::default()).err().unwrap().to_string();
+    let expected = format!("admin.listen: cannot listen on {}: Address already in use", admin.address());
+    assert!(error.starts_with(&expected), "{error}");
 }
