@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use transport::tls::{Client, LoadError, Server};
+use transport::tls::{Client, LoadError, OwnCertificate, Server};
 pub use transport::tls::{Settings, local_settings};
 use transport::{Connector, Listener, SocketOptions};
 
@@ -86,8 +86,8 @@ pub fn validate_limits(settings: Option<&Settings>) -> Result<(), Invalid> {
     }
 }
 
-/// Loads what `[tls]` names, to see whether it can be used, and drops it: for `--check-config`. Of a certificate that has ended it warns
-/// on standard error: a server starts with it, and peers refuse it.
+/// Loads what `[tls]` names, to see whether it can be used, and drops it: for `--check-config`. Of a certificate that has ended, or will
+/// soon, it warns on standard error: a server starts with it, and peers refuse it.
 ///
 /// # Errors
 /// [`LoadError`].
@@ -95,23 +95,48 @@ pub fn validate_limits(settings: Option<&Settings>) -> Result<(), Invalid> {
 pub fn check_files(settings: Option<&Settings>, dials: bool) -> Result<(), LoadError> {
     let Some(settings) = settings else { return Ok(()) };
     Server::load(settings)?;
-    let clock = transport::Clock::start();
-    let now_s = clock.wall_ns(clock.now_ns()).max(0).cast_unsigned() / NS_PER_S;
-    if let Some(warning) = ended(settings, now_s)? {
-        eprintln!("warning: {warning}");
+    for certificate in settings.own_certificates()? {
+        if let Some(ending) = ending(&certificate, now_s()) {
+            let OwnCertificate { key, path, subject, ends, .. } = certificate;
+            let path = path.display();
+            eprintln!("warning: tls.{key}: {path}: the certificate of {subject} {ending} ({ends})");
+        }
     }
     if dials { Client::load(settings).map(drop) } else { Ok(()) }
 }
 
-const NS_PER_S: u64 = 1_000_000_000;
+const S_PER_DAY: u64 = 86_400;
+/// From so many days before its end on a certificate is warned of, as the alert does (deploy/prometheus).
+const WARNED_DAYS: u64 = 14;
 
-/// What is to be said of an own certificate that has ended at a time, in seconds since 1970.
-fn ended(settings: &Settings, now_s: u64) -> Result<Option<String>, LoadError> {
-    let ago_s = settings.certificate_ends_s()?.and_then(|ends_s| now_s.checked_sub(ends_s));
-    Ok(ago_s.filter(|ago_s| *ago_s > 0).map(|ago_s| {
-        let days = ago_s / 86_400;
-        format!("the certificate that `[tls]` names ended {days} days ago: peers refuse it; `gm inspect FILE` shows when")
-    }))
+fn now_s() -> u64 {
+    let clock = transport::Clock::start();
+    clock.wall_ns(clock.now_ns()).max(0).cast_unsigned() / 1_000_000_000
+}
+
+/// What is to be said of an own certificate at a time, in seconds since 1970: that it has ended, or will soon. One that is made for a few
+/// days is warned of in the last third of them.
+fn ending(certificate: &OwnCertificate, now_s: u64) -> Option<String> {
+    let OwnCertificate { begins_s, ends_s, .. } = *certificate;
+    let warned_s = (WARNED_DAYS * S_PER_DAY).min(ends_s.saturating_sub(begins_s) / 3);
+    match now_s.checked_sub(ends_s) {
+        Some(ago_s) if ago_s > 0 => Some(format!("ended {} days ago: peers refuse it", ago_s / S_PER_DAY)),
+        _ if ends_s - now_s <= warned_s => {
+            Some(format!("ends in {} days: peers will refuse it", (ends_s - now_s) / S_PER_DAY))
+        }
+        _ => None,
+    }
+}
+
+/// Says in the log what is to be said of the own certificates.
+fn warn_of_end(settings: &Settings) -> Result<(), LoadError> {
+    for certificate in settings.own_certificates()? {
+        if let Some(ending) = ending(&certificate, now_s()) {
+            let OwnCertificate { key, path, subject, ends, .. } = certificate;
+            tracing::warn!(file = %path.display(), subject, ends, "tls.{key}: the certificate {ending}");
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the `[tls]` which stands as a comment in [`Config::DEFAULT_TOML`] has every key, each with its default, and
@@ -167,6 +192,7 @@ fn uncommented(text: &str, section: &str, keys: &[&str]) -> Result<String, Strin
 pub struct Tls {
     server: Option<Arc<Server>>,
     client: Option<Arc<Client>>,
+    settings: Option<Settings>,
 }
 
 impl Tls {
@@ -181,10 +207,11 @@ impl Tls {
     pub fn load(settings: Option<&Settings>, dials: bool, host: &Host) -> Result<Self, LoadError> {
         let Some(settings) = settings else { return Ok(Self::default()) };
         let server = Server::load(settings)?;
+        warn_of_end(settings)?;
         let client = if dials { Some(Client::load(settings)?) } else { None };
         let collector = Handshakes::new(server.clone());
         host.registry.register(Box::new(collector)).expect("invariant: one server a host");
-        Ok(Self { server: Some(server), client })
+        Ok(Self { server: Some(server), client, settings: Some(settings.clone()) })
     }
 
     /// A listener over TCP, with TLS or without it.
@@ -235,6 +262,9 @@ impl Tls {
                 }
                 None => {}
             }
+        }
+        if let Some(Err(error)) = self.settings.as_ref().map(warn_of_end) {
+            tracing::debug!(%error, "what was loaded before stays");
         }
     }
 }
@@ -307,12 +337,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_certificate_that_has_ended_a_check_warns() {
+    fn of_a_certificate_that_has_ended_or_will_soon_it_is_warned() {
         let folder = tempfile::tempdir().unwrap();
         let settings = local_settings(folder.path(), false).unwrap();
-        let ends_s = settings.certificate_ends_s().unwrap().unwrap();
-        assert_eq!(ended(&settings, ends_s).unwrap(), None);
-        let warning = ended(&settings, ends_s + 3 * 86_400).unwrap().unwrap();
-        assert!(warning.contains("ended 3 days ago"), "{warning}");
+        let [certificate] = &settings.own_certificates().unwrap()[..] else { panic!("one") };
+        assert_eq!((certificate.key, certificate.subject.as_str()), ("certificate", "CN=localhost"));
+        assert_eq!(settings.certificate_ends_s().unwrap(), Some(certificate.ends_s));
+        let at = |now_s| ending(certificate, now_s);
+        assert_eq!(at(certificate.begins_s), None, "its first day is its last one: that is no reason");
+        assert_eq!(at(certificate.ends_s).unwrap(), "ends in 0 days: peers will refuse it");
+        let ended = at(certificate.ends_s + 3 * S_PER_DAY).unwrap();
+        assert_eq!(ended, "ended 3 days ago: peers refuse it");
+        let long = OwnCertificate { begins_s: certificate.ends_s - 90 * S_PER_DAY, ..certificate.clone() };
+        assert_eq!(ending(&long, long.ends_s - 15 * S_PER_DAY), None);
+        assert!(ending(&long, long.ends_s - 13 * S_PER_DAY).unwrap().contains("ends in 13 days"));
+        assert!(long.ends.ends_with(" UTC") && long.ends.len() == "2026-01-02 03:04:05 UTC".len());
     }
 }

@@ -17,7 +17,7 @@ pub fn describe(bytes: &[u8]) -> Result<String, Malformed> {
     let mut line = |name: &str, value: &str| {
         writeln!(out, "{name}: {value}").expect("invariant: a String takes what is written");
     };
-    line("subject", &name(certificate.subject()));
+    line("subject", &certificate.subject_text());
     line("issuer", &name(certificate.issuer));
     line("serial", &hex(certificate.serial));
     let (not_before, not_after) = certificate.times().unwrap_or_default();
@@ -47,6 +47,14 @@ pub fn describe(bytes: &[u8]) -> Result<String, Malformed> {
     line("usage", &purposes(&certificate));
     line("sm3 fingerprint", &hex(&sm3::digest(bytes)));
     Ok(out)
+}
+
+impl Certificate<'_> {
+    /// The subject for people: `C=CN, O=…, CN=…`, in the order of the certificate.
+    #[must_use]
+    pub fn subject_text(&self) -> String {
+        name(self.subject())
+    }
 }
 
 fn purposes(certificate: &Certificate<'_>) -> String {

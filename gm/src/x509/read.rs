@@ -140,10 +140,26 @@ impl<'a> Certificate<'a> {
         })
     }
 
+    /// The first second of its validity, in seconds since 1970; nothing if that is not written as RFC 5280 wants.
+    #[must_use]
+    pub fn not_before_s(&self) -> Option<u64> {
+        seconds_of(&self.times()?.0)
+    }
+
     /// The last second of its validity, in seconds since 1970; nothing if that is not written as RFC 5280 wants.
     #[must_use]
     pub fn not_after_s(&self) -> Option<u64> {
         seconds_of(&self.times()?.1)
+    }
+
+    /// The same for people: `YYYY-MM-DD HH:MM:SS UTC`.
+    #[must_use]
+    pub fn not_after_text(&self) -> Option<String> {
+        let text = generalized_time(self.not_after_s()?);
+        let part = |from: usize, to: usize| text.get(from..to);
+        let (date, time) =
+            ([part(0, 4)?, part(4, 6)?, part(6, 8)?], [part(8, 10)?, part(10, 12)?, part(12, 14)?]);
+        Some(format!("{} {} UTC", date.join("-"), time.join(":")))
     }
 
     /// First and last second, as `YYYYMMDDHHMMSSZ` if they are written as RFC 5280 wants.

@@ -169,6 +169,37 @@ pub enum LoadError {
     Name(String),
 }
 
+/// How long a certificate is good that `[tls]` names as one's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCertificate {
+    /// The key that names it.
+    pub key: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// Its subject, for people.
+    pub subject: String,
+    /// The first second in which it is good, since 1970.
+    pub begins_s: u64,
+    /// The last one.
+    pub ends_s: u64,
+    /// The same for people.
+    pub ends: String,
+}
+
+impl OwnCertificate {
+    fn read(der: &[u8], key: &'static str, path: &Path) -> Option<Self> {
+        let certificate = gm::x509::Certificate::from_der(der).ok()?;
+        Some(Self {
+            key,
+            path: path.to_owned(),
+            subject: certificate.subject_text(),
+            begins_s: certificate.not_before_s()?,
+            ends_s: certificate.not_after_s()?,
+            ends: certificate.not_after_text()?,
+        })
+    }
+}
+
 impl Settings {
     fn mode(&self) -> Mode {
         match self.suites {
@@ -208,24 +239,30 @@ impl Settings {
         })
     }
 
+    /// How long the own certificates are good; one that does not say so as RFC 5280 wants is left out.
+    ///
+    /// # Errors
+    /// [`LoadError`] of the files.
+    pub fn own_certificates(&self) -> Result<Vec<OwnCertificate>, LoadError> {
+        let own = [
+            (&self.certificate, "certificate"),
+            (&self.international_certificate, "international_certificate"),
+        ];
+        let mut all = Vec::new();
+        for (path, key) in own {
+            let Some(path) = path else { continue };
+            let chain = certificates(path, key)?;
+            all.extend(chain.first().and_then(|leaf| OwnCertificate::read(leaf, key, path)));
+        }
+        Ok(all)
+    }
+
     /// When the first of the own certificates ends, in seconds since 1970; nothing where it does not say so as RFC 5280 wants.
     ///
     /// # Errors
     /// [`LoadError`] of the files.
     pub fn certificate_ends_s(&self) -> Result<Option<u64>, LoadError> {
-        let own = [
-            (&self.certificate, "certificate"),
-            (&self.international_certificate, "international_certificate"),
-        ];
-        let mut ends = None;
-        for (path, key) in own {
-            let Some(path) = path else { continue };
-            let chain = certificates(path, key)?;
-            let leaf =
-                chain.first().and_then(|leaf| gm::x509::Certificate::from_der(leaf).ok()?.not_after_s());
-            ends = [ends, leaf].into_iter().flatten().min();
-        }
-        Ok(ends)
+        Ok(self.own_certificates()?.iter().map(|certificate| certificate.ends_s).min())
     }
 
     fn server(&self, mode: Mode, own: Pair<'_>) -> Result<Arc<ServerConfig>, LoadError> {
