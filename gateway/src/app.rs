@@ -17,7 +17,7 @@ use crate::refused::Refused;
 use crate::route::Core;
 use crate::session::{Client, Following};
 use crate::status::{self, LineStatus, SessionStatus};
-use crate::takeover::{Patience, Switch, SwitchError, line_of};
+use crate::takeover::{Patience, line_of};
 use crate::upstream::Lines;
 use flow::{Selection, Seq};
 use service::{Phase, Shutdown};
@@ -41,8 +41,6 @@ pub(crate) enum Command {
     Lines(oneshot::Sender<Vec<LineStatus>>),
     /// Anything else that an operator asks, between two turns.
     Do(Errand),
-    /// An operator's word about a line.
-    SwitchLine((Core, usize), Switch, oneshot::Sender<Result<(), SwitchError>>),
 }
 
 /// Who is at the other end of a connection.
@@ -281,9 +279,6 @@ impl App for Gateway {
             }
             Command::Do(what) => what(self, cx),
             Command::Lines(reply) => status::answer(reply, self.line_statuses(cx)),
-            Command::SwitchLine(line, switch, reply) => {
-                status::answer(reply, self.switch_line(cx, line, switch));
-            }
         }
     }
 

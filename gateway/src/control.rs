@@ -125,15 +125,22 @@ impl Control {
     /// Switches one: first on disk, then at the gateway.
     async fn switch(&self, operator: &Operator, named: Named, on: bool) -> Answer<Json<Switches>> {
         let mut switches = self.switches.lock().await;
+        let (operator, what) =
+            (operator.clone(), format!("kill switch {named:?} {}", if on { "on" } else { "off" }));
         let scope = match &named {
             Named::Gateway => Scope::Gateway,
             Named::Global => Scope::Global,
             Named::Account(name) => {
-                let Ok(name) = name.parse::<Text<12>>() else {
-                    return failed(StatusCode::NOT_FOUND, "no such account");
-                };
-                let key = self.ask(move |gateway, _| gateway.desk.accounts.key(name)).await?;
-                let Some(key) = key else { return failed(StatusCode::NOT_FOUND, "no such account") };
+                let name = name.parse::<Text<12>>().ok();
+                let (asks, asked) = (operator.clone(), what.clone());
+                let key = self.ask(move |gateway, cx| {
+                    let key = name.and_then(|name| gateway.desk.accounts.key(name));
+                    if key.is_none() {
+                        gateway.note(cx, &asks, &asked, StatusCode::NOT_FOUND);
+                    }
+                    key
+                });
+                let Some(key) = key.await? else { return failed(StatusCode::NOT_FOUND, "no such account") };
                 Scope::Account(key)
             }
         };
@@ -148,13 +155,17 @@ impl Control {
             None => Ok(()),
         };
         // To stop is done in any case: that the disk is full must not keep somebody trading.
-        if on || stored.is_ok() {
-            let what = format!("{}: kill switch {named:?} {}", operator.0, if on { "on" } else { "off" });
-            self.ask(move |gateway, cx| {
-                gateway.note(cx, &what);
-                gateway.desk.checks.kill.set(scope, on)
-            })
-            .await?;
+        let switched = on || stored.is_ok();
+        let status = if stored.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+        let asks = operator.clone();
+        self.ask(move |gateway, cx| {
+            gateway.note(cx, &asks, &what, status);
+            if switched {
+                gateway.desk.checks.kill.set(scope, on);
+            }
+        })
+        .await?;
+        if switched {
             *switches = changed;
         }
         tracing::warn!(operator = operator.0, ?named, on, "kill switch");
@@ -237,10 +248,10 @@ impl Gateway {
         }
     }
 
-    /// Writes a command into the audit.
-    fn note(&mut self, cx: &Cx, what: &str) {
+    /// Writes a command into the audit: whose, what, and how it was answered.
+    pub(crate) fn note(&mut self, cx: &Cx, operator: &Operator, what: &str, status: StatusCode) {
         if let Some(audit) = &mut self.audit {
-            audit.operator(cx.wall_ns(), what);
+            audit.operator(cx.wall_ns(), &format!("{}: {what}: {}", operator.0, status.as_u16()));
         }
     }
 
@@ -252,11 +263,14 @@ impl Gateway {
         let Some(comp_no) = comp_no else { return false };
         let of_fix = self.fix.connection_of(comp_no);
         let binary = self.by_comp[comp_no];
-        for id in binary.into_iter().chain(of_fix) {
+        if let Some(id) = binary {
             if let Some(client) = self.peers.client(id) {
                 cx.send(id, |out| client.session.end(SessionStatus::OTHER, TEXT, out));
             }
             cx.close(id, Reason::App(TEXT));
+        }
+        if let Some(id) = of_fix {
+            self.fix_dismiss(cx, id, TEXT);
         }
         binary.is_some() || of_fix.is_some()
     }
@@ -310,10 +324,11 @@ async fn disconnect(
     let Ok(name) = comp_id.parse::<Text<20>>() else {
         return failed(StatusCode::NOT_FOUND, "no such session");
     };
-    let what = format!("{}: disconnect {name}", operator.0);
     let ended = control.ask(move |gateway, cx| {
-        gateway.note(cx, &what);
-        gateway.end_by_operator(cx, name)
+        let ended = gateway.end_by_operator(cx, name);
+        let status = if ended { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        gateway.note(cx, &operator, &format!("disconnect {name}"), status);
+        ended
     });
     match ended.await? {
         true => Ok("disconnected\n"),
@@ -321,11 +336,16 @@ async fn disconnect(
     }
 }
 
-async fn reload(State(control): State<Control>) -> Answer<&'static str> {
+async fn reload(
+    State(control): State<Control>,
+    Extension(operator): Extension<Operator>,
+) -> Answer<&'static str> {
     let tokens = control.operators.reload().map_err(anyhow::Error::from);
-    let tables = control.reload.ask().await;
-    match tokens.and(tables) {
+    let loaded = tokens.and(control.reload.ask().await);
+    let status = if loaded.is_ok() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    control.ask(move |gateway, cx| gateway.note(cx, &operator, "reload", status)).await?;
+    match loaded {
         Ok(()) => Ok("loaded\n"),
-        Err(error) => failed(StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}")),
+        Err(error) => failed(StatusCode::UNPROCESSABLE_ENTITY, transport::causes(error.as_ref())),
     }
 }

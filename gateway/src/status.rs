@@ -7,8 +7,9 @@ use crate::upstream::LINE_NAMES;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
+use service::admin::Operator;
 use shard::{Cx, Handle, Reason};
 use std::net::SocketAddr;
 use tokio::sync::oneshot;
@@ -163,28 +164,48 @@ pub(crate) fn routes(gateway: Handle<Command>) -> Router {
         .with_state(gateway)
 }
 
+#[derive(Deserialize)]
+struct Force {
+    #[serde(default)]
+    force: bool,
+}
+
 /// POST `/lines/CORE/LINE/activate`, `down` or `up`.
 async fn switch_line(
     State(gateway): State<Handle<Command>>,
-    Path((core, line, switch)): Path<(String, String, String)>,
+    Extension(operator): Extension<Operator>,
+    Path((core, line, named)): Path<(String, String, String)>,
+    Query(Force { force: forced }): Query<Force>,
 ) -> Result<StatusCode, (StatusCode, String)> {
-    let unknown = || (StatusCode::NOT_FOUND, SwitchError::NoSuchLine.to_string());
+    let unknown = || told(SwitchError::NoSuchLine);
     let core = Core::ALL.into_iter().find(|other| other.name() == core).ok_or_else(unknown)?;
     let at = LINE_NAMES.iter().position(|name| *name == line).ok_or_else(unknown)?;
-    let switch = match switch.as_str() {
+    let switch = match named.as_str() {
         "activate" => Switch::Activate,
-        "down" => Switch::Down,
+        "down" => Switch::Down { forced },
         "up" => Switch::Up,
-        _ => return Err((StatusCode::NOT_FOUND, "expected activate, down or up".to_owned())),
+        _ => return Err((StatusCode::NOT_FOUND, "expected activate, down or up\n".to_owned())),
     };
-    let switched = ask(&gateway, |reply| Command::SwitchLine((core, at), switch, reply)).await;
-    match switched.map_err(|status| (status, String::new()))? {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(SwitchError::NoSuchLine) => Err(unknown()),
-        Err(error @ (SwitchError::NotLoggedOn | SwitchError::BothActive)) => {
-            Err((StatusCode::CONFLICT, error.to_string()))
-        }
-    }
+    let what = format!("line {} {line} {named}{}", core.name(), if forced { ", forced" } else { "" });
+    let switched = ask(&gateway, |reply| {
+        Command::Do(Box::new(move |gateway, cx| {
+            let switched = gateway.switch_line(cx, (core, at), switch).map_err(told);
+            let status = switched.as_ref().map_or_else(|(status, _)| *status, |()| StatusCode::NO_CONTENT);
+            gateway.note(cx, &operator, &what, status);
+            answer(reply, switched);
+        }))
+    });
+    let switched = switched.await.map_err(|status| (status, String::new()))?;
+    switched.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// How a switch that was not made is answered.
+fn told(error: SwitchError) -> (StatusCode, String) {
+    let status = match error {
+        SwitchError::NoSuchLine => StatusCode::NOT_FOUND,
+        SwitchError::NotLoggedOn | SwitchError::BothActive | SwitchError::LastOne => StatusCode::CONFLICT,
+    };
+    (status, format!("{error}\n"))
 }
 
 async fn sessions(

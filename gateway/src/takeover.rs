@@ -29,8 +29,8 @@ use wire::szse::Timestamp;
 pub(crate) enum Switch {
     /// It takes over; the other one is dialled anew and waits.
     Activate,
-    /// It is logged out and not dialled any more.
-    Down,
+    /// It is logged out and not dialled any more; the last one that works only where that is `forced`.
+    Down { forced: bool },
     /// It is dialled again.
     Up,
 }
@@ -44,6 +44,8 @@ pub(crate) enum SwitchError {
     NotLoggedOn,
     #[error("both lines are active in this mode")]
     BothActive,
+    #[error("no other line is up: ?force=true takes out this one all the same")]
+    LastOne,
 }
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -362,12 +364,8 @@ impl Gateway {
     ) -> Result<(), SwitchError> {
         let Some(upstream) = self.lines.upstream(core) else { return Err(SwitchError::NoSuchLine) };
         let can = upstream.can();
+        let another = can.iter().enumerate().any(|(other, can)| other != at && *can);
         let Some(wire) = upstream.wires.get_mut(at) else { return Err(SwitchError::NoSuchLine) };
-        tracing::info!(core = core.name(), line = LINE_NAMES[at], ?switch, "operator");
-        if let Some(audit) = &mut self.audit {
-            let what = format!("line {} {}: {switch:?}", core.name(), LINE_NAMES[at]);
-            audit.operator(cx.wall_ns(), &what);
-        }
         match switch {
             Switch::Activate if !can[at] => return Err(SwitchError::NotLoggedOn),
             Switch::Activate if upstream.duty.is_active(1 - at) && upstream.duty.is_active(at) => {
@@ -377,7 +375,8 @@ impl Gateway {
                 upstream.duty.activate(at);
                 self.share_out(cx, core);
             }
-            Switch::Down => {
+            Switch::Down { forced: false } if !another => return Err(SwitchError::LastOne),
+            Switch::Down { .. } => {
                 wire.closed_by_operator = true;
                 if let Some(conn) = wire.conn {
                     self.leave(cx, (core, at), conn);

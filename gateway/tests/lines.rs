@@ -3,6 +3,7 @@
 mod peers;
 
 use gateway::Config;
+use gateway::audit::Record;
 use gateway::check::{Check, Submission, Verdict};
 use gateway::config::{CoreName, LineMode};
 use peers::{Client, Core, Gateway, Line, config, eventually, text};
@@ -434,7 +435,8 @@ fn with_operator(mut config: Config, folder: &std::path::Path) -> (Gateway, serv
     (Gateway::run(server, host), admin)
 }
 
-fn switch(admin: &service::admin::Serving, what: &str) {
+/// The answer to a switch: status and text.
+fn asked(admin: &service::admin::Serving, what: &str) -> (String, String) {
     let mut stream = TcpStream::connect(admin.address()).expect("it listens");
     let token = TOKEN.split_whitespace().nth(2).expect("a token");
     write!(
@@ -444,7 +446,53 @@ fn switch(admin: &service::admin::Serving, what: &str) {
     .expect("asked");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
-    assert!(answer.starts_with("HTTP/1.1 204"), "{what}: {answer}");
+    let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+    (answer[9..12].to_owned(), body.to_owned())
+}
+
+fn switch(admin: &service::admin::Serving, what: &str) {
+    assert_eq!(asked(admin, what).0, "204", "{what}");
+}
+
+/// What operators did, by the audit.
+fn commands(directory: &std::path::Path) -> Vec<String> {
+    let mut reader = journal::Reader::oldest(directory).expect("a journal");
+    let mut all = Vec::new();
+    while let Some(record) = reader.next().expect("whole") {
+        if let Ok(Record::Operator(what)) = Record::parse(record.kind, record.payload) {
+            all.push(what.to_owned());
+        }
+    }
+    all
+}
+
+#[test]
+fn the_last_line_that_works_is_taken_out_by_force_alone_and_the_audit_says_who_did_what() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (end_a, end_b, mut config) = two_lines();
+    let directory = folder.path().join("audit");
+    config.audit.directory = Some(directory.clone());
+    config.audit.segment_bytes = 2 << 20;
+    let (gateway, admin) = with_operator(config, folder.path());
+    let (_a, _b) = (end_a.accept(), end_b.accept_standby());
+    eventually("both lines are up", || ["a", "b"].iter().all(|line| up(&gateway, line)));
+    switch(&admin, "b/down");
+    let refused = asked(&admin, "a/down");
+    let text = "no other line is up: ?force=true takes out this one all the same\n";
+    assert_eq!(refused, ("409".to_owned(), text.to_owned()));
+    assert!(up(&gateway, "a"), "it goes on");
+    assert_eq!(asked(&admin, "b/activate").0, "409");
+    switch(&admin, "a/down?force=true");
+    eventually("both are out", || !["a", "b"].iter().any(|line| up(&gateway, line)));
+    gateway.stop();
+    let name = TOKEN.split_whitespace().nth(1).expect("a name");
+    let expected = [
+        "line cash b down: 204",
+        "line cash a down: 409",
+        "line cash b activate: 409",
+        "line cash a down, forced: 204",
+    ];
+    assert_eq!(commands(&directory), expected.map(|what| format!("{name}: {what}")));
 }
 
 #[test]
@@ -506,7 +554,7 @@ fn a_line_that_an_operator_takes_out_says_goodbye_while_the_other_one_works_alre
     switch(&admin, "a/up");
     drop(end_a.accept_standby());
     // One that does not answer is not waited for for ever.
-    switch(&admin, "b/down");
+    switch(&admin, "b/down?force=true");
     let _: Logout = b.peer.expect();
     assert!(b.peer.next().is_none(), "closed");
     gateway.stop();

@@ -455,6 +455,22 @@ impl Gateway {
         }
     }
 
+    /// Ends the session of a connection by an operator's word, which its Logout tells.
+    #[cold]
+    pub(crate) fn fix_dismiss(&mut self, cx: &mut Cx, id: ConnId, why: &'static str) {
+        let number = self.fix.conn(id).and_then(|conn| conn.session);
+        match number.filter(|number| self.fix.sessions[*number].engine.is_active()) {
+            Some(number) => {
+                let reason = self.fix_expel(number, why, now(cx));
+                self.fix.touch(number);
+                self.flush(cx, id);
+                self.fix_close(cx, number, id, reason);
+            }
+            // It is not logged on: no Logout is owed to it.
+            None => cx.close(id, Reason::App(why)),
+        }
+    }
+
     /// Ends a session from the side of its reports.
     pub(super) fn fix_end(&mut self, cx: &mut Cx, number: usize, ended: Ended) {
         let Some(conn) = self.fix.sessions[number].conn else { return };

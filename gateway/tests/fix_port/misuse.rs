@@ -1,11 +1,12 @@
 //! What FIX clients should not do: each has its answer and its counter, and harms nobody else.
 
-use crate::House;
 use crate::client::FixClient;
-use crate::peers::{self, text};
+use crate::peers::{self, Core, Gateway, text};
+use crate::{House, config};
 use fix::session::{Config, Credentials};
 use fix::store::Store;
 use gateway::audit::Record;
+use gateway::config::CoreName;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -77,6 +78,30 @@ fn who_is_not_let_in_is_told_or_closed_and_is_in_the_audit() {
         ["c2", "HeartBtInt out of range"],
     ];
     assert_eq!(sessions(&audit), expected.map(|[comp_id, why]| [comp_id, "FIX logon refused", why]));
+}
+
+#[test]
+fn who_is_sent_away_by_an_operator_is_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let core = Core::listen(&[1]);
+    let mut config = config(&[(CoreName::Cash, &core, 0)], folder.path());
+    config.control.token_file = folder.path().join("tokens");
+    std::fs::write(&config.control.token_file, "operate ops 0123456789abcdef\n").expect("written");
+    let host = service::Host::default();
+    let server = gateway::Server::bind(config, &host).expect("bound");
+    let admin = service::admin::Admin::bind(&service::admin::Config::default(), &host).expect("bound");
+    let admin = admin.routes(server.routes()).start().expect("served");
+    let gateway = Gateway::run(server, host);
+    let mut client = FixClient::log_on(gateway.fix_address.expect("configured"), 1);
+    let mut operator = TcpStream::connect(admin.address()).expect("it listens");
+    let head = "host: x\r\nauthorization: Bearer 0123456789abcdef\r\nconnection: close";
+    write!(operator, "POST /sessions/c1/disconnect HTTP/1.1\r\n{head}\r\n\r\n").expect("asked");
+    assert_eq!(client.expect_end(), "disconnected by the operator", "its Logout has a Text");
+    let mut answer = String::new();
+    operator.read_to_string(&mut answer).expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    peers::eventually("counted", || gateway.ended("disconnected by the operator") == 1);
+    gateway.stop();
 }
 
 #[test]
