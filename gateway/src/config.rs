@@ -256,6 +256,7 @@ pub struct JetStream {
     /// The stream's name: of the audit one for each gateway, of the FIX sessions one for all.
     pub stream: String,
     /// Nodes that keep a copy.
+    #[serde(default = "replicas")]
     pub replicas: usize,
     /// How long one exchange with the servers may take, milliseconds.
     #[serde(default = "exchange_timeout_ms")]
@@ -264,6 +265,11 @@ pub struct JetStream {
 
 const fn exchange_timeout_ms() -> u64 {
     2_000
+}
+
+/// One node may be lost, and what was acknowledged is there.
+const fn replicas() -> usize {
+    3
 }
 
 impl JetStream {

@@ -28,7 +28,9 @@ fn run() -> anyhow::Result<ExitCode> {
     let admin = Admin::bind(&config.admin, &host)?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let server = Server::bind(config, &host)?;
-    tracing::info!(address = %server.address(), "clients' port");
+    for (what, address, over) in server.ports()? {
+        tracing::info!(%address, over, "{what}");
+    }
     let _admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
     let (tls, reload) = (server.tls(), server.reload());
     let running = server.start()?;

@@ -157,6 +157,16 @@ impl Server {
         self.fix_address
     }
 
+    /// What each port is for, where it is, and what it speaks: `tcp`, `tls` or `quic`.
+    ///
+    /// # Errors
+    /// When the system does not say where.
+    pub fn ports(&self) -> io::Result<Vec<(&'static str, SocketAddr, &'static str)>> {
+        let clients = self.listeners.iter().map(|listener| ("clients' port", listener));
+        let fix = self.fix_listener.iter().map(|listener| ("clients' FIX port", listener));
+        clients.chain(fix).map(|(what, port)| Ok((what, port.local_addr()?, port.over()))).collect()
+    }
+
     /// Its certificates, for [`Tls::reload`].
     pub fn tls(&self) -> Tls {
         self.tls.clone()

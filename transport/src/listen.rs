@@ -102,6 +102,16 @@ impl Listener {
         Self { tls, ..self }
     }
 
+    /// What its connections go over: `tcp`, `tls` or `quic`.
+    #[must_use]
+    pub fn over(&self) -> &'static str {
+        match (&self.bound, &self.tls) {
+            (Bound::Quic(..), _) => "quic",
+            (_, Some(_)) => "tls",
+            (_, None) => "tcp",
+        }
+    }
+
     /// Takes PROXY headers of balancers, ahead of TLS: their connections have their clients' addresses. Not over QUIC, and
     /// not in a simulation.
     #[must_use]

@@ -42,6 +42,27 @@ pub struct JetStreamSettings {
     pub timeout: Duration,
 }
 
+impl JetStreamSettings {
+    /// The stream and its servers, for who has to mend what is wrong there; without the passwords that stand in some addresses.
+    pub(crate) fn place(&self) -> String {
+        let without_user = |server: &String| match (server.split_once("://"), server.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            (None, Some((_, host))) => host.to_owned(),
+            (_, None) => server.clone(),
+        };
+        let servers: Vec<_> = self.servers.iter().map(without_user).collect();
+        format!("JetStream stream {} at {}", self.stream, servers.join(", "))
+    }
+
+    /// What went wrong there, as the audit tells it.
+    fn told(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Outside(text) => StoreError::Outside(format!("{}: {text}", self.place())),
+            error => error,
+        }
+    }
+}
+
 struct Message {
     subject: String,
     id: String,
@@ -78,8 +99,12 @@ impl JetStreamStore {
     /// The servers cannot be reached, or do not make such a stream.
     pub fn open(settings: JetStreamSettings) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(outside)?;
-        let (context, mut stream) = runtime.block_on(connect(&settings))?;
-        let last = runtime.block_on(stream.info()).map_err(outside)?.state.last_sequence;
+        let opened = runtime.block_on(async {
+            let (context, mut stream) = connect(&settings).await?;
+            let last = stream.info().await.map_err(outside)?.state.last_sequence;
+            Ok::<_, StoreError>((context, stream, last))
+        });
+        let (context, stream, last) = opened.map_err(|error| settings.told(error))?;
         Ok(Self {
             runtime: Arc::new(runtime),
             context,
@@ -193,15 +218,16 @@ impl Store for JetStreamStore {
         let runtime = self.runtime.clone();
         // Without a bound here a stream that has no leader would be waited for for ever.
         let timeout = self.settings.timeout * 2;
-        runtime.block_on(async {
+        let published = runtime.block_on(async {
             let published = tokio::time::timeout(timeout, self.publish()).await;
             published.unwrap_or_else(|_| Err(outside("no answer in time")))
-        })
+        });
+        published.map_err(|error| self.settings.told(error))
     }
 
     fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
         let filter = format!("{}.report.*", self.settings.stream);
-        self.runtime.block_on(async {
+        let seen = self.runtime.block_on(async {
             let mut subjects = self.stream.info_with_subjects(&filter).await.map_err(outside)?;
             while let Some((subject, _)) = subjects.try_next().await.map_err(outside)? {
                 let message = self.stream.get_last_raw_message_by_subject(&subject).await.map_err(outside)?;
@@ -215,6 +241,32 @@ impl Store for JetStreamStore {
                 }
             }
             Ok(())
-        })
+        });
+        seen.map_err(|error| self.settings.told(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(servers: &[&str]) -> JetStreamSettings {
+        JetStreamSettings {
+            servers: servers.iter().map(ToString::to_string).collect(),
+            stream: "audit-a".to_owned(),
+            replicas: 3,
+            timeout: Duration::from_secs(2),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_names_the_stream_and_its_servers_and_no_password() {
+        let place = settings(&["nats://u:secret@10.0.0.1:4222", "10.0.0.2:4222", "t@10.0.0.3"]).place();
+        assert_eq!(place, "JetStream stream audit-a at nats://10.0.0.1:4222, 10.0.0.2:4222, 10.0.0.3");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = format!("nats://{free}");
+        let error = JetStreamStore::open(settings(&[&address])).err().expect("nobody is there").to_string();
+        let expected = format!("JetStream stream audit-a at {address}: ");
+        assert!(error.starts_with(&expected) && error.len() > expected.len(), "{error}");
     }
 }

@@ -84,6 +84,16 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
 }
 
 #[test]
+fn a_stream_is_kept_three_times_unless_told_otherwise() {
+    let audit = "[audit.jetstream]\nservers = [\"nats://127.0.0.1:4222\"]\nstream = \"a\"\n";
+    let config = parse::<Config>(audit, "gateway.toml").unwrap();
+    assert_eq!(config.audit.jetstream.unwrap().replicas, 3);
+    assert!(
+        error(&format!("{audit}replicas = 2\n")).contains("`audit.jetstream.replicas`: expected 1, 3 or 5")
+    );
+}
+
+#[test]
 fn a_password_does_not_print() {
     let text = "[[clients]]\ncomp_id = \"a\"\npassword = \"hush\"\naccounts = [\"1\"]\n";
     assert!(!format!("{:?}", parse::<Config>(text, "gateway.toml").unwrap()).contains("hush"));

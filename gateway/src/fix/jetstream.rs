@@ -171,7 +171,8 @@ impl Desk {
 
     async fn connection(&self) -> Result<&Connection, StoreError> {
         let within = self.bounded(async {
-            self.connection.get_or_try_init(|| connect(&self.settings)).await.map_err(unreachable("connect"))
+            let connection = self.connection.get_or_try_init(|| connect(&self.settings)).await;
+            connection.map_err(self.unreachable("connect"))
         });
         within.await
     }
@@ -200,7 +201,7 @@ impl Desk {
         let Connection { client, context, .. } = self.connection().await?;
         // What is published without servers would leave when they are back, long after it was given up.
         if client.connection_state() != async_nats::connection::State::Connected {
-            return Err(unreachable("publish")("not connected"));
+            return Err(self.unreachable("publish")("not connected"));
         }
         let mut message = PublishMessage::build().payload(payload.into());
         if let Some(after) = after {
@@ -213,7 +214,7 @@ impl Desk {
         let ack = self.bounded(async {
             sent.await.map_err(|error| match error.kind() {
                 PublishErrorKind::WrongLastSequence => StoreError::Taken,
-                _ => unreachable("publish")(error),
+                _ => self.unreachable("publish")(error),
             })
         });
         Ok(ack.await?.sequence)
@@ -229,15 +230,15 @@ impl Desk {
         };
         let mut messages = self
             .bounded(async {
-                let consumer = stream.create_consumer(config).await.map_err(unreachable("read"))?;
-                consumer.messages().await.map_err(unreachable("read"))
+                let consumer = stream.create_consumer(config).await.map_err(self.unreachable("read"))?;
+                consumer.messages().await.map_err(self.unreachable("read"))
             })
             .await?;
         let mut store = BatchStore::new(self.session_bytes_max);
         loop {
-            let next = async { messages.next().await.transpose().map_err(unreachable("read")) };
+            let next = async { messages.next().await.transpose().map_err(self.unreachable("read")) };
             let message = self.bounded(next).await?.ok_or(StoreError::Unreachable)?;
-            let sequence = message.info().map_err(unreachable("read"))?.stream_sequence;
+            let sequence = message.info().map_err(self.unreachable("read"))?.stream_sequence;
             match message.payload.split_first() {
                 Some((&BATCH, records)) => store.restore(records)?,
                 Some((&OWNER, _)) => {}
@@ -253,7 +254,7 @@ impl Desk {
     async fn purge(&self, subject: &str, sequence: u64) {
         let purged = Box::pin(self.bounded(async {
             let stream = &self.connection().await?.stream;
-            stream.purge().filter(subject).sequence(sequence).await.map_err(unreachable("purge"))
+            stream.purge().filter(subject).sequence(sequence).await.map_err(self.unreachable("purge"))
         }));
         if purged.await.is_err() {
             tracing::warn!(subject, "what was before a reset is still in the stream");
@@ -263,15 +264,16 @@ impl Desk {
     /// Within the time of one exchange, twice that for an answer which the client waits for by itself.
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let within = tokio::time::timeout(self.settings.timeout * 2, work);
-        within.await.unwrap_or_else(|_| Err(unreachable("wait")("no answer in time")))
+        within.await.unwrap_or_else(|_| Err(self.unreachable("wait")("no answer in time")))
     }
-}
 
-/// Says what went wrong where, and makes it the one error that the session gets.
-fn unreachable<E: Display>(what: &'static str) -> impl Fn(E) -> StoreError {
-    move |error| {
-        tracing::warn!(what, %error, "the store of the FIX sessions does not answer");
-        StoreError::Unreachable
+    /// Says what went wrong where, and makes it the one error that the session gets.
+    fn unreachable<E: Display>(&self, what: &'static str) -> impl Fn(E) -> StoreError {
+        move |error| {
+            let at = self.settings.place();
+            tracing::warn!(what, at, %error, "the store of the FIX sessions does not answer");
+            StoreError::Unreachable
+        }
     }
 }
 
