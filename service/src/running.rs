@@ -98,10 +98,19 @@ impl Running {
     /// # Errors
     /// When a thread panicked or hangs.
     pub fn wait(self, drain_timeout: Duration) -> Result<(), EndError> {
+        self.wait_for(|| drain_timeout)
+    }
+
+    /// As [`Self::wait`], with a time to drain that is known only when it is told to: how much there is to finish may
+    /// depend on why it ends. `Duration::MAX` is no bound.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_for(self, drain_timeout: impl FnOnce() -> Duration) -> Result<(), EndError> {
         tell_service_manager(NotifyState::Ready);
         self.shutdown.wait(Phase::Draining);
         tell_service_manager(NotifyState::Stopping);
-        if !self.shutdown.wait_for_threads(Some(Phase::Stopping), drain_timeout) {
+        if !self.shutdown.wait_for_threads(Some(Phase::Stopping), drain_timeout()) {
             self.shutdown.stop("drain timeout passed");
         }
         self.join()
@@ -219,6 +228,15 @@ mod tests {
     fn past_the_deadline_threads_are_stopped() {
         let shutdown = Shutdown::default();
         running(&shutdown, until(Phase::Stopping)).drain(Duration::from_millis(1)).unwrap();
+    }
+
+    #[test]
+    fn without_a_bound_threads_take_the_time_they_need() {
+        let shutdown = Shutdown::default();
+        let running = running(&shutdown, until(Phase::Draining));
+        shutdown.drain("test");
+        running.wait_for(|| Duration::MAX).unwrap();
+        assert_eq!(shutdown.phase(), Phase::Draining, "no thread was left to be stopped");
     }
 
     #[test]

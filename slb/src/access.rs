@@ -47,7 +47,7 @@ impl From<End> for Outcome {
     fn from(end: End) -> Self {
         match end {
             End::Done => Self::Done,
-            End::Reset => Self::Reset,
+            End::ClientReset | End::BackendReset => Self::Reset,
             End::Idle => Self::Idle,
         }
     }
@@ -71,7 +71,6 @@ impl Tally {
         self.backend.inc_by(bytes);
     }
 
-    #[cfg(test)]
     pub(crate) fn get(&self) -> u64 {
         self.own.get()
     }

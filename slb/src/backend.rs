@@ -27,6 +27,8 @@ pub(crate) struct Backend {
     ejected: AtomicBool,
     /// Connects in a row that failed.
     failures: AtomicU32,
+    /// Connections in a row that it reset without having sent anything.
+    unanswered: AtomicU32,
     open: AtomicU32,
     connections: Mutex<Connections>,
     pub(crate) metrics: BackendMetrics,
@@ -56,6 +58,7 @@ impl Backend {
             retired: AtomicBool::new(false),
             ejected: AtomicBool::new(false),
             failures: AtomicU32::new(0),
+            unanswered: AtomicU32::new(0),
             connections: Mutex::default(),
             open: AtomicU32::new(0),
             metrics,
@@ -114,7 +117,7 @@ impl Backend {
         self.retired.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is left out for a while because connects to it failed.
+    /// Whether it is left out for a while because connections to it failed.
     pub(crate) fn is_ejected(&self) -> bool {
         self.ejected.load(Ordering::Relaxed)
     }
@@ -122,6 +125,7 @@ impl Backend {
     pub(crate) fn set_ejected(&self, ejected: bool) {
         self.ejected.store(ejected, Ordering::Relaxed);
         self.failures.store(0, Ordering::Relaxed);
+        self.unanswered.store(0, Ordering::Relaxed);
         if ejected {
             self.metrics.ejections.inc();
         }
@@ -132,6 +136,18 @@ impl Backend {
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// A connection had something from it.
+    pub(crate) fn answered(&self) {
+        if self.unanswered.load(Ordering::Relaxed) > 0 {
+            self.unanswered.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a connection that it reset without having sent anything; says how many were so in a row.
+    pub(crate) fn reset_unanswered(&self) -> u32 {
+        self.unanswered.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     /// Counts a connect that failed; says how many have in a row.
@@ -169,21 +185,16 @@ impl Backend {
 #[derive(Debug)]
 pub(crate) struct Lease {
     backend: Arc<Backend>,
-    at: usize,
     /// Where its task stands among the backend's connections.
     task: Option<usize>,
 }
 
 impl Lease {
-    /// Counts a connection to the backend that stands at `at` in its pool.
-    pub(crate) fn new(backend: &Arc<Backend>, at: usize) -> Self {
+    /// Counts a connection to a backend.
+    pub(crate) fn new(backend: &Arc<Backend>) -> Self {
         backend.open.fetch_add(1, Ordering::Relaxed);
         backend.metrics.open.inc();
-        Self { backend: Arc::clone(backend), at, task: None }
-    }
-
-    pub(crate) fn at(&self) -> usize {
-        self.at
+        Self { backend: Arc::clone(backend), task: None }
     }
 
     /// Lets the backend end the connection's task.

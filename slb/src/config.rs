@@ -6,15 +6,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use service::config::{Invalid, addresses_differ};
-use transport::SocketOptions;
 
 mod check;
 mod listener;
 mod pool;
+mod socket;
 
 pub use check::{Bytes, Check};
 pub use listener::ListenerConfig;
 pub use pool::{BackendConfig, ConnectConfig, HealthConfig, OutlierConfig, PoolConfig, SendProxy};
+pub use socket::SocketConfig;
 
 /// Weights go up to this, as those of cloud load balancers do.
 pub(crate) const WEIGHT_MAX: u32 = 100;
@@ -37,10 +38,12 @@ pub struct Config {
     pub read_bytes_max: usize,
     /// Where a new process asks this one for its listening sockets; empty: nowhere.
     pub handover: PathBuf,
+    /// How long open connections may go on in this process after another one took over; 0: as long as they want.
+    pub handover_timeout_ms: u64,
     /// The admin port.
     pub admin: service::admin::Config,
     /// Options of all sockets.
-    pub socket: SocketOptions,
+    pub socket: SocketConfig,
     /// Addresses to listen on.
     pub listeners: Vec<ListenerConfig>,
     /// Groups of backends.
@@ -56,8 +59,9 @@ impl Default for Config {
             drain_timeout_ms: 30_000,
             read_bytes_max: 1024 * 1024,
             handover: PathBuf::new(),
+            handover_timeout_ms: 0,
             admin: service::admin::Config { listen: local(7090), ..service::admin::Config::default() },
-            socket: SocketOptions::default(),
+            socket: SocketConfig::default(),
             listeners: vec![ListenerConfig::new("orders", local(7000), "gateways")],
             pools: vec![PoolConfig::new(
                 "gateways",

@@ -1,7 +1,7 @@
+use std::io::ErrorKind;
 //! One client's connection, from the choice of a backend to the close.
 
 use std::cell::OnceCell;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::access::{Outcome, Record};
 use crate::backend::{Backend, Lease};
 use crate::capped::Capped;
 use crate::dial::{dial, of_client};
+use crate::pool::Pool;
 use crate::port::Slot;
 use crate::proxy::{Counts, End, Scratch, pump};
 use crate::schedule::{Flow, Tried};
@@ -29,7 +30,7 @@ pub(crate) async fn serve(
 ) {
     let mut record = Record::new(&slot, peer);
     // In a box of its own: what choosing and dialling need is given back before the connection goes on.
-    let (mut stream, mut lease) = match Box::pin(reach(&slot, &client, peer)).await {
+    let (mut stream, mut lease, pool) = match Box::pin(reach(&slot, &client, peer)).await {
         Ok(reached) => reached,
         Err(outcome) => return record.end(outcome),
     };
@@ -39,7 +40,12 @@ pub(crate) async fn serve(
     let (inward, outward) = record.reached(lease.backend());
     let counts = Counts { inward, outward, held: &slot.metrics().held_bytes };
     let end = carry(&mut client, &mut stream, &scratch, &slot, counts).await;
-    if end == End::Reset {
+    match (outward.get(), end) {
+        (0, End::BackendReset) => pool.reset_unanswered(lease.backend()),
+        (0, _) => {}
+        _ => lease.backend().answered(),
+    }
+    if matches!(end, End::ClientReset | End::BackendReset) {
         reset_at_close(&client);
         reset_at_close(&stream);
     }
@@ -76,26 +82,31 @@ fn reset_at_close(stream: &Stream) {
 }
 
 /// Connects to a backend; to another when that fails, up to the pool's number of attempts.
-async fn reach(slot: &Slot, client: &Stream, peer: SocketAddr) -> Result<(Stream, Lease), Outcome> {
-    let pool = &slot.rules().pool;
-    let config = Arc::clone(&pool.plan().config);
-    let first = of_client(&config, peer, own_address(slot, client));
-    let timeout = Duration::from_millis(config.connect.timeout_ms);
+///
+/// Each attempt goes by the configuration of its time: what a reload brings is there for who is still waiting.
+async fn reach(
+    slot: &Slot,
+    client: &Stream,
+    peer: SocketAddr,
+) -> Result<(Stream, Lease, Arc<Pool>), Outcome> {
     let flow = Flow { client: peer, listener: slot.port().address };
     let mut tried = Tried::default();
     let mut failure = Outcome::NoBackend;
-    for _ in 0..config.connect.attempts {
-        let Some(lease) = pool.choose(&flow, &tried) else { break };
-        tried.add(lease.at());
-        match connect(slot, lease.backend(), timeout, &first).await {
+    loop {
+        let pool = slot.port().pool();
+        let Some(lease) = pool.choose(&flow, &tried) else { return Err(failure) };
+        tried.add(lease.backend());
+        let config = Arc::clone(&pool.plan().config);
+        let first = of_client(&config, peer, own_address(slot, client));
+        let timeout = Duration::from_millis(config.connect.timeout_ms);
+        match connect(slot, &pool, lease.backend(), timeout, &first).await {
             Some(stream) => {
                 pool.reached(&flow, lease.backend());
-                return Ok((stream, lease));
+                return Ok((stream, lease, pool));
             }
             None => failure = Outcome::Connect,
         }
     }
-    Err(failure)
 }
 
 /// Where the client came to: one of the machine's addresses when the listener has all of them.
@@ -104,10 +115,15 @@ fn own_address(slot: &Slot, client: &Stream) -> SocketAddr {
     own.unwrap_or(slot.port().address)
 }
 
-async fn connect(slot: &Slot, backend: &Backend, timeout: Duration, first: &[u8]) -> Option<Stream> {
-    let rules = slot.rules();
+async fn connect(
+    slot: &Slot,
+    pool: &Pool,
+    backend: &Backend,
+    timeout: Duration,
+    first: &[u8],
+) -> Option<Stream> {
     let started = Instant::now();
-    match dial(Connector::tcp(rules.socket), backend.address(), timeout, first).await {
+    match dial(Connector::tcp(slot.rules().socket), backend.address(), timeout, first).await {
         Ok(stream) => {
             slot.metrics().connect_seconds.observe(started.elapsed().as_secs_f64());
             backend.metrics.connected.inc();
@@ -115,13 +131,13 @@ async fn connect(slot: &Slot, backend: &Backend, timeout: Duration, first: &[u8]
             Some(stream)
         }
         Err(error) => {
-            tracing::debug!(pool = rules.pool.name(), backend = backend.name(), %error);
+            tracing::debug!(pool = pool.name(), backend = backend.name(), %error);
             match error.kind() {
                 ErrorKind::ConnectionRefused => backend.metrics.connect_refused.inc(),
                 ErrorKind::TimedOut => backend.metrics.connect_timeout.inc(),
                 _ => backend.metrics.connect_other.inc(),
             }
-            rules.pool.connect_failed(backend);
+            pool.connect_failed(backend);
             None
         }
     }

@@ -4,7 +4,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -14,6 +16,7 @@ use crate::live::{Applied, ApplyError, Live};
 use crate::pool::Pool;
 use crate::port::Inherited;
 use crate::schedule::Scheduler;
+use crate::states::{self, BackendState};
 
 /// A pool as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,7 +52,7 @@ pub enum State {
     Up,
     /// It does not.
     Down,
-    /// It is left out for a while because clients' connections to it failed.
+    /// It is left out for a while because clients' connections to it failed or were reset by it without a byte.
     Ejected,
     /// An operator took it out; its connections go on, for as long as the pool says.
     Draining,
@@ -85,6 +88,7 @@ pub enum ReloadError {
 pub struct Control {
     pub(crate) live: Arc<Live>,
     file: Arc<OnceLock<PathBuf>>,
+    handed_over: Arc<AtomicBool>,
 }
 
 impl Control {
@@ -93,7 +97,7 @@ impl Control {
         for result in ["applied", "refused"] {
             live.metrics.reloads.with_label_values(&[result]);
         }
-        Self { live: Arc::new(live), file: Arc::default() }
+        Self { live: Arc::new(live), file: Arc::default(), handed_over: Arc::default() }
     }
 
     /// The configuration that is in force. Weights in it may be of the past: [`Self::pools`] has them.
@@ -166,6 +170,23 @@ impl Control {
         self.live.metrics.reloads.with_label_values(&[if applied { "applied" } else { "refused" }]).inc();
     }
 
+    /// How long open connections may go on once the server drains: longer where another process accepts new ones
+    /// meanwhile, and so nothing waits for this one.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        let now = self.live.now();
+        match (self.handed_over.load(Ordering::Acquire), now.config.handover_timeout_ms) {
+            (true, 0) => Duration::MAX,
+            (true, handover_timeout_ms) => Duration::from_millis(handover_timeout_ms),
+            (false, _) => Duration::from_millis(now.config.drain_timeout_ms),
+        }
+    }
+
+    /// Another process accepts what is new.
+    pub(crate) fn note_handed_over(&self) {
+        self.handed_over.store(true, Ordering::Release);
+    }
+
     /// The bound address of a listener.
     #[must_use]
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
@@ -180,6 +201,16 @@ impl Control {
         let now = self.live.now();
         let sockets: io::Result<Vec<_>> = now.ports.iter().map(|port| port.sockets()).collect();
         Ok(sockets?.into_iter().flatten().collect())
+    }
+
+    /// What is known of all backends beside the configuration.
+    pub(crate) fn states(&self) -> Vec<BackendState> {
+        self.live.now().pools.iter().flat_map(|pool| states::of(pool)).collect()
+    }
+
+    /// Takes over what another process knew.
+    pub(crate) fn restore(&self, states: &[BackendState]) {
+        self.live.now().pools.iter().for_each(|pool| states::restore(pool, states));
     }
 
     /// All pools as they are now.

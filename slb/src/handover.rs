@@ -23,6 +23,7 @@ use service::Shutdown;
 
 use crate::control::Control;
 use crate::port::Inherited;
+use crate::states::BackendState;
 
 /// Sockets of one message: the system takes 253 (SCM_MAX_FD).
 const SOCKETS_A_MESSAGE: usize = 128;
@@ -33,8 +34,13 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// A pause after a failure, so that running out of files does not become a busy loop.
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// Old to new: some sockets come with this; all have come; the path is free.
+/// What is known of backends, bytes at most.
+const STATES_BYTES_MAX: u32 = 32 << 20;
+
+/// Old to new: some sockets come with this; what is known of backends follows (its length in four bytes, and JSON); all
+/// has come; the path is free.
 const SOCKETS: u8 = b'S';
+const STATES: u8 = b'T';
 const ALL_SENT: u8 = b'A';
 const PATH_FREE: u8 = b'F';
 /// New to old: connections are accepted.
@@ -44,6 +50,7 @@ const READY: u8 = b'R';
 #[derive(Debug, Default)]
 pub struct Takeover {
     sockets: Inherited,
+    states: Vec<BackendState>,
     from: Option<UnixStream>,
 }
 
@@ -60,11 +67,11 @@ impl Takeover {
             Err(error) => return Err(error),
         };
         from.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        let mut sockets = Inherited::default();
+        let mut taken = Self::default();
         let mut count = 0;
-        while receive(&mut from, &mut sockets, &mut count)? {}
+        while receive(&mut from, &mut taken, &mut count)? {}
         tracing::info!(sockets = count, "taking over from the process before");
-        Ok(Self { sockets, from: Some(from) })
+        Ok(Self { from: Some(from), ..taken })
     }
 
     /// The socket of an address, such as that of the admin port.
@@ -74,6 +81,11 @@ impl Takeover {
 
     pub(crate) fn sockets(&mut self) -> Inherited {
         std::mem::take(&mut self.sockets)
+    }
+
+    /// What the process before knew of backends.
+    pub(crate) fn states(&self) -> &[BackendState] {
+        &self.states
     }
 
     /// Tells the process before that connections are accepted here, and waits until the path is free.
@@ -88,7 +100,7 @@ impl Takeover {
 }
 
 /// Takes in one message; whether more will come.
-fn receive(from: &mut UnixStream, sockets: &mut Inherited, count: &mut usize) -> io::Result<bool> {
+fn receive(from: &mut UnixStream, taken: &mut Takeover, count: &mut usize) -> io::Result<bool> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_A_MESSAGE))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut kind = [0];
@@ -97,15 +109,40 @@ fn receive(from: &mut UnixStream, sockets: &mut Inherited, count: &mut usize) ->
     for message in ancillary.drain() {
         let RecvAncillaryMessage::ScmRights(files) = message else { continue };
         for file in files {
-            sockets.add(TcpListener::from(file))?;
+            taken.sockets.add(TcpListener::from(file))?;
             *count += 1;
         }
     }
     match (received.bytes, kind[0]) {
         (1, SOCKETS) => Ok(true),
+        (1, STATES) => {
+            taken.states = receive_states(from)?;
+            Ok(true)
+        }
         (1, ALL_SENT) => Ok(false),
         _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the process before broke off its handover")),
     }
+}
+
+fn receive_states(from: &mut UnixStream) -> io::Result<Vec<BackendState>> {
+    let mut len = [0; 4];
+    from.read_exact(&mut len)?;
+    let len = u32::from_be_bytes(len);
+    if len > STATES_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{len} bytes are said of backends")));
+    }
+    let mut json = vec![0; len as usize];
+    from.read_exact(&mut json)?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
+fn send_states(to: &mut UnixStream, states: &[BackendState]) -> io::Result<()> {
+    let json = serde_json::to_vec(states)?;
+    let len = u32::try_from(json.len()).ok().filter(|len| *len <= STATES_BYTES_MAX);
+    let len = len.ok_or_else(|| io::Error::other("too much is known of backends"))?;
+    to.write_all(&[STATES])?;
+    to.write_all(&len.to_be_bytes())?;
+    to.write_all(&json)
 }
 
 /// A process that can be taken over from.
@@ -148,7 +185,10 @@ impl Offer {
         let wait = move || {
             for asking in self.listener.incoming() {
                 match asking.and_then(|mut to| self.hand_over(&control, &mut to).map(|pid| (to, pid))) {
-                    Ok((to, pid)) => return self.end(to, pid, &shutdown, release_admin),
+                    Ok((to, pid)) => {
+                        control.note_handed_over();
+                        return self.end(to, pid, &shutdown, release_admin);
+                    }
                     Err(error) => {
                         tracing::error!(%error, "nothing was handed over, all goes on here");
                         std::thread::sleep(BACKOFF);
@@ -174,6 +214,7 @@ impl Offer {
             let files: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
             send(to, SOCKETS, &files)?;
         }
+        send_states(to, &control.states())?;
         send(to, ALL_SENT, &[])?;
         to.set_read_timeout(Some(READY_TIMEOUT))?;
         expect(to, READY)?;

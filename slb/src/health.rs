@@ -23,10 +23,10 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// A backend counts as up until it has failed often enough: a balancer that starts takes
+    /// Begins with what the backend counts as: it is up until it has failed often enough, as a balancer that starts takes
     /// connections at once, and a failed connect goes on to another backend anyhow.
-    pub(crate) fn new() -> Self {
-        Self { up: true, streak: 0 }
+    pub(crate) fn new(up: bool) -> Self {
+        Self { up, streak: 0 }
     }
 
     /// Takes in one answer; says the new judgement when it changes.
@@ -104,7 +104,7 @@ struct Patient {
 
 impl Patient {
     async fn check(mut self) {
-        let mut judge = Judge::new();
+        let mut judge = Judge::new(self.backend.is_up());
         loop {
             let config = Arc::clone(&self.pool.plan().config);
             let health = config.health.clone();
@@ -184,7 +184,7 @@ mod tests {
 
     fn changes(rise: u32, fall: u32, answers: &[bool]) -> Vec<Option<bool>> {
         let health = HealthConfig { rise, fall, ..HealthConfig::default() };
-        let mut judge = Judge::new();
+        let mut judge = Judge::new(true);
         answers.iter().map(|&good| judge.record(good, &health)).collect()
     }
 

@@ -30,11 +30,12 @@ mod proxy;
 mod routes;
 pub mod schedule;
 mod server;
+mod states;
 mod worker;
 
 pub use config::{
     BackendConfig, Bytes, Check, Config, ConnectConfig, HealthConfig, ListenerConfig, OutlierConfig,
-    PoolConfig, SendProxy,
+    PoolConfig, SendProxy, SocketConfig,
 };
 pub use control::{BackendView, Control, ControlError, PoolView, ReloadError, State};
 pub use handover::{Offer, Takeover};

@@ -136,7 +136,7 @@ impl Live {
         let mut new = Snapshot { config, pools, ports: Vec::new() };
         for (wanted, place) in new.config.listeners.iter().zip(places) {
             let pool = new.pool(&wanted.pool).expect("invariant: validated with the configuration");
-            let rules = Rules::new(wanted, pool, new.config.socket);
+            let rules = Rules::new(wanted, pool, new.config.socket.into());
             let port = match place {
                 Place::Stays(port) => {
                     port.configure(wanted, rules);
@@ -172,7 +172,12 @@ impl Live {
             }
             let sockets = inherited.take(wanted.listen);
             most_sockets += 1 + sockets.len();
-            places.push(Place::New(Bound::new(wanted.listen, config.socket, self.workers.len(), sockets)?));
+            places.push(Place::New(Bound::new(
+                wanted.listen,
+                config.socket.into(),
+                self.workers.len(),
+                sockets,
+            )?));
         }
         if self.workers.iter().any(|worker| worker.capacity() < most_sockets) {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the workers are behind: try again").into());
@@ -232,7 +237,6 @@ fn keep_fixed(new: &mut Config, old: &Config) -> Vec<&'static str> {
     }
     let kept = [
         keep("workers", &mut new.workers, &old.workers),
-        keep("drain_timeout_ms", &mut new.drain_timeout_ms, &old.drain_timeout_ms),
         keep("read_bytes_max", &mut new.read_bytes_max, &old.read_bytes_max),
         keep("handover", &mut new.handover, &old.handover),
         keep("admin", &mut new.admin, &old.admin),

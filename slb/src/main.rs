@@ -1,7 +1,6 @@
 //! The balancer as a program; all it does is in the library.
 
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use clap::Parser;
 use service::admin::Admin;
@@ -39,7 +38,6 @@ fn run() -> anyhow::Result<ExitCode> {
         None => Admin::bind(&config.admin, &host)?,
     };
     let admin_socket = admin.share()?;
-    let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let server = Server::bind_over(config, &host, &mut before)?;
     let admin = admin.ready(server.readiness()).routes(server.routes()).start()?;
     let control = server.control().clone();
@@ -54,13 +52,14 @@ fn run() -> anyhow::Result<ExitCode> {
     let _admin = match handover {
         None => Some(admin),
         Some(path) => {
-            Offer::bind(&path, admin_socket)?.start(control, host.shutdown.clone(), move || drop(admin))?;
+            let offer = Offer::bind(&path, admin_socket)?;
+            offer.start(control.clone(), host.shutdown.clone(), move || drop(admin))?;
             restart_on_signal()?;
             tracing::info!(path = %path.display(), "can be taken over from");
             None
         }
     };
-    running.wait(drain_timeout)?;
+    running.wait_for(|| control.drain_timeout())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -22,7 +22,7 @@ service::metrics! {
         panics: IntCounter = "slb_panics_total",
         /// Bytes read from one side that the other has not taken yet.
         held_bytes: IntGauge = "slb_held_bytes",
-        /// Times that the backend was left out because connects to it failed.
+        /// Times that the backend was left out because connects to it failed, or connections were reset by it without a byte.
         ejections: IntCounterVec = "slb_backend_ejections_total" ["pool", "backend"],
         /// Whether the backend answers its health checks: 1 or 0.
         up: IntGaugeVec = "slb_backend_up" ["pool", "backend"],

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backend::{Backend, Lease};
-use crate::config::{BackendConfig, PoolConfig};
+use crate::config::{BackendConfig, OutlierConfig, PoolConfig};
 use crate::metrics::{BackendMetrics, Metrics};
 use crate::persistence::Persistence;
 use crate::schedule::{Flow, Scheduler, Tried, Zones, attraction, smooth_turns};
@@ -192,7 +192,7 @@ impl Pool {
         let plan = self.plan.load();
         let turn = self.next_turn.fetch_add(1, Ordering::Relaxed);
         let at = self.kept(&plan, flow, tried).or_else(|| plan.choose(flow, tried, turn))?;
-        Some(Lease::new(&plan.backends[at], at))
+        Some(Lease::new(&plan.backends[at]))
     }
 
     /// A connection of a client came to a backend: more of it come to the same one, for a while.
@@ -205,9 +205,26 @@ impl Pool {
     /// A connect to a backend failed: when too many did in a row, it is left out for a while, unless too many
     /// are already.
     pub(crate) fn connect_failed(&self, backend: &Backend) {
-        let outlier = self.plan.load().config.outlier;
         let failures = backend.connect_failed();
-        if outlier.connect_failures == 0 || failures < outlier.connect_failures || backend.is_ejected() {
+        self.leave_out(backend, failures, |outlier| outlier.connect_failures, "connects fail");
+    }
+
+    /// A backend accepted a connection and broke it off without a word; as with connects that fail.
+    pub(crate) fn reset_unanswered(&self, backend: &Backend) {
+        let resets = backend.reset_unanswered();
+        self.leave_out(backend, resets, |outlier| outlier.unanswered_resets, "it resets without an answer");
+    }
+
+    fn leave_out(
+        &self,
+        backend: &Backend,
+        failures: u32,
+        most: impl Fn(&OutlierConfig) -> u32,
+        why: &'static str,
+    ) {
+        let outlier = self.plan.load().config.outlier;
+        let most = most(&outlier);
+        if most == 0 || failures < most || backend.is_ejected() {
             return;
         }
         self.renew_if(|old| {
@@ -216,7 +233,7 @@ impl Pool {
             if too_many || backend.is_ejected() {
                 return None;
             }
-            tracing::warn!(pool = self.name, backend = backend.name(), failures, "left out: connects fail");
+            tracing::warn!(pool = self.name, backend = backend.name(), failures, why, "left out");
             backend.set_ejected(true);
             Some(old.anew())
         });
@@ -230,7 +247,9 @@ impl Pool {
         }
         let number = self.persistence().find(flow.client.ip().to_canonical(), time, Instant::now())?;
         let first = plan.tiers.first()?.iter().map(|&at| usize::from(at));
-        first.filter(|&at| !tried.has(at)).find(|&at| plan.backends[at].number == number)
+        first
+            .map(|at| (at, &plan.backends[at]))
+            .find_map(|(at, backend)| (backend.number == number && !tried.has(backend)).then_some(at))
     }
 
     fn persistence(&self) -> MutexGuard<'_, Persistence> {
@@ -240,13 +259,20 @@ impl Pool {
 
 impl Plan {
     fn choose(&self, flow: &Flow, tried: &Tried, turn: usize) -> Option<usize> {
-        self.tiers.iter().find_map(|turns| self.choose_of(turns, flow, tried, turn))
+        let mut tiers = self.tiers.iter().filter(|turns| !self.is_spent(turns, tried));
+        tiers.find_map(|turns| self.choose_of(turns, flow, tried, turn))
+    }
+
+    /// Whether so many of a tier were tried for a connection that it is the turn of the next one: otherwise as many dead
+    /// backends, before their checks have failed, would keep everybody from the backups.
+    fn is_spent(&self, turns: &[u16], tried: &Tried) -> bool {
+        tried.count_of(&self.backends, turns) >= self.config.connect.attempts as usize
     }
 
     fn choose_of(&self, turns: &[u16], flow: &Flow, tried: &Tried, turn: usize) -> Option<usize> {
         let (before, from) = turns.split_at(turn % turns.len());
         let in_turn = from.iter().chain(before).map(|&at| usize::from(at));
-        let mut untried = in_turn.filter(|&at| !tried.has(at));
+        let mut untried = in_turn.filter(|&at| !tried.has(&self.backends[at]));
         match self.config.scheduler {
             Scheduler::Wrr | Scheduler::Rr => untried.next(),
             Scheduler::Wlc => untried.reduce(|best, at| self.lighter(best, at)),

@@ -132,6 +132,11 @@ impl Port {
         self.rules.store(Arc::new(rules));
     }
 
+    /// Where its connections go now.
+    pub(crate) fn pool(&self) -> Arc<Pool> {
+        Arc::clone(&self.rules.load().pool)
+    }
+
     /// Its listening sockets once more.
     ///
     /// # Errors

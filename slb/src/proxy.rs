@@ -45,8 +45,10 @@ impl Scratch {
 pub(crate) enum End {
     /// Both sides closed, and everything was handed on.
     Done,
-    /// One side broke off.
-    Reset,
+    /// The client broke off.
+    ClientReset,
+    /// The backend did.
+    BackendReset,
     /// Nothing moved for too long.
     Idle,
 }
@@ -79,7 +81,12 @@ pub(crate) async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
         let to_backend = inward.poll(context, client, backend, scratch, outward.is_done());
         let to_client = outward.poll(context, backend, client, scratch, inward.is_done());
         match (to_backend, to_client) {
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::Reset),
+            (Poll::Ready(Err(Broken::Source)), _) | (_, Poll::Ready(Err(Broken::Sink))) => {
+                return Poll::Ready(End::ClientReset);
+            }
+            (Poll::Ready(Err(Broken::Sink)), _) | (_, Poll::Ready(Err(Broken::Source))) => {
+                return Poll::Ready(End::BackendReset);
+            }
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Done),
             _ => {}
         }
@@ -96,6 +103,13 @@ pub(crate) async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
         Poll::Pending
     })
     .await
+}
+
+/// The side of a direction that broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Source,
+    Sink,
 }
 
 /// One direction: from its source to its sink.
@@ -140,11 +154,11 @@ impl<'a> Direction<'a> {
         sink: &mut S,
         scratch: &mut [u8],
         is_last: bool,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Broken>> {
         let mut left = BYTES_A_TURN;
         for _ in 0..READS_A_TURN {
             if !self.held.is_empty() {
-                ready!(self.write_held(context, sink))?;
+                ready!(self.write_held(context, sink)).map_err(|_| Broken::Sink)?;
             }
             match self.state {
                 State::Open => {
@@ -156,7 +170,7 @@ impl<'a> Direction<'a> {
                 }
                 State::SourceClosed => {
                     if !is_last {
-                        ready!(Pin::new(&mut *sink).poll_shutdown(context))?;
+                        ready!(Pin::new(&mut *sink).poll_shutdown(context)).map_err(|_| Broken::Sink)?;
                     }
                     self.state = State::Done;
                 }
@@ -174,10 +188,10 @@ impl<'a> Direction<'a> {
         source: &mut S,
         sink: &mut S,
         scratch: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<Result<usize, Broken>> {
         let room = self.read_bytes.min(scratch.len());
         let mut buffer = ReadBuf::new(&mut scratch[..room]);
-        ready!(Pin::new(source).poll_read(context, &mut buffer))?;
+        ready!(Pin::new(source).poll_read(context, &mut buffer)).map_err(|_| Broken::Source)?;
         let read = buffer.filled();
         if read.is_empty() {
             self.state = State::SourceClosed;
@@ -186,7 +200,7 @@ impl<'a> Direction<'a> {
         self.moved = true;
         self.bytes.inc_by(read.len() as u64);
         let written = match Pin::new(sink).poll_write(context, read) {
-            Poll::Ready(written) => written?,
+            Poll::Ready(written) => written.map_err(|_| Broken::Sink)?,
             Poll::Pending => 0,
         };
         if written < read.len() {

@@ -1,10 +1,11 @@
 //! Who is next: pure functions over the weights and loads of a pool's backends.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::BACKENDS_MAX;
+use crate::backend::Backend;
 
 /// How a pool chooses the backend of a new connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,17 +85,24 @@ impl ArrayBytes {
     }
 }
 
-/// Backends that were already tried for a connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tried([u64; BACKENDS_MAX / 64]);
+/// Backends that were already tried for a connection, by their numbers: their places in the pool may be those of others
+/// once the configuration has changed.
+#[derive(Debug, Default)]
+pub(crate) struct Tried(Vec<u64>);
 
 impl Tried {
-    pub(crate) fn add(&mut self, backend: usize) {
-        self.0[backend / 64] |= 1 << (backend % 64);
+    pub(crate) fn add(&mut self, backend: &Backend) {
+        self.0.push(backend.number);
     }
 
-    pub(crate) fn has(&self, backend: usize) -> bool {
-        self.0[backend / 64] & (1 << (backend % 64)) != 0
+    pub(crate) fn has(&self, backend: &Backend) -> bool {
+        self.0.contains(&backend.number)
+    }
+
+    /// How many of those that stand at `places` were tried; a place may be there more than once.
+    pub(crate) fn count_of(&self, backends: &[Arc<Backend>], places: &[u16]) -> usize {
+        let stands = |number| places.iter().any(|&at| backends[usize::from(at)].number == number);
+        self.0.iter().filter(|&&number| stands(number)).count()
     }
 }
 
@@ -249,12 +257,5 @@ mod tests {
         assert_eq!(flow("10.0.0.1:1").tuple_hash(), expected);
         assert_eq!(flow("[::ffff:10.0.0.1]:1").tuple_hash(), expected);
         assert_ne!(flow("10.0.0.1:2").tuple_hash(), expected);
-    }
-
-    #[test]
-    fn tried_remembers_the_last_one_too() {
-        let mut tried = Tried::default();
-        tried.add(BACKENDS_MAX - 1);
-        assert!(tried.has(BACKENDS_MAX - 1) && !tried.has(0));
     }
 }

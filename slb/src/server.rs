@@ -58,7 +58,9 @@ impl Server {
         let read_bytes_max = config.read_bytes_max;
         let shutdown = host.shutdown.clone();
         let (live, workers) = Live::start(config, count, takeover.sockets(), metrics, shutdown.clone())?;
-        Ok(Self { shutdown, read_bytes_max, control: Control::new(live), workers })
+        let control = Control::new(live);
+        control.restore(takeover.states());
+        Ok(Self { shutdown, read_bytes_max, control, workers })
     }
 
     /// The bound address of a listener.

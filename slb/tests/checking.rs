@@ -3,10 +3,13 @@
 
 mod harness;
 
-use std::net::SocketAddr;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use harness::{Backend, Balancer, answering, config, dead_address, eager_checks};
 use slb::{Bytes, Check, Scheduler, State};
+use socket2::SockRef;
 
 fn bytes(text: &str) -> Bytes {
     Bytes::try_from(text.to_owned()).unwrap()
@@ -80,6 +83,36 @@ fn another_port_of_the_backend_can_be_asked() {
     assert_eq!(balancer.open().0, 'b');
     admin.stop();
     balancer.wait_for_state('b', State::Down);
+}
+
+/// Accepts connections and resets each at once.
+fn resetting() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            SockRef::from(&stream.unwrap()).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn a_backend_that_accepts_and_resets_without_a_byte_is_left_out_however_its_checks_go() {
+    let a = Backend::start('a');
+    let mut config = config(Scheduler::Rr, &[('a', a.address, 100), ('r', resetting(), 100)]);
+    config.pools[0].outlier.unanswered_resets = 3;
+    config.pools[0].outlier.ejection_ms = 3_600_000;
+    eager_checks(&mut config);
+    let balancer = Balancer::start(config);
+    let mut reset = 0;
+    while balancer.control.backend("p", "r").unwrap().state == State::Up {
+        let answer = balancer.connect().read(&mut [0]);
+        reset += i32::from(!matches!(answer, Ok(1)));
+        assert!(reset < 1_000, "it was never left out");
+    }
+    assert_eq!(balancer.control.backend("p", "r").unwrap().state, State::Ejected);
+    assert_eq!(balancer.count(10, 'a'), 10);
 }
 
 #[test]

@@ -3,17 +3,19 @@
 
 mod harness;
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use harness::{Backend, GUARD, Program, assert_echoes, read, wait_for};
+use harness::{Backend, GUARD, Program, assert_closed, assert_echoes, dead_address, read, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 
+/// With so short a drain that nothing outlives it.
 fn text(listen: SocketAddr, admin: SocketAddr, handover: &Path, backend: &Backend) -> String {
     format!(
-        "workers = 2\nhandover = '{}'\n[admin]\nlisten = '{admin}'\n[[listeners]]\nname = 'l'\nlisten = '{listen}'\n\
+        "workers = 2\nhandover = '{}'\ndrain_timeout_ms = 1\n[admin]\nlisten = '{admin}'\n[[listeners]]\nname = 'l'\nlisten = '{listen}'\n\
          pool = 'p'\n[[pools]]\nname = 'p'\n[[pools.backends]]\nname = '{}'\naddress = '{}'\n",
         handover.display(),
         backend.name,
@@ -109,4 +111,73 @@ fn when_the_new_process_fails_the_old_one_goes_on() {
     old.end();
     std::fs::remove_file(config).unwrap();
     std::fs::remove_file(handover).unwrap();
+}
+
+#[test]
+fn connections_that_outlive_the_time_after_a_handover_are_closed() {
+    let a = Backend::start('a');
+    let Town { program: mut old, at, .. } = start("timed", &a);
+    let bounded = std::fs::read_to_string(&old.config).unwrap();
+    std::fs::write(&old.config, format!("handover_timeout_ms = 50\n{bounded}")).unwrap();
+    old.signal(Signal::HUP);
+    old.logged("configuration taken over", "opened");
+    let mut held = connect(at);
+    let mut new = Program::start_with(old.config.clone());
+    new.logged("can be taken over from", "path");
+    assert_closed(&mut held);
+    old.end();
+    assert_echoes(&mut connect(at));
+    let config = new.config.clone();
+    new.signal(Signal::TERM);
+    new.end();
+    std::fs::remove_file(config).unwrap();
+}
+
+/// What the admin port answers.
+fn ask(admin: SocketAddr, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(admin).unwrap();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: \
+         {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn weights_drains_and_health_go_with_the_sockets() {
+    let a = Backend::start('a');
+    let Town { program: mut old, admin, .. } = start("states", &a);
+    let mut text = std::fs::read_to_string(&old.config).unwrap();
+    for name in ["drained", "light", "dead"] {
+        text += &format!("[[pools.backends]]\nname = '{name}'\naddress = '{}'\n", dead_address());
+    }
+    // Two failures are one too few for the new process, which asks no more than once.
+    let checks = |interval_ms| format!("{text}[pools.health]\nfall = 2\ninterval_ms = {interval_ms}\n");
+    std::fs::write(&old.config, checks(1)).unwrap();
+    old.signal(Signal::HUP);
+    let mut down = 0;
+    while down < 3 {
+        old.logged("health", "backend");
+        down += 1;
+    }
+    ask(admin, "POST", "/backends/p/drained/drain", "{\"draining\": true}");
+    ask(admin, "POST", "/backends/p/light/weight", "{\"weight\": 7}");
+    std::fs::write(&old.config, checks(3_600_000)).unwrap();
+    let mut new = Program::start_with(old.config.clone());
+    new.logged("can be taken over from", "path");
+    old.end();
+    let seen: serde_json::Value = serde_json::from_str(&ask(admin, "GET", "/backends", "")).unwrap();
+    let seen: Vec<_> = seen[0]["backends"].as_array().unwrap().iter().collect();
+    let states: Vec<_> = seen.iter().map(|backend| backend["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["up", "draining", "down", "down"]);
+    assert_eq!(seen[2]["weight"], 7);
+    let config = new.config.clone();
+    new.signal(Signal::TERM);
+    new.end();
+    std::fs::remove_file(config).unwrap();
 }

@@ -106,6 +106,28 @@ fn a_reader_that_stops_holds_up_itself_alone_and_little_memory() {
 }
 
 #[test]
+fn a_reader_that_takes_nothing_for_long_is_cut_only_where_a_user_timeout_is_set() {
+    let a = Backend::start('a');
+    let mut config = one(&a);
+    config.listeners[0].idle_timeout_ms = 3_600_000;
+    let patient = Balancer::start(config.clone());
+    // Linux counts a full window as bytes that are not acknowledged.
+    config.socket.user_timeout_ms = 300;
+    let impatient = Balancer::start(config);
+    let mut stalled = [&patient, &impatient].map(|balancer| {
+        let (_, mut slow) = balancer.open();
+        slow.write_all(&[FLOOD]).unwrap();
+        wait_for(|| balancer.metric("slb_held_bytes") > 0);
+        slow
+    });
+    impatient.wait_for_metric("slb_connections_ended_total{listener=\"l\",reason=\"reset\"}", 1);
+    let mut flood = vec![0; FLOOD_BYTES];
+    stalled[0].read_exact(&mut flood).unwrap();
+    assert!(flood.iter().all(|&byte| byte == b'.'));
+    assert_echoes(&mut stalled[0]);
+}
+
+#[test]
 fn a_draining_balancer_takes_nothing_new_and_waits_for_the_old() {
     let a = Backend::start('a');
     let mut balancer = Balancer::start(one(&a));

@@ -45,9 +45,9 @@ impl SocketOptions {
             let idle = Duration::from_secs(u64::from(self.keepalive_s));
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
         }
-        if self.user_timeout_ms > 0 {
-            socket.set_tcp_user_timeout(Some(Duration::from_millis(u64::from(self.user_timeout_ms))))?;
-        }
+        // Zero is said too: a listening socket that was taken over may have another one.
+        let user_timeout = Duration::from_millis(u64::from(self.user_timeout_ms));
+        socket.set_tcp_user_timeout((!user_timeout.is_zero()).then_some(user_timeout))?;
         self.apply_buffers(&socket)
     }
 

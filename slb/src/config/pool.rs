@@ -80,6 +80,8 @@ impl Default for HealthConfig {
 pub struct OutlierConfig {
     /// Connects in a row that must fail; 0: nobody is left out.
     pub connect_failures: u32,
+    /// Connections in a row that it must have accepted and reset without having sent a byte; 0: these do not count.
+    pub unanswered_resets: u32,
     /// For how long it is left out.
     pub ejection_ms: u64,
     /// How much of the pool may be left out at a time, percent of its backends.
@@ -88,7 +90,7 @@ pub struct OutlierConfig {
 
 impl Default for OutlierConfig {
     fn default() -> Self {
-        Self { connect_failures: 5, ejection_ms: 30_000, ejected_percent_max: 50 }
+        Self { connect_failures: 5, unanswered_resets: 5, ejection_ms: 30_000, ejected_percent_max: 50 }
     }
 }
 
@@ -98,7 +100,7 @@ impl Default for OutlierConfig {
 pub struct ConnectConfig {
     /// How long one backend may take.
     pub timeout_ms: u64,
-    /// Backends tried for one connection.
+    /// Backends tried for one connection: so many primaries, then as many of those that stand behind them.
     pub attempts: u32,
 }
 

@@ -45,11 +45,21 @@ fn set_weight(pool: &Pool, backend: usize, weight: u32) {
     pool.change(|| at(pool, backend).set_weight(weight));
 }
 
+/// Where the backend of a lease stands.
+fn place(pool: &Pool, lease: &Lease) -> usize {
+    pool.plan().backends.iter().position(|backend| Arc::ptr_eq(backend, lease.backend())).unwrap()
+}
+
+/// Where one more connection goes.
+fn next(pool: &Pool, tried: &Tried) -> Option<usize> {
+    pool.choose(&CLIENT, tried).map(|lease| place(pool, &lease))
+}
+
 /// Opens `count` connections and says where they went.
 fn open(pool: &Arc<Pool>, count: usize) -> (Vec<usize>, Vec<Lease>) {
     let leases: Vec<Lease> = (0..count).filter_map(|_| pool.choose(&CLIENT, &Tried::default())).collect();
     let mut counts = vec![0; pool.plan().backends.len()];
-    leases.iter().for_each(|lease| counts[lease.at()] += 1);
+    leases.iter().for_each(|lease| counts[place(pool, lease)] += 1);
     (counts, leases)
 }
 
@@ -64,20 +74,20 @@ fn least_connections_evens_out_what_is_open() {
     let pool = pool(Scheduler::Wlc, &[100, 50]);
     let (counts, mut leases) = open(&pool, 30);
     assert_eq!(counts, [20, 10]);
-    leases.retain(|lease| lease.at() == 1);
+    leases.retain(|lease| place(&pool, lease) == 1);
     assert_eq!(open(&pool, 15).0, [15, 0], "the emptied one is filled first");
 }
 
 #[test]
 fn a_client_keeps_its_backend_while_others_come_and_go() {
     let pool = pool(Scheduler::Source, &[100, 100, 100]);
-    let home = pool.choose(&CLIENT, &Tried::default()).unwrap().at();
+    let home = next(&pool, &Tried::default()).unwrap();
     set_up(&pool, (home + 1) % 3, false);
-    assert!((0..10).all(|_| pool.choose(&CLIENT, &Tried::default()).unwrap().at() == home));
+    assert!((0..10).all(|_| next(&pool, &Tried::default()).unwrap() == home));
     set_up(&pool, home, false);
-    assert_ne!(pool.choose(&CLIENT, &Tried::default()).unwrap().at(), home);
+    assert_ne!(next(&pool, &Tried::default()).unwrap(), home);
     set_up(&pool, home, true);
-    assert_eq!(pool.choose(&CLIENT, &Tried::default()).unwrap().at(), home);
+    assert_eq!(next(&pool, &Tried::default()).unwrap(), home);
 }
 
 #[test]
@@ -102,8 +112,8 @@ fn those_already_tried_are_passed_over() {
         let mut tried = Tried::default();
         let mut order = Vec::new();
         while let Some(lease) = pool.choose(&CLIENT, &tried) {
-            tried.add(lease.at());
-            order.push(lease.at());
+            tried.add(lease.backend());
+            order.push(place(&pool, &lease));
         }
         order.sort_unstable();
         assert_eq!(order, [0, 1, 2], "{scheduler:?}");
@@ -124,7 +134,8 @@ fn leases_count_what_is_open() {
 fn connections_of_one_client_are_spread_by_the_four_tuple_and_stay_where_they_were() {
     let pool = pool(Scheduler::Tuple, &[100, 100, 100]);
     let homes = |pool: &Pool| -> Vec<usize> {
-        (1..=3_000).map(|port| pool.choose(&flow(port), &Tried::default()).unwrap().at()).collect()
+        let home = |port| place(pool, &pool.choose(&flow(port), &Tried::default()).unwrap());
+        (1..=3_000).map(home).collect()
     };
     let before = homes(&pool);
     for backend in 0..3 {
@@ -144,7 +155,7 @@ fn a_client_stays_with_its_backend_until_that_takes_nothing_more() {
     let come = || {
         let lease = pool.choose(&CLIENT, &Tried::default()).unwrap();
         pool.reached(&CLIENT, lease.backend());
-        lease.at()
+        place(&pool, &lease)
     };
     let home = come();
     assert!((0..10).all(|_| come() == home));
@@ -166,13 +177,45 @@ fn backups_take_connections_only_while_no_primary_does() {
     let pool = pool_of(&config, "");
     assert_eq!(open(&pool, 5).0, [0, 5, 0]);
     let mut tried = Tried::default();
-    tried.add(1);
-    assert_ne!(pool.choose(&CLIENT, &tried).unwrap().at(), 1, "they are tried when the primary refuses");
+    tried.add(&at(&pool, 1));
+    assert_ne!(next(&pool, &tried).unwrap(), 1, "they are tried when the primary refuses");
     set_up(&pool, 1, false);
     let (counts, _leases) = open(&pool, 101);
     assert_eq!(counts, [100, 0, 1], "among them the scheduler decides");
     set_up(&pool, 1, true);
     assert_eq!(open(&pool, 5).0, [0, 5, 0]);
+}
+
+#[test]
+fn however_many_primaries_are_dead_the_backups_get_their_attempts() {
+    for scheduler in [Scheduler::Wrr, Scheduler::Rr, Scheduler::Wlc, Scheduler::Source, Scheduler::Tuple] {
+        let mut config = (*pool(scheduler, &[100, 100, 50, 1, 1]).plan().config).clone();
+        config.backends[4].backup = true;
+        config.connect.attempts = 2;
+        let pool = pool_of(&config, "");
+        let mut tried = Tried::default();
+        let mut order = Vec::new();
+        while let Some(lease) = pool.choose(&CLIENT, &tried) {
+            tried.add(lease.backend());
+            order.push(place(&pool, &lease));
+        }
+        assert!(matches!(order[..], [a, b, 4] if a != b && a < 4 && b < 4), "{scheduler:?}: {order:?}");
+    }
+}
+
+#[test]
+fn who_was_tried_is_known_by_who_it_is_when_the_pool_has_changed_meanwhile() {
+    let mut config = (*pool(Scheduler::Rr, &[1, 1]).plan().config).clone();
+    let pool = pool_of(&config, "");
+    let mut tried = Tried::default();
+    tried.add(&at(&pool, 0));
+    config.backends.swap(0, 1);
+    pool.configure(&config, "");
+    assert_eq!(next(&pool, &tried), Some(0), "the other one stands there now");
+    tried.add(&at(&pool, 0));
+    config.backends = vec![BackendConfig::new("new", SocketAddr::from(([127, 0, 0, 1], 2)))];
+    pool.configure(&config, "");
+    assert_eq!(next(&pool, &tried), Some(0));
 }
 
 #[test]
@@ -226,4 +269,24 @@ fn who_refuses_too_often_in_a_row_is_left_out_but_never_too_many() {
     pool.configure(&config, "");
     fail(3, 100);
     assert!(!at(&pool, 3).is_ejected());
+}
+
+#[test]
+fn who_resets_without_an_answer_too_often_in_a_row_is_left_out() {
+    let mut config = (*pool(Scheduler::Rr, &[1, 1]).plan().config).clone();
+    config.outlier.unanswered_resets = 3;
+    let pool = pool_of(&config, "");
+    let reset = |times: usize| (0..times).for_each(|_| pool.reset_unanswered(&at(&pool, 0)));
+    reset(2);
+    at(&pool, 0).answered();
+    reset(2);
+    at(&pool, 0).connect_was_good();
+    assert!(!at(&pool, 0).is_ejected(), "not in a row");
+    reset(1);
+    assert!(at(&pool, 0).is_ejected());
+    config.outlier.unanswered_resets = 0;
+    pool.configure(&config, "");
+    pool.change(|| at(&pool, 0).set_ejected(false));
+    reset(100);
+    assert!(!at(&pool, 0).is_ejected());
 }

@@ -130,7 +130,7 @@ async fn when_one_side_breaks_off_the_other_is_closed() {
         rest.len()
     })
     .await;
-    assert_eq!((end, rest), (End::Reset, 0));
+    assert_eq!((end, rest), (End::BackendReset, 0));
 }
 
 #[tokio::test(start_paused = true)]
