@@ -71,6 +71,11 @@ impl Tally {
         self.backend.inc_by(bytes);
     }
 
+    /// What went by in all, counted for the backend already.
+    pub(crate) fn note(&self, bytes: u64) {
+        self.own.set(bytes);
+    }
+
     pub(crate) fn get(&self) -> u64 {
         self.own.get()
     }

@@ -1,6 +1,7 @@
 //! A server that takes connections, and what is known of it. It outlives changes of the
 //! configuration: whoever has the same name and address afterwards is the same backend.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -148,6 +149,15 @@ impl Backend {
     /// Counts a connection that it reset without having sent anything; says how many were so in a row.
     pub(crate) fn reset_unanswered(&self) -> u32 {
         self.unanswered.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Counts why a connect failed.
+    pub(crate) fn count_connect_error(&self, kind: ErrorKind) {
+        match kind {
+            ErrorKind::ConnectionRefused => self.metrics.connect_refused.inc(),
+            ErrorKind::TimedOut => self.metrics.connect_timeout.inc(),
+            _ => self.metrics.connect_other.inc(),
+        }
     }
 
     /// Counts a connect that failed; says how many have in a row.

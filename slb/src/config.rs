@@ -10,11 +10,13 @@ use service::config::{Invalid, addresses_differ};
 mod check;
 mod listener;
 mod pool;
+mod quic;
 mod socket;
 
 pub use check::{Bytes, Check};
 pub use listener::ListenerConfig;
 pub use pool::{BackendConfig, ConnectConfig, HealthConfig, OutlierConfig, PoolConfig, SendProxy};
+pub use quic::{Protocol, QuicConfig};
 pub use socket::SocketConfig;
 
 /// Weights go up to this, as those of cloud load balancers do.
@@ -88,9 +90,14 @@ impl service::config::Config for Config {
         for (at, listener) in self.listeners.iter().enumerate() {
             self.validate_listener(&format!("listeners[{at}]"), listener)?;
         }
-        addresses_differ(self.listeners.iter().enumerate().map(|(at, listener)| {
-            (format!("listeners[{at}].listen"), listener.name.as_str(), listener.listen)
-        }))
+        // TCP and QUIC may have the same port.
+        [Protocol::Tcp, Protocol::Quic].into_iter().try_for_each(|protocol| {
+            let same =
+                self.listeners.iter().enumerate().filter(|(_, listener)| listener.protocol == protocol);
+            addresses_differ(same.map(|(at, listener)| {
+                (format!("listeners[{at}].listen"), listener.name.as_str(), listener.listen)
+            }))
+        })
     }
 
     fn admin(&self) -> Option<&service::admin::Config> {
@@ -101,7 +108,11 @@ impl service::config::Config for Config {
 impl Config {
     fn validate_listener(&self, key: &str, listener: &ListenerConfig) -> Result<(), Invalid> {
         listener.validate(key)?;
-        if self.pools.iter().any(|pool| pool.name == listener.pool) {
+        if let Some(pool) = self.pools.iter().find(|pool| pool.name == listener.pool) {
+            if listener.protocol == Protocol::Quic && pool.send_proxy.is_some() {
+                let problem = "expected a pool without send_proxy: over QUIC there is no PROXY header";
+                return Err(Invalid::new(format!("{key}.pool"), problem));
+            }
             return Ok(());
         }
         let known: Vec<_> = self.pools.iter().map(|pool| pool.name.as_str()).collect();
@@ -177,6 +188,28 @@ mod tests {
         let listed = |list: &str| include_str!("default.toml").replace("allow = []", list);
         assert!(parse::<Config>(&listed("allow = ['10.0.0.0/8', '::1/128']"), "x").is_ok());
         assert!(error(&listed("allow = ['10.0.0.0/33']")).contains("allow"));
+    }
+
+    #[test]
+    fn what_is_not_for_quic_is_refused_where_it_stands() {
+        let default = include_str!("default.toml");
+        let quic = default.replacen("protocol = \"tcp\"", "protocol = \"quic\"", 1);
+        assert!(parse::<Config>(&quic, "x").is_ok());
+        let with = |from: &str, to: &str| error(&quic.replacen(from, to, 1));
+        assert!(with("bytes_per_s_max = 0", "bytes_per_s_max = 1").contains("datagrams of QUIC do not wait"));
+        assert!(with("from = []", "from = ['10.0.0.1']").contains("over QUIC there is no PROXY header"));
+        assert!(with("# send_proxy", "send_proxy").contains("without send_proxy"));
+        assert!(with("handshakes_max = 1024", "handshakes_max = 0").contains("out of range"));
+        let ids = |a: &str, b: &str| {
+            let text = quic.replacen("server_id = \"\"", &format!("server_id = '{a}'"), 1);
+            format!("{text}server_id = '{b}'\n")
+        };
+        assert!(parse::<Config>(&ids("0a01", "0a02"), "x").is_ok());
+        assert!(error(&ids("0a01", "0a01")).contains("another backend of the pool has it"));
+        assert!(error(&ids("0a01", "02")).contains("as many digits"));
+        assert!(error(&ids("0a0", "")).contains("hexadecimal digits"));
+        let same = "[[listeners]]\nname = \"both\"\nlisten = \"127.0.0.1:7000\"\npool = \"gateways\"\n";
+        assert!(parse::<Config>(&format!("{quic}{same}"), "x").is_ok(), "a port of TCP and one of UDP");
     }
 
     #[test]

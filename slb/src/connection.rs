@@ -1,4 +1,3 @@
-use std::io::ErrorKind;
 //! One client's connection, from the choice of a backend to the close.
 
 use std::cell::OnceCell;
@@ -132,11 +131,7 @@ async fn connect(
         }
         Err(error) => {
             tracing::debug!(pool = pool.name(), backend = backend.name(), %error);
-            match error.kind() {
-                ErrorKind::ConnectionRefused => backend.metrics.connect_refused.inc(),
-                ErrorKind::TimedOut => backend.metrics.connect_timeout.inc(),
-                _ => backend.metrics.connect_other.inc(),
-            }
+            backend.count_connect_error(error.kind());
             pool.connect_failed(backend);
             None
         }

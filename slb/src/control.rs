@@ -2,7 +2,8 @@
 //! and for the routes of the admin port.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -184,6 +185,7 @@ impl Control {
 
     /// Another process accepts what is new.
     pub(crate) fn note_handed_over(&self) {
+        self.live.now().ports.iter().for_each(|port| port.hand_over());
         self.handed_over.store(true, Ordering::Release);
     }
 
@@ -197,7 +199,7 @@ impl Control {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn sockets(&self) -> io::Result<Vec<TcpListener>> {
+    pub(crate) fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
         let now = self.live.now();
         let sockets: io::Result<Vec<_>> = now.ports.iter().map(|port| port.sockets()).collect();
         Ok(sockets?.into_iter().flatten().collect())

@@ -21,6 +21,7 @@ use rustix::net::{
 use rustix::process::geteuid;
 use service::Shutdown;
 
+use crate::config::Protocol;
 use crate::control::Control;
 use crate::port::Inherited;
 use crate::states::BackendState;
@@ -76,7 +77,7 @@ impl Takeover {
 
     /// The socket of an address, such as that of the admin port.
     pub fn socket(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        self.sockets.take(address).pop()
+        self.sockets.take(address, Protocol::Tcp).pop().map(TcpListener::from)
     }
 
     pub(crate) fn sockets(&mut self) -> Inherited {
@@ -109,7 +110,7 @@ fn receive(from: &mut UnixStream, taken: &mut Takeover, count: &mut usize) -> io
     for message in ancillary.drain() {
         let RecvAncillaryMessage::ScmRights(files) = message else { continue };
         for file in files {
-            taken.sockets.add(TcpListener::from(file))?;
+            taken.sockets.add(file)?;
             *count += 1;
         }
     }
@@ -209,7 +210,7 @@ impl Offer {
         tracing::info!(pid, "another process asks to take over");
         to.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         let mut sockets = control.sockets()?;
-        sockets.push(self.admin.try_clone()?);
+        sockets.push(self.admin.try_clone()?.into());
         for some in sockets.chunks(SOCKETS_A_MESSAGE) {
             let files: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
             send(to, SOCKETS, &files)?;

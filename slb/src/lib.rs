@@ -7,7 +7,7 @@
 //!
 //! Start at [`Server::bind`]; then `live` (the configuration in force, and its change), `worker`
 //! (accepting), `connection` (one client's connection from choice of backend to close), `proxy` (the
-//! bytes: the hot loop), `schedule` and `pool` (who is next), `health` (who is up), [`Control`] (what an
+//! bytes: the hot loop), `quic` (the same for datagrams), `schedule` and `pool` (who is next), `health` (who is up), [`Control`] (what an
 //! operator sees and changes).
 
 mod access;
@@ -27,15 +27,17 @@ mod persistence;
 mod pool;
 mod port;
 mod proxy;
+mod quic;
 mod routes;
 pub mod schedule;
 mod server;
 mod states;
+mod udp;
 mod worker;
 
 pub use config::{
     BackendConfig, Bytes, Check, Config, ConnectConfig, HealthConfig, ListenerConfig, OutlierConfig,
-    PoolConfig, SendProxy, SocketConfig,
+    PoolConfig, Protocol, QuicConfig, SendProxy, SocketConfig,
 };
 pub use control::{BackendView, Control, ControlError, PoolView, ReloadError, State};
 pub use handover::{Offer, Takeover};

@@ -6,6 +6,7 @@
 //! all stays as it was.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -14,10 +15,11 @@ use service::{Phase, Shutdown};
 use tokio::sync::{mpsc, watch};
 use transport::Listener;
 
-use crate::config::{Config, LISTENERS_MAX, ListenerConfig, PoolConfig};
+use crate::config::{Config, LISTENERS_MAX, ListenerConfig, PoolConfig, Protocol};
 use crate::metrics::Metrics;
 use crate::pool::{Changes, Pool};
-use crate::port::{Bound, Inherited, Port, Rules};
+use crate::port::{Bound, Inherited, Port, Rules, Sockets};
+use crate::schedule::stable_hash;
 
 /// Why a configuration was not taken over; all stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +69,11 @@ impl Snapshot {
 const OPENINGS_MAX: usize = 16 * LISTENERS_MAX;
 
 /// A worker gets these: a socket to accept on, and what it is one of.
-pub(crate) type Opening = (Listener, Arc<Port>);
+#[derive(Debug)]
+pub(crate) enum Opening {
+    Tcp(Listener, Arc<Port>),
+    Quic(OwnedFd, Arc<Port>),
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -170,14 +176,14 @@ impl Live {
                 places.push(Place::Stays(Arc::clone(port)));
                 continue;
             }
-            let sockets = inherited.take(wanted.listen);
+            let sockets = inherited.take(wanted.listen, wanted.protocol);
             most_sockets += 1 + sockets.len();
-            places.push(Place::New(Bound::new(
-                wanted.listen,
-                config.socket.into(),
-                self.workers.len(),
-                sockets,
-            )?));
+            places.push(Place::New(match wanted.protocol {
+                Protocol::Tcp => {
+                    Bound::tcp(wanted.listen, config.socket.into(), self.workers.len(), sockets)?
+                }
+                Protocol::Quic => Bound::quic(wanted.listen, sockets)?,
+            }));
         }
         if self.workers.iter().any(|worker| worker.capacity() < most_sockets) {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the workers are behind: try again").into());
@@ -198,12 +204,23 @@ impl Live {
     fn open(&self, wanted: &ListenerConfig, bound: Bound, rules: Rules) -> Arc<Port> {
         tracing::info!(listener = wanted.name, address = %bound.address, workers = self.workers.len(), "listening");
         let port = Arc::new(Port::new(wanted, bound.address, bound.shared, rules, &self.metrics));
-        for (worker, listeners) in self.workers.iter().zip(bound.workers) {
-            for listener in listeners {
-                if worker.try_send((listener, Arc::clone(&port))).is_err() {
-                    // There was room: it has ended, and with it all of the balancer.
-                    tracing::debug!(listener = wanted.name, "a worker has ended");
+        let open = |worker: &mpsc::Sender<Opening>, opening| {
+            if worker.try_send(opening).is_err() {
+                // There was room: it has ended, and with it all of the balancer.
+                tracing::debug!(listener = wanted.name, "a worker has ended");
+            }
+        };
+        match bound.sockets {
+            Sockets::Tcp(workers) => {
+                for (worker, listeners) in self.workers.iter().zip(workers) {
+                    for listener in listeners {
+                        open(worker, Opening::Tcp(listener, Arc::clone(&port)));
+                    }
                 }
+            }
+            Sockets::Quic(socket) => {
+                let at = stable_hash(wanted.name.as_bytes()) % self.workers.len() as u64;
+                open(&self.workers[at as usize], Opening::Quic(socket, Arc::clone(&port)));
             }
         }
         port
@@ -212,6 +229,9 @@ impl Live {
     fn give_up(&self, old: &Snapshot, new: &Snapshot, gone: &[&Arc<Port>]) {
         for port in gone {
             tracing::info!(listener = port.name, address = %port.address, "closed");
+            if new.config.listeners.iter().any(|wanted| port.goes_to(wanted)) {
+                port.hand_over();
+            }
             port.close();
             if !new.ports.iter().any(|other| other.name == port.name) {
                 self.metrics.forget_listener(&port.name);

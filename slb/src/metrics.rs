@@ -16,6 +16,8 @@ service::metrics! {
         ended: IntCounterVec = "slb_connections_ended_total" ["listener", "reason"],
         /// Connections of balancers in front, which begin with a PROXY header. client: for a client, whose address it has; local: the balancer's own, or for nobody that is named; left: closed without a byte; malformed: something else came; timed_out: no header in time; refused: too many headers were awaited.
         proxy_headers: IntCounterVec = "slb_proxy_headers_total" ["listener", "outcome"],
+        /// Datagrams of QUIC that were dropped. malformed: no QUIC, or too short to begin a connection; unknown: of no connection that is known; handshakes: too many clients have not shown yet that they hear; client: the address had its most connections; full: there was no room to send.
+        quic_dropped: IntCounterVec = "slb_quic_datagrams_dropped_total" ["listener", "reason"],
         /// Accepts that failed, for want of files most likely.
         accept_errors: IntCounterVec = "slb_accept_errors_total" ["listener"],
         /// Tasks that panicked: each is a bug, and cost one connection.
@@ -72,6 +74,7 @@ impl Metrics {
         }
         REFUSED.iter().for_each(|reason| forget(&self.refused, &[listener, reason]));
         ENDED.iter().for_each(|reason| forget(&self.ended, &[listener, reason]));
+        QUIC_DROPPED.iter().for_each(|reason| forget(&self.quic_dropped, &[listener, reason]));
         for outcome in transport::proxy_protocol::Outcome::ALL {
             forget(&self.proxy_headers, &[listener, outcome.name()]);
         }
@@ -79,6 +82,7 @@ impl Metrics {
 }
 
 const REFUSED: &[&str] = &["limit", "rate", "list", "no_backend", "connect"];
+const QUIC_DROPPED: &[&str] = &["malformed", "unknown", "handshakes", "client", "full"];
 const ENDED: &[&str] = &["done", "reset", "idle", "closed"];
 
 /// One that was never looked up is not there, which is as good.
@@ -102,6 +106,11 @@ pub(crate) struct ListenerMetrics {
     pub(crate) ended_reset: IntCounter,
     pub(crate) ended_idle: IntCounter,
     pub(crate) ended_closed: IntCounter,
+    pub(crate) quic_malformed: IntCounter,
+    pub(crate) quic_unknown: IntCounter,
+    pub(crate) quic_handshakes: IntCounter,
+    pub(crate) quic_client: IntCounter,
+    pub(crate) quic_full: IntCounter,
     pub(crate) accept_errors: IntCounter,
     pub(crate) panics: IntCounter,
     pub(crate) held_bytes: IntGauge,
@@ -112,6 +121,7 @@ impl ListenerMetrics {
     pub(crate) fn new(metrics: &Metrics, listener: &str) -> Self {
         let refused = |reason| metrics.refused.with_label_values(&[listener, reason]);
         let ended = |reason| metrics.ended.with_label_values(&[listener, reason]);
+        let dropped = |reason| metrics.quic_dropped.with_label_values(&[listener, reason]);
         Self {
             accepted: metrics.accepted.with_label_values(&[listener]),
             open: metrics.open.with_label_values(&[listener]),
@@ -124,6 +134,11 @@ impl ListenerMetrics {
             ended_reset: ended("reset"),
             ended_idle: ended("idle"),
             ended_closed: ended("closed"),
+            quic_malformed: dropped("malformed"),
+            quic_unknown: dropped("unknown"),
+            quic_handshakes: dropped("handshakes"),
+            quic_client: dropped("client"),
+            quic_full: dropped("full"),
             accept_errors: metrics.accept_errors.with_label_values(&[listener]),
             panics: metrics.panics.clone(),
             held_bytes: metrics.held_bytes.clone(),

@@ -4,6 +4,7 @@
 //! when the configuration, health, weights or drains change (rare, by cold threads); everything else is
 //! an atomic of the backend.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use transport::quic_route::ServerId;
 
 use crate::backend::{Backend, Lease};
 use crate::config::{BackendConfig, OutlierConfig, PoolConfig};
@@ -45,6 +47,8 @@ pub(crate) struct Plan {
     /// The backends that take connections, those first that are preferred: a tier is for when nobody in
     /// those before it is left. Of each tier one period of turns for WRR, each backend once otherwise.
     tiers: Vec<Vec<u16>>,
+    /// Backends by the number that is in their QUIC connection IDs, which all have the same length.
+    by_server_id: HashMap<ServerId, usize>,
 }
 
 /// Primaries of the own zone, primaries of others, backups of the own zone, backups of others.
@@ -63,7 +67,10 @@ impl Plan {
             smooth_turns(&weights.collect::<Vec<_>>())
         };
         let tiers = (0..TIERS).map(turns).filter(|turns| !turns.is_empty()).collect();
-        Self { config, backends, zone, tiers }
+        let ids = config.backends.iter().enumerate();
+        let by_server_id =
+            ids.filter_map(|(at, backend)| Some((backend.server_id.parse().ok()?, at))).collect();
+        Self { config, backends, zone, tiers, by_server_id }
     }
 
     /// Of the same backends as they are now.
@@ -72,7 +79,7 @@ impl Plan {
     }
 
     fn empty(config: Arc<PoolConfig>, zone: Arc<str>) -> Self {
-        Self { config, backends: Arc::new([]), zone, tiers: Vec::new() }
+        Self { config, backends: Arc::new([]), zone, tiers: Vec::new(), by_server_id: HashMap::new() }
     }
 }
 
@@ -193,6 +200,14 @@ impl Pool {
         let turn = self.next_turn.fetch_add(1, Ordering::Relaxed);
         let at = self.kept(&plan, flow, tried).or_else(|| plan.choose(flow, tried, turn))?;
         Some(Lease::new(&plan.backends[at]))
+    }
+
+    /// The backend that a QUIC connection ID names; `destination` begins with it.
+    pub(crate) fn named(&self, destination: &[u8]) -> Option<Arc<Backend>> {
+        let plan = self.plan.load();
+        let len = plan.by_server_id.keys().next()?.bytes().len();
+        let at = plan.by_server_id.get(&ServerId::of(destination, len)?)?;
+        Some(Arc::clone(&plan.backends[*at]))
     }
 
     /// A connection of a client came to a backend: more of it come to the same one, for a while.

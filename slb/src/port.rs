@@ -1,22 +1,25 @@
 //! A listener as all workers share it: its sockets, its rules, what is open on it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use socket2::{SockRef, Type};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use transport::proxy_protocol::Headers;
 use transport::{Listener, SocketOptions};
 
-use crate::config::ListenerConfig;
+use crate::config::{ListenerConfig, Protocol, QuicConfig};
 use crate::limit::Limit;
 use crate::metrics::{ListenerMetrics, Metrics};
 use crate::pool::Pool;
+use crate::udp;
 
 /// What a configuration says of a listener. A connection keeps those that it came under.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub(crate) struct Rules {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
     pub(crate) access_log_every: u32,
+    pub(crate) quic: QuicConfig,
 }
 
 impl Rules {
@@ -40,6 +44,7 @@ impl Rules {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
             access_log_every: config.access_log_every,
+            quic: config.quic,
         }
     }
 
@@ -80,6 +85,7 @@ impl Limits {
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) name: String,
+    protocol: Protocol,
     /// As configured: port 0 stays 0.
     listen: SocketAddr,
     pub(crate) address: SocketAddr,
@@ -92,7 +98,9 @@ pub(crate) struct Port {
     pub(crate) headers: Arc<Headers>,
     pub(crate) metrics: ListenerMetrics,
     /// Each worker's listening socket once more, for who takes them over.
-    sockets: Mutex<Vec<TcpListener>>,
+    sockets: Mutex<Vec<OwnedFd>>,
+    /// Another listener or process has its sockets.
+    handed_over: AtomicBool,
     closed: watch::Sender<bool>,
 }
 
@@ -100,12 +108,13 @@ impl Port {
     pub(crate) fn new(
         config: &ListenerConfig,
         address: SocketAddr,
-        sockets: Vec<TcpListener>,
+        sockets: Vec<OwnedFd>,
         rules: Rules,
         metrics: &Metrics,
     ) -> Self {
         Self {
             name: config.name.clone(),
+            protocol: config.protocol,
             listen: config.listen,
             address,
             rules: ArcSwap::from_pointee(rules),
@@ -117,12 +126,18 @@ impl Port {
             }),
             metrics: ListenerMetrics::new(metrics, &config.name),
             sockets: Mutex::new(sockets),
+            handed_over: AtomicBool::new(false),
             closed: watch::Sender::new(false),
         }
     }
 
     pub(crate) fn is(&self, config: &ListenerConfig) -> bool {
-        self.name == config.name && self.listen == config.listen
+        self.name == config.name && self.protocol == config.protocol && self.listen == config.listen
+    }
+
+    /// Whether a listener takes over its sockets.
+    pub(crate) fn goes_to(&self, config: &ListenerConfig) -> bool {
+        self.protocol == config.protocol && self.address == config.listen
     }
 
     /// Other rules, for connections that come from now on.
@@ -141,8 +156,22 @@ impl Port {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn sockets(&self) -> io::Result<Vec<TcpListener>> {
-        self.lock().iter().map(TcpListener::try_clone).collect()
+    pub(crate) fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        self.lock().iter().map(OwnedFd::try_clone).collect()
+    }
+
+    /// Bounds of its QUIC sessions now.
+    pub(crate) fn quic(&self) -> QuicConfig {
+        self.rules.load().quic
+    }
+
+    /// Its sockets are another's now, who takes what comes on them.
+    pub(crate) fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Acquire)
     }
 
     /// Lets the sockets go, so that they close with those of the workers.
@@ -161,7 +190,7 @@ impl Port {
         closed.wait_for(|closed| *closed).await.expect("invariant: the sender is borrowed");
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TcpListener>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<OwnedFd>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -223,30 +252,43 @@ impl Drop for Slot {
 /// Listening sockets that are there already: of a process that hands over, or of listeners that are
 /// given up.
 #[derive(Debug, Default)]
-pub(crate) struct Inherited(Vec<(SocketAddr, TcpListener)>);
+pub(crate) struct Inherited(Vec<(SocketAddr, Protocol, OwnedFd)>);
 
 impl Inherited {
     /// Adds a socket.
     ///
     /// # Errors
     /// When it does not say its address.
-    pub(crate) fn add(&mut self, socket: TcpListener) -> io::Result<()> {
-        self.0.push((socket.local_addr()?, socket));
+    pub(crate) fn add(&mut self, socket: OwnedFd) -> io::Result<()> {
+        let said = SockRef::from(&socket);
+        let protocol = if said.r#type()? == Type::DGRAM { Protocol::Quic } else { Protocol::Tcp };
+        let address = said.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+        self.0.push((address, protocol, socket));
         Ok(())
     }
 
-    pub(crate) fn take(&mut self, address: SocketAddr) -> Vec<TcpListener> {
-        self.0.extract_if(.., |(of, _)| *of == address).map(|(_, socket)| socket).collect()
+    pub(crate) fn take(&mut self, address: SocketAddr, protocol: Protocol) -> Vec<OwnedFd> {
+        let wanted = |(at, of, _): &mut (SocketAddr, Protocol, OwnedFd)| (*at, *of) == (address, protocol);
+        self.0.extract_if(.., wanted).map(|(.., socket)| socket).collect()
     }
 }
 
-/// An address listened on: for each worker its sockets.
+/// An address listened on.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) address: SocketAddr,
-    pub(crate) workers: Vec<Vec<Listener>>,
+    pub(crate) sockets: Sockets,
     /// All sockets once more.
-    pub(crate) shared: Vec<TcpListener>,
+    pub(crate) shared: Vec<OwnedFd>,
+}
+
+/// What is accepted on.
+#[derive(Debug)]
+pub(crate) enum Sockets {
+    /// For each worker its own.
+    Tcp(Vec<Vec<Listener>>),
+    /// One, for one worker.
+    Quic(OwnedFd),
 }
 
 impl Bound {
@@ -255,18 +297,18 @@ impl Bound {
     ///
     /// # Errors
     /// What the system says, with the address.
-    pub(crate) fn new(
+    pub(crate) fn tcp(
         mut address: SocketAddr,
         options: SocketOptions,
         workers: usize,
-        inherited: Vec<TcpListener>,
+        inherited: Vec<OwnedFd>,
     ) -> io::Result<Self> {
         if inherited.is_empty() {
             Listener::ensure_unused(address)?;
         }
         let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
         for (at, socket) in inherited.into_iter().enumerate() {
-            listeners[at % workers].push(Listener::adopt(socket, options)?);
+            listeners[at % workers].push(Listener::adopt(socket.into(), options)?);
         }
         for own in listeners.iter_mut().filter(|own| own.is_empty()) {
             let bound = Listener::bind(address, options)?;
@@ -275,6 +317,20 @@ impl Bound {
             own.push(bound);
         }
         let shared = listeners.iter().flatten().filter_map(|listener| listener.share().transpose());
-        Ok(Self { address, shared: shared.collect::<io::Result<_>>()?, workers: listeners })
+        let shared = shared.map(|socket| socket.map(OwnedFd::from)).collect::<io::Result<_>>()?;
+        Ok(Self { address, shared, sockets: Sockets::Tcp(listeners) })
+    }
+
+    /// Listens for QUIC, on an inherited socket if there is one.
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub(crate) fn quic(address: SocketAddr, mut inherited: Vec<OwnedFd>) -> io::Result<Self> {
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address} (QUIC): {error}"))
+        };
+        let socket = inherited.pop().map_or_else(|| udp::listen(address), Ok).map_err(named)?;
+        let address = SockRef::from(&socket).local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self { address, shared: vec![socket.try_clone()?], sockets: Sockets::Quic(socket) })
     }
 }

@@ -95,6 +95,10 @@ impl Tried {
         self.0.push(backend.number);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn has(&self, backend: &Backend) -> bool {
         self.0.contains(&backend.number)
     }

@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use transport::{Acceptor, Stream};
 
-use crate::connection;
 use crate::live::Opening;
 use crate::port::{Port, Slot};
 use crate::proxy::Scratch;
+use crate::{connection, quic};
 
 /// A pause after the system had no file or memory for a connection: it will have none at once
 /// again, and asking would take the time that closing connections needs.
@@ -33,7 +33,14 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             biased;
-            Some((listener, port)) = openings.recv() => {
+            Some(opening) = openings.recv() => {
+                let (listener, port) = match opening {
+                    Opening::Tcp(listener, port) => (listener, port),
+                    Opening::Quic(socket, port) => {
+                        doors.spawn_local(quic::Door::new(socket, port)?.run(shutdown.clone()));
+                        continue;
+                    }
+                };
                 let acceptor = listener.with_proxy_headers(Some(port.headers.clone())).accepting().await?;
                 let door = Door { port, scratch: Rc::clone(&scratch), connections: JoinSet::new() };
                 doors.spawn_local(door.run(acceptor, shutdown.clone()));

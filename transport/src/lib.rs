@@ -25,7 +25,7 @@ pub use clock::Clock;
 pub use connect::Connector;
 pub use listen::{Acceptor, Listener};
 pub use options::SocketOptions;
-pub use quic::{Datagram, Farewell, OneWay, QuicStream};
+pub use quic::{Datagram, Farewell, OneWay, QuicStream, route as quic_route};
 pub use stream::Stream;
 pub use timer::Timer;
 

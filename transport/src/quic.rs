@@ -6,6 +6,7 @@
 
 mod datagrams;
 mod one_way;
+pub mod route;
 
 use crate::tls;
 pub use datagrams::Datagram;
@@ -16,6 +17,7 @@ use quinn::{
     Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream, TokioRuntime,
     TransportConfig, VarInt,
 };
+use route::ServerId;
 use rustls::ServerConfig;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -147,6 +149,19 @@ impl QuicStream {
         }
     }
 
+    /// Goes on from another port of this machine, as after a change of its network; for connections that were dialled.
+    ///
+    /// # Errors
+    /// What the system says; and where the connection was accepted or is over.
+    pub fn rebind(&self) -> io::Result<()> {
+        let dialled = self.life.as_ref().and_then(|life| life.dialled.as_ref());
+        let endpoint = &dialled.ok_or(io::ErrorKind::Unsupported)?.endpoint;
+        let mut own = endpoint.local_addr()?;
+        own.set_port(0);
+        let _entered = self.runtime.enter();
+        endpoint.rebind(UdpSocket::bind(own)?)
+    }
+
     pub(crate) fn farewell(&self) -> Option<Farewell> {
         let dialled = self.life.as_ref()?.dialled.as_ref()?;
         Some(Farewell(dialled.ending.0.subscribe()))
@@ -215,25 +230,38 @@ fn transport_config(beside: &Beside) -> Arc<TransportConfig> {
     Arc::new(config)
 }
 
-fn server_config(config: Arc<ServerConfig>) -> io::Result<quinn::ServerConfig> {
+/// `alone`: the endpoint is the only one on its port.
+fn server_config(config: Arc<ServerConfig>, alone: bool) -> io::Result<quinn::ServerConfig> {
     let crypto = QuicServerConfig::with_initial(config, quic_initial_suite()).map_err(io::Error::other)?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     server.transport_config(transport_config(&TO_SERVER));
     server.max_incoming(INCOMING_MAX);
-    // Each thread has an endpoint of its own on the port: a client's new address could lead to another's.
-    server.migration(false);
+    // Where each thread has an endpoint of its own on the port, a client's new address leads to any of them.
+    server.migration(alone);
     Ok(server)
 }
 
-/// An endpoint that accepts.
-pub(crate) fn endpoint(socket: UdpSocket, config: Arc<ServerConfig>) -> io::Result<Endpoint> {
-    let server = server_config(config)?;
-    Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))
+/// An endpoint that accepts. With a server's number its connection IDs name it.
+pub(crate) fn endpoint(
+    socket: UdpSocket,
+    config: Arc<ServerConfig>,
+    server_id: Option<ServerId>,
+) -> io::Result<Endpoint> {
+    let server = server_config(config, false)?;
+    let mut config = EndpointConfig::default();
+    if let Some(server_id) = server_id {
+        config.cid_generator(move || Box::new(route::Named::new(server_id)));
+    }
+    Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
 }
 
 /// The server's part of a handshake, until the client has opened its stream.
-pub(crate) async fn accept(incoming: Incoming, config: Arc<ServerConfig>) -> io::Result<QuicStream> {
-    let connection = incoming.accept_with(Arc::new(server_config(config)?))?.await?;
+pub(crate) async fn accept(
+    incoming: Incoming,
+    config: Arc<ServerConfig>,
+    alone: bool,
+) -> io::Result<QuicStream> {
+    let connection = incoming.accept_with(Arc::new(server_config(config, alone)?))?.await?;
     let stream = connection.accept_bi().await?;
     Ok(QuicStream::new(stream, Life { connection, dialled: None }))
 }

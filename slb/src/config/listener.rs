@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use service::config::Invalid;
 use service::proxy::{self, AcceptProxy};
 
-use super::within;
+use super::{Protocol, QuicConfig, within};
 
 /// Networks of a list at most: each new connection is held against each.
 const LIST_MAX: u64 = 1_000;
@@ -22,6 +22,9 @@ pub struct ListenerConfig {
     pub name: String,
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// What it carries.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// The pool that gets its connections.
     pub pool: String,
     /// Connections at a time.
@@ -48,6 +51,9 @@ pub struct ListenerConfig {
     /// Balancers in front that say for whom they connect.
     #[serde(default)]
     pub accept_proxy: AcceptProxy,
+    /// Bounds of its sessions, where it carries QUIC.
+    #[serde(default)]
+    pub quic: QuicConfig,
 }
 
 impl ListenerConfig {
@@ -56,6 +62,7 @@ impl ListenerConfig {
         Self {
             name: name.to_owned(),
             listen,
+            protocol: Protocol::Tcp,
             pool: pool.to_owned(),
             connections_max: Self::connections_max_default(),
             idle_timeout_ms: Self::idle_timeout_ms_default(),
@@ -65,6 +72,7 @@ impl ListenerConfig {
             bytes_per_s_max: 0,
             access_log_every: 0,
             accept_proxy: AcceptProxy::default(),
+            quic: QuicConfig::default(),
         }
     }
 
@@ -81,6 +89,15 @@ impl ListenerConfig {
         within(&format!("{key}.deny"), self.deny.len() as u64, 0..=LIST_MAX)?;
         within(&format!("{key}.connections_per_s_max"), self.connections_per_s_max, 0..=PER_S_MAX)?;
         within(&format!("{key}.bytes_per_s_max"), self.bytes_per_s_max, 0..=PER_S_MAX)?;
+        self.quic.validate(&format!("{key}.quic"))?;
+        if self.protocol == Protocol::Quic && self.bytes_per_s_max > 0 {
+            let problem = "expected 0: datagrams of QUIC do not wait for a limit";
+            return Err(Invalid::new(format!("{key}.bytes_per_s_max"), problem));
+        }
+        if self.protocol == Protocol::Quic && !self.accept_proxy.from.is_empty() {
+            let problem = "expected nobody: over QUIC there is no PROXY header";
+            return Err(Invalid::new(format!("{key}.accept_proxy.from"), problem));
+        }
         proxy::validate(&self.accept_proxy, &format!("{key}.accept_proxy"))?;
         within(&format!("{key}.idle_timeout_ms"), self.idle_timeout_ms, 1..=u64::from(u32::MAX))
     }

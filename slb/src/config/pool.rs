@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use service::config::Invalid;
+use transport::quic_route::ServerId;
 
 use super::{BACKENDS_MAX, Check, WEIGHT_MAX, unique, within};
 use crate::schedule::{Scheduler, Zones};
@@ -127,6 +128,9 @@ pub struct BackendConfig {
     /// The zone that it stands in; empty: in each.
     #[serde(default)]
     pub zone: String,
+    /// The number in its QUIC connection IDs, hexadecimal digits; empty: there is none.
+    #[serde(default)]
+    pub server_id: String,
 }
 
 impl BackendConfig {
@@ -138,6 +142,7 @@ impl BackendConfig {
             weight: Self::weight_default(),
             backup: false,
             zone: String::new(),
+            server_id: String::new(),
         }
     }
 
@@ -186,6 +191,23 @@ impl PoolConfig {
         }
         for (at, backend) in self.backends.iter().enumerate() {
             within(&format!("{key}.backends[{at}].weight"), backend.weight.into(), 0..=WEIGHT_MAX.into())?;
+        }
+        self.validate_server_ids(key)
+    }
+
+    fn validate_server_ids(&self, key: &str) -> Result<(), Invalid> {
+        let named = self.backends.iter().enumerate().filter(|(_, backend)| !backend.server_id.is_empty());
+        let mut seen: Vec<ServerId> = Vec::new();
+        for (at, backend) in named {
+            let wrong = |problem| Invalid::new(format!("{key}.backends[{at}].server_id"), problem);
+            let id: ServerId = backend.server_id.parse().map_err(wrong)?;
+            if seen.first().is_some_and(|other| other.bytes().len() != id.bytes().len()) {
+                return Err(wrong("expected as many digits as the others of the pool have".to_owned()));
+            }
+            if seen.contains(&id) {
+                return Err(wrong("another backend of the pool has it".to_owned()));
+            }
+            seen.push(id);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::told::Told;
 use super::{Choice, LoadError, Settings, TlsStream, handshake};
 use crate::background::{Background, HANDSHAKES_NICENESS};
 use crate::proxy_protocol::{Door, Headers};
+use crate::quic::route::ServerId;
 use crate::quic::{self, Ending, Farewell, QuicStream};
 use crate::stream::Stream;
 use crate::{Clock, causes};
@@ -79,6 +80,9 @@ pub struct Server {
     failed: Mutex<Told>,
     handshakes: Background,
     quic: Background,
+    quic_endpoints: AtomicUsize,
+    /// What its QUIC connection IDs say of it.
+    server_id: Option<ServerId>,
 }
 
 /// A connection on its way to the thread that will serve it.
@@ -145,6 +149,8 @@ impl Server {
             failed: Mutex::default(),
             handshakes: Background::new("handshakes", HANDSHAKES_NICENESS),
             quic: Background::new("quic", 0),
+            quic_endpoints: AtomicUsize::new(0),
+            server_id: settings.server_id()?,
         }))
     }
 
@@ -201,7 +207,8 @@ impl Server {
         let handle = self.quic.handle()?;
         let (to, from) = mpsc::channel(ESTABLISHED_MAX);
         let _entered = handle.enter();
-        let endpoint = quic::endpoint(socket, self.choice().first().clone())?;
+        let endpoint = quic::endpoint(socket, self.choice().first().clone(), self.server_id)?;
+        self.quic_endpoints.fetch_add(1, Ordering::Relaxed);
         let (ending, farewell) = Ending::new();
         handle.spawn(quic_loop(self.clone(), endpoint, to, ending));
         Ok(Handed { arrived: from, next: None, farewell: Some(farewell) })
@@ -394,8 +401,9 @@ async fn quic_loop(
 async fn quic_one(under_way: UnderWay, incoming: quinn::Incoming, to: mpsc::Sender<Arrived>) {
     let server = &under_way.server;
     let peer = incoming.remote_address();
-    let accepted =
-        tokio::time::timeout(server.timeout(), quic::accept(incoming, server.choice().first().clone()));
+    let alone = server.quic_endpoints.load(Ordering::Relaxed) == 1;
+    let accepted = quic::accept(incoming, server.choice().first().clone(), alone);
+    let accepted = tokio::time::timeout(server.timeout(), accepted);
     let outcome = tokio::select! {
         // Nobody waits for it any more, and the endpoint would not end before the deadline of a silent one.
         () = to.closed() => return,

@@ -1,6 +1,7 @@
 //! TLS settings of a configuration, and what is loaded from the files they name.
 
 use super::peers::{Bounds, Network};
+use crate::quic::route::ServerId;
 use gm::tls::{Mode, provider};
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
@@ -53,6 +54,10 @@ pub struct Settings {
     pub peer_handshakes_per_s_max: u32,
     /// Addresses that have no bound of their own: balancers, behind which all clients have one address.
     pub peer_exempt: Vec<Network>,
+    /// The number of this server in its QUIC connection IDs, as hexadecimal digits, by which a balancer knows it; empty:
+    /// they are random.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub quic_server_id: String,
 }
 
 impl Default for Settings {
@@ -72,6 +77,7 @@ impl Default for Settings {
             peer_handshakes_max: 1_024,
             peer_handshakes_per_s_max: 500,
             peer_exempt: ["127.0.0.0/8", "::1/128"].map(|text| text.parse().expect("a network")).into(),
+            quic_server_id: String::new(),
         }
     }
 }
@@ -164,6 +170,9 @@ pub enum LoadError {
     /// The authorities cannot be used.
     #[error("tls.ca: {0}")]
     Authorities(#[from] rustls::server::VerifierBuilderError),
+    /// Not a server's number.
+    #[error("tls.quic_server_id: {0}")]
+    ServerId(String),
     /// Not a host name or an address.
     #[error("tls.server_name: {0:?} is neither a host name nor an address")]
     Name(String),
@@ -306,6 +315,11 @@ impl Settings {
         config.enable_secret_extraction = true;
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Arc::new(config))
+    }
+
+    pub(super) fn server_id(&self) -> Result<Option<ServerId>, LoadError> {
+        let id = Some(self.quic_server_id.as_str()).filter(|text| !text.is_empty());
+        id.map(|text| text.parse().map_err(LoadError::ServerId)).transpose()
     }
 
     /// The name that the certificate of a server at this address must bear.

@@ -1,0 +1,119 @@
+//! A UDP socket that takes in and sends several datagrams by one call, where the system can (recvmmsg, GRO, GSO), and knows
+//! to which of the machine's addresses a datagram came.
+
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, SockRef, Socket as Raw, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// One call fills so many buffers, each with datagrams of one sender.
+const BUFFERS: usize = 8;
+/// The largest datagram; and with GRO what the system puts together of smaller ones.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Buffers of a socket that has the datagrams of all clients. The system may give less.
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+}
+
+/// What one call takes in.
+pub(crate) struct Buffers {
+    bytes: Box<[u8]>,
+    metas: [RecvMeta; BUFFERS],
+}
+
+impl Buffers {
+    pub(crate) fn new() -> Self {
+        let bytes = vec![0; BUFFERS * BUFFER_BYTES].into_boxed_slice();
+        Self { bytes, metas: [RecvMeta::default(); BUFFERS] }
+    }
+
+    /// What the first `count` buffers hold: each has datagrams of `stride` bytes of one sender, the last one perhaps shorter.
+    pub(crate) fn filled(&self, count: usize) -> impl Iterator<Item = (&RecvMeta, &[u8])> {
+        let buffers = self.metas.iter().zip(self.bytes.chunks_exact(BUFFER_BYTES)).take(count);
+        buffers.map(|(meta, bytes)| (meta, &bytes[..meta.len])).filter(|(meta, _)| meta.stride > 0)
+    }
+}
+
+/// Listens at an address, alone.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = Raw::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+impl Socket {
+    /// A socket that is bound already.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn over(socket: OwnedFd) -> io::Result<Self> {
+        SockRef::from(&socket).set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Self { socket, state })
+    }
+
+    /// A socket that sends to one address and hears of nobody else.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn towards(address: SocketAddr) -> io::Result<Self> {
+        let any = match address {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let socket = Raw::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.bind(&any.into())?;
+        socket.connect(&address.into())?;
+        Self::over(socket.into())
+    }
+
+    /// Once there may be something to take in.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Takes in what is there; how many buffers it filled.
+    ///
+    /// # Errors
+    /// `WouldBlock`: nothing is there; `ConnectionRefused`: where this sends to, nobody listens.
+    pub(crate) fn try_recv(&self, buffers: &mut Buffers) -> io::Result<usize> {
+        let Buffers { bytes, metas } = buffers;
+        let mut chunks = bytes.chunks_exact_mut(BUFFER_BYTES);
+        let mut slices: [IoSliceMut<'_>; BUFFERS] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().expect("invariant: there are as many")));
+        self.socket.try_io(Interest::READABLE, || self.state.recv((&self.socket).into(), &mut slices, metas))
+    }
+
+    /// Sends datagrams of `segment_size` bytes, as many by one call as the system takes.
+    ///
+    /// # Errors
+    /// `WouldBlock`: there is no room, and the rest was not sent; and what else the system says.
+    pub(crate) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+        let most = size * self.state.max_gso_segments().max(1);
+        for contents in transmit.contents.chunks(most) {
+            let segment_size = (contents.len() > size).then_some(size);
+            let part = Transmit { contents, segment_size, ..transmit.clone() };
+            self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &part))?;
+        }
+        Ok(())
+    }
+}
