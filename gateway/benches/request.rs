@@ -11,6 +11,8 @@ use gateway::flight::{Flight, Life, Over};
 use gateway::line::{Line, Settings};
 use gateway::link::{Intake, Link, Partitions};
 use gateway::route::Core;
+use gateway::traces::Answers;
+use service::traces::Tracer;
 use std::hint::black_box;
 use wire::szse::code::{CashMargin, ExecType, OrdType, PlatformId, Side, TimeInForce, VERSION_TRADING};
 use wire::szse::session::{Event, Limits, Session};
@@ -173,8 +175,11 @@ fn file(bytes: &[u8], desk: &mut Desk, (link, line): &mut (Link, Line), writer: 
     let flight = &mut Flight::new(1, 1);
     let over = Over { life: Life { line: 0, ended: 0 }, number: 0 };
     let (counts_of, refused) = (&mut counts, &mut refused);
+    let tracer = Tracer::default();
+    let answers = Answers::new(&tracer, (1, 1));
+    let (counts, settles_ns) = (counts_of, 0);
     let mut intake =
-        Intake { writer, accounts, orders, checks, flight, over, counts: counts_of, refused, settles_ns: 0 };
+        Intake { writer, accounts, orders, checks, flight, over, counts, refused, answers, settles_ns };
     assert_eq!(link.receive(line, bytes, 1, &mut intake, &mut Vec::new()), Ok(bytes.len()));
     assert_eq!(counts.reports[0], u64::from(ORDERS));
 }

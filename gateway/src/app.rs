@@ -20,9 +20,11 @@ use crate::status::{self, LineStatus, SessionStatus};
 use crate::takeover::{Patience, line_of};
 use crate::upstream::Lines;
 use flow::{Selection, Seq};
+use service::traces::Tracer;
 use service::{Phase, Shutdown};
 use shard::{App, ConnId, Cx, Handle, LogId, Opened, Origin, Overrun, Reason};
 use std::io;
+use std::net::SocketAddr;
 use tokio::sync::oneshot;
 use wire::szse::Text;
 use wire::szse::session::{Limits, Session};
@@ -78,6 +80,14 @@ impl Peers {
     pub(crate) fn client_at(&mut self, index: usize) -> Option<(ConnId, &mut Client)> {
         match self.0.get_mut(index) {
             Some(Some((id, Peer::Client(client)))) => Some((*id, client)),
+            _ => None,
+        }
+    }
+
+    /// Where the client of this connection comes from.
+    pub(crate) fn address_of(&self, id: ConnId) -> Option<SocketAddr> {
+        match self.0.get(id.index()) {
+            Some(Some((other, Peer::Client(client)))) if *other == id => Some(client.peer),
             _ => None,
         }
     }
@@ -152,6 +162,7 @@ pub(crate) struct Gateway {
     pub(crate) refused: Vec<Refused>,
     pub(crate) counts: Counts,
     pub(crate) metrics: Metrics,
+    pub(crate) tracer: Tracer,
     pub(crate) exporter: Exporter,
     pub(crate) shutdown: Shutdown,
     pub(crate) handle: Handle<Command>,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, de};
 use service::config::Invalid;
 use service::proxy::{self, AcceptProxy};
 use service::tls;
+use service::traces;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -71,6 +72,8 @@ pub struct Config {
     pub log: Log,
     /// Certificates; without it all connections are plain TCP.
     pub tls: Option<tls::Settings>,
+    /// Traces of a sample of the orders.
+    pub traces: traces::Config,
     /// The operator's port.
     pub admin: service::admin::Config,
     /// How long clients have to log out when the gateway ends, milliseconds.
@@ -526,6 +529,7 @@ impl Default for Config {
             throttle: Throttle::default(),
             control: Control::default(),
             log: Log::default(),
+            traces: traces::Config::default(),
             admin: service::admin::Config {
                 listen: SocketAddr::from(([127, 0, 0, 1], 7091)),
                 ..service::admin::Config::default()
@@ -603,6 +607,7 @@ impl service::config::Config for Config {
     fn check_files(&self) -> anyhow::Result<()> {
         tls::check_files(self.tls.as_ref(), self.dials_tls())?;
         service::admin::Operators::check(&self.control.token_file)?;
+        self.traces.check_files()?;
         crate::check::load::tables(&self.checks, crate::check::load::unix_ns()).map(drop)
     }
 
@@ -617,6 +622,7 @@ impl service::config::Config for Config {
         tls::validate_listen(self.tls.as_ref(), self.listen.transport, self.listen.quic)?;
         proxy::validate(&self.listen.accept_proxy, "listen.accept_proxy")?;
         tls::validate_limits(self.tls.as_ref())?;
+        self.traces.validate("traces")?;
         let Sessions { connections_max, logon_timeout_ms, heartbeat_s_min, heartbeat_s_max, .. } =
             self.sessions;
         if connections_max == 0 {

@@ -377,6 +377,12 @@ impl Flight {
         (named, oldest)
     }
 
+    /// When this request was sent first, if it is under way.
+    #[inline]
+    pub fn sent_ns(&self, identity: Identity) -> Option<u64> {
+        self.find(identity).map(|(_, place)| self.entries[place as usize].sent_ns)
+    }
+
     /// Whether this request is under way and was sent more than once.
     pub fn was_resent(&self, identity: Identity) -> bool {
         self.find(identity).is_some_and(|(_, place)| self.entries[place as usize].resent)

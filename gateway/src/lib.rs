@@ -48,6 +48,7 @@ mod session;
 mod status;
 mod sync;
 mod takeover;
+pub mod traces;
 mod upstream;
 
 pub use config::Config;

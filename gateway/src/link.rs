@@ -14,6 +14,7 @@ use crate::line::Line;
 use crate::orders::{AccountKey, Orders};
 use crate::refused::{By, Refused};
 use crate::route::Core;
+use crate::traces::Answers;
 use flow::{Tag, Writer};
 use wire::szse::code::{ExecType, OrdRejReason};
 use wire::szse::session::{Event, SessionError};
@@ -110,6 +111,8 @@ pub struct Intake<'a> {
     pub counts: &'a mut Counts,
     /// What the core refused without a report.
     pub refused: &'a mut Vec<Refused>,
+    /// What is traced of it.
+    pub answers: Answers<'a>,
     /// Until when a request is reported that may be the one that the core refused.
     pub settles_ns: u64,
 }
@@ -215,18 +218,17 @@ impl Link {
                     intake.orders.accepted(account, report.cl_ord_id, self.core, report.order_id);
                 }
                 if let Some(account) = account {
-                    let identity = match report.exec_type {
+                    match report.exec_type {
                         ExecType::CANCELLED => {
                             let named =
                                 intake.orders.by_order_id(report.order_id, |order| order.core == self.core);
                             let of = named.map_or(report.orig_cl_ord_id, |order| order.cl_ord_id);
                             // The only report of an order that never rested may be this one.
-                            intake.flight.answered(Identity::order(account, of));
-                            Identity::cancel(account, report.cl_ord_id, of)
+                            self.order_answered(report, (account, of), intake);
+                            intake.flight.answered(Identity::cancel(account, report.cl_ord_id, of));
                         }
-                        _ => Identity::order(account, report.cl_ord_id),
-                    };
-                    intake.flight.answered(identity);
+                        _ => self.order_answered(report, (account, report.cl_ord_id), intake),
+                    }
                 }
                 self.report(frame, place, whose, intake)
             }
@@ -253,6 +255,20 @@ impl Link {
             }
             _ => self.other(line, frame, intake),
         }
+    }
+
+    /// The first report of an order ends its flight.
+    #[inline]
+    fn order_answered(
+        &self,
+        report: &OrderReport,
+        (account, cl_ord_id): (AccountKey, Text<10>),
+        intake: &mut Intake<'_>,
+    ) {
+        let (identity, flight) = (Identity::order(account, cl_ord_id), &mut *intake.flight);
+        let over = (self.core, intake.over);
+        intake.answers.reported(report, over, cl_ord_id, || flight.sent_ns(identity));
+        flight.answered(identity);
     }
 
     /// Where a report belongs. Nothing is learnt from one beyond a gap: it comes again, and must be news then.
@@ -359,8 +375,10 @@ impl Link {
             _ => None,
         };
         if let Some(kind) = kind {
+            let mut sent_ns = None;
             let account = match self.meant(kind, reject, intake) {
                 Meant::This(identity) => {
+                    sent_ns = intake.flight.sent_ns(identity);
                     intake.flight.end(identity);
                     Some(identity.account)
                 }
@@ -377,6 +395,9 @@ impl Link {
             };
             if let (Some(account), Kind::Order) = (account, kind) {
                 intake.checks.refused(account, id);
+                if let Some(name) = intake.accounts.name(account) {
+                    intake.answers.refused(name, id, self.core, sent_ns);
+                }
             }
             intake.refused.push(Refused { by: By::Core, core: self.core, account, reject: *reject });
             if account.is_some() {

@@ -21,6 +21,7 @@ use crate::upstream::{Lines, Upstream, Wire};
 use flow::Writer;
 use service::proxy::{self, AcceptProxy};
 use service::tls::Tls;
+use service::traces::{self, Tracer, Traces};
 use service::{Host, Running, Shutdown};
 use shard::{Handle, Log, Port, Setup};
 use std::hash::{BuildHasher, RandomState};
@@ -54,6 +55,9 @@ pub enum BindError {
     /// The audit's journal cannot be used.
     #[error("audit: {0}")]
     Audit(String),
+    /// Traces cannot be made.
+    #[error(transparent)]
+    Traces(#[from] traces::BindError),
     /// The host's registry has a gateway's metrics already.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
@@ -68,6 +72,7 @@ pub struct Server {
     tls: Tls,
     handle: Handle<Command>,
     metrics: Metrics,
+    traces: Traces,
     shutdown: Shutdown,
     tables: Tables,
     own: Vec<Box<dyn Check>>,
@@ -88,6 +93,7 @@ impl Server {
         service::config::Config::validate(&config).map_err(BindError::Config)?;
         let tables = load::tables(&config.checks, load::unix_ns()).map_err(BindError::Checks)?;
         let metrics = Metrics::register(&host.registry)?;
+        let traces = Traces::bind(&config.traces, "gateway", host)?;
         Listener::ensure_unused(config.listen.address)?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
         let headers = proxy_headers(&metrics, "clients", &config.listen.accept_proxy);
@@ -118,6 +124,7 @@ impl Server {
             tls,
             handle,
             metrics,
+            traces,
             shutdown,
             tables,
             own,
@@ -302,7 +309,9 @@ impl Server {
             let keeper = keeper.map_err(io::Error::other)?;
             running.spawn("audit", move || keeper.run())?;
         }
-        let parts = (desk, (self.fix, audit), exporter, self.metrics);
+        let counting = (exporter, self.metrics, self.traces.tracer());
+        self.traces.start(running)?;
+        let parts = (desk, (self.fix, audit), counting);
         let app = gateway(&self.config, &self.tls, parts, self.shutdown, self.handle.clone());
         Ok((setup, app, self.handle, progress))
     }
@@ -310,6 +319,9 @@ impl Server {
 
 /// What a gateway's own thread runs, and what says at its end that nothing more is to be audited.
 type Assembled = (Setup, Gateway, Handle<Command>, Option<Arc<Progress>>);
+
+/// What is made before the application.
+type Parts = (Desk, (crate::fix::Port, Option<Audit>), (Exporter, Metrics, Tracer));
 
 /// The configured store of the audit, if there is one.
 fn open_audit(config: &config::Audit) -> Result<Option<Box<dyn Store>>, BindError> {
@@ -364,7 +376,7 @@ fn upstream(
 fn gateway(
     config: &Config,
     tls: &Tls,
-    (desk, (fix, audit), exporter, metrics): (Desk, (crate::fix::Port, Option<Audit>), Exporter, Metrics),
+    (desk, (fix, audit), (exporter, metrics, tracer)): Parts,
     shutdown: Shutdown,
     handle: Handle<Command>,
 ) -> Gateway {
@@ -396,6 +408,7 @@ fn gateway(
         counts: Counts::default(),
         exporter,
         metrics,
+        tracer,
         shutdown,
         handle,
     }

@@ -201,6 +201,7 @@ impl Gateway {
             self.desk.sent(at, comp_no, (account, core), request);
             Ok(())
         });
+        self.trace_placed(cx, comp_no, request, forwarded);
         self.throttle(cx);
         // Where there is no room left, what was refused is only counted.
         let room = forwarded.is_ok() || self.desk.audit != Health::Nothing;

@@ -12,6 +12,7 @@ use crate::flight::{Flight, Identity, Life, Over};
 use crate::line::Line;
 use crate::link::{Intake, Link};
 use crate::route::Core;
+use crate::traces::Answers;
 use shard::{ConnId, Cx, Reason};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -372,6 +373,7 @@ impl Gateway {
         let Some(wire) = upstream.wires.get_mut(at).filter(|wire| wire.conn == Some(id)) else {
             return Ok(data.len());
         };
+        let answers = Answers::new(&self.tracer, (now_ns, cx.wall_ns()));
         let mut intake = Intake {
             writer: cx.writer(LOG),
             accounts: &self.desk.accounts,
@@ -381,6 +383,7 @@ impl Gateway {
             over: wire.over(at),
             counts: &mut self.counts,
             refused: &mut self.refused,
+            answers,
             settles_ns: now_ns + self.settings.patience.settle_ns,
         };
         let taken = upstream.link.receive(&mut wire.line, data, now_ns, &mut intake, &mut self.out);

@@ -10,8 +10,10 @@ use crate::journal::Journal;
 use crate::logs::{Logs, ToLogs};
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
+use crate::traces::Matching;
 use core_port::session::PortState;
 use core_port::{Ports, Request, Unavailable};
+use service::traces::Tracer;
 use service::{Phase, Shutdown};
 use shard::{App, ConnId, Cx, Handle, Opened, Origin, Reason};
 use std::io;
@@ -47,6 +49,7 @@ pub(crate) struct Matcher {
     /// By tag of the listener.
     pub(crate) ports: Vec<PortNo>,
     pub(crate) metrics: Metrics,
+    pub(crate) tracer: Tracer,
     pub(crate) shutdown: Shutdown,
     pub(crate) handle: Handle<Command>,
     pub(crate) ticks: u32,
@@ -153,9 +156,16 @@ impl Matcher {
         if self.journal.as_mut().is_some_and(|journal| journal.append(self.intake.bytes()).is_err()) {
             return self.refuse_all(cx);
         }
+        let clock = *cx.clock();
+        let journalled_ns =
+            (self.tracer.is_on() && self.journal.is_some()).then(|| clock.wall_ns(clock.now_ns()));
         let mut out = ToLogs { cx, logs: self.logs };
         for (now, input, _) in self.intake.iter() {
+            let traced = Matching::begin(&self.tracer, &self.core, (now, journalled_ns), input);
             self.core.apply(now, input, &mut out);
+            if let Some(traced) = traced {
+                traced.end(&self.core, &clock);
+            }
         }
         self.intake.clear();
     }

@@ -53,6 +53,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Certificates; without it all connections are plain TCP.
     pub tls: Option<tls::Settings>,
+    /// Traces of a sample of the orders.
+    pub traces: service::traces::Config,
     /// The admin port.
     pub admin: service::admin::Config,
 }
@@ -308,6 +310,7 @@ impl Default for Config {
             journal: JournalConfig::default(),
             log: LogConfig::default(),
             limits: LimitsConfig::default(),
+            traces: service::traces::Config::default(),
             admin: service::admin::Config { listen: loopback(7190), ..service::admin::Config::default() },
         }
     }
@@ -317,7 +320,8 @@ impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
     fn check_files(&self) -> anyhow::Result<()> {
-        Ok(tls::check_files(self.tls.as_ref(), false)?)
+        tls::check_files(self.tls.as_ref(), false)?;
+        Ok(self.traces.check_files()?)
     }
 
     fn validate(&self) -> Result<(), Invalid> {
@@ -325,6 +329,7 @@ impl service::config::Config for Config {
         self.check_tls()?;
         self.check_partitions()?;
         self.check_core()?;
+        self.traces.validate("traces")?;
         self.accounts(&self.listings()?)?;
         self.schedule()?;
         self.admission(Version::Trading)?; // The other port's differs in the version only.

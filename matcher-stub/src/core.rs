@@ -66,6 +66,11 @@ impl Now {
         Self { unix_ns, time: Timestamp::from_unix_ns(unix_ns) }
     }
 
+    /// Nanoseconds since 1970 (UTC).
+    pub fn unix_ns(self) -> u64 {
+        self.unix_ns
+    }
+
     /// As messages have it, to the millisecond.
     pub fn time(self) -> Timestamp {
         self.time

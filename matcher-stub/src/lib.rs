@@ -20,6 +20,7 @@ mod metrics;
 pub mod publisher;
 mod recovery;
 mod server;
+mod traces;
 
 pub use config::Config;
 pub use core_port::session::{Admission, Client, PortState, SessionCounts, UnknownPortState};

@@ -16,6 +16,7 @@ use core_port::Ports;
 use core_port::session::PortState;
 use service::config::{Config as _, Invalid};
 use service::tls::Tls;
+use service::traces::{self, Tracer, Traces};
 use service::{Host, Running};
 use shard::{Handle, Log, Port, Setup};
 use std::io;
@@ -45,6 +46,9 @@ pub enum BindError {
     /// What `[tls]` names cannot be used.
     #[error(transparent)]
     Tls(#[from] transport::tls::LoadError),
+    /// Traces cannot be made.
+    #[error(transparent)]
+    Traces(#[from] traces::BindError),
     /// The registry has metrics of these names.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
@@ -67,6 +71,7 @@ pub struct Server {
     listeners: Vec<Port>,
     ports: Arc<[Named]>,
     metrics: Metrics,
+    traces: Traces,
     shutdown: service::Shutdown,
     handle: Handle<Command>,
 }
@@ -137,6 +142,7 @@ impl Server {
         }
         Ok(Self {
             metrics: Metrics::register(&host.registry)?,
+            traces: Traces::bind(&config.traces, "core", host)?,
             shutdown: host.shutdown.clone(),
             handle: Handle::new(&config.shard_limits()),
             ports: ports.into(),
@@ -185,7 +191,7 @@ impl Server {
     ///
     /// # Errors
     /// When the system refuses the thread.
-    pub fn start(self) -> io::Result<Running> {
+    pub fn start(mut self) -> io::Result<Running> {
         if self.config.session.clients.is_empty() {
             tracing::warn!("no clients are configured: anyone who gives a name may log on");
         }
@@ -194,8 +200,10 @@ impl Server {
         }
         let mut running = Running::new(&self.shutdown);
         let handle = self.handle.clone();
+        let tracer = self.traces.tracer();
+        std::mem::take(&mut self.traces).start(&mut running)?;
         running.spawn("matcher", move || {
-            let (setup, matcher) = self.assemble();
+            let (setup, matcher) = self.assemble(tracer);
             shard::run_on_this_thread(setup, matcher, handle).map(drop)
         })?;
         Ok(running)
@@ -205,15 +213,17 @@ impl Server {
     ///
     /// # Errors
     /// A listener or a timer that the system refused.
-    pub async fn run(self) -> io::Result<()> {
-        let handle = self.handle.clone();
-        let (setup, matcher) = self.assemble();
+    pub async fn run(mut self) -> io::Result<()> {
+        let mut aside = Running::new(&self.shutdown);
+        let (handle, tracer) = (self.handle.clone(), self.traces.tracer());
+        std::mem::take(&mut self.traces).start(&mut aside)?;
+        let (setup, matcher) = self.assemble(tracer);
         shard::run(setup, matcher, handle).await.map(drop)
     }
 
     /// The shard and its application.
-    fn assemble(self) -> (Setup, Matcher) {
-        let Self { config, tls: _, recovered, listeners, ports, metrics, shutdown, handle } = self;
+    fn assemble(self, tracer: Tracer) -> (Setup, Matcher) {
+        let Self { config, tls: _, recovered, listeners, ports, metrics, traces: _, shutdown, handle } = self;
         let logs = recovered.logs.into_iter().map(Log::Own).collect();
         let named = Logs::new(config.trading.len());
         let valid = "invariant: the configuration was validated when the ports were bound";
@@ -234,6 +244,7 @@ impl Server {
             logs: named,
             ports: ports.iter().map(|port| port.number).collect(),
             metrics,
+            tracer,
             shutdown,
             handle,
             ticks: 0,

@@ -62,6 +62,7 @@ pub mod shutdown;
 pub mod signals;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 
 pub use host::Host;
 pub use prometheus;

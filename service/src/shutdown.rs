@@ -133,6 +133,11 @@ impl Shutdown {
         self.inner.changed.notify_all();
     }
 
+    /// Whether of the server's threads one is left at most: for that one, which asks whether it may end.
+    pub(crate) fn is_last_thread(&self) -> bool {
+        *self.threads() <= 1
+    }
+
     /// Blocks until no thread is left, `until` is reached or `timeout` has passed; true when none is
     /// left.
     pub(crate) fn wait_for_threads(&self, until: Option<Phase>, timeout: Duration) -> bool {

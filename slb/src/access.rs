@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 
 use service::prometheus::IntCounter;
 use tokio::time::Instant;
+use transport::Stream;
 
 use crate::backend::Backend;
 use crate::port::Slot;
 use crate::proxy::End;
+use crate::traces::Traced;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// The word in metrics and in the log.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NoBackend => "no_backend",
             Self::Connect => "connect",
@@ -89,6 +91,7 @@ pub(crate) struct Record<'a> {
     since: Instant,
     reached: Option<Reached>,
     outcome: Outcome,
+    traced: Option<Box<Traced>>,
 }
 
 #[derive(Debug)]
@@ -102,11 +105,15 @@ struct Reached {
 impl<'a> Record<'a> {
     pub(crate) fn new(slot: &'a Slot, client: SocketAddr) -> Self {
         // Whoever drops the connection before its end closes it.
-        Self { slot, client, since: Instant::now(), reached: None, outcome: Outcome::Closed }
+        let traced = Traced::begin(&slot.port().tracer, client);
+        Self { slot, client, since: Instant::now(), reached: None, outcome: Outcome::Closed, traced }
     }
 
-    /// It came to a backend: what counts its bytes there and back.
-    pub(crate) fn reached(&mut self, backend: &Arc<Backend>) -> (&Tally, &Tally) {
+    /// It came to a backend, over this stream: what counts its bytes there and back.
+    pub(crate) fn reached(&mut self, backend: &Arc<Backend>, stream: &Stream) -> (&Tally, &Tally) {
+        if let Some(traced) = &mut self.traced {
+            traced.reached(self.slot, backend.name(), stream);
+        }
         let reached = self.reached.insert(Reached {
             backend: Arc::clone(backend),
             after_us: self.since.elapsed().as_micros() as u64,
@@ -133,6 +140,14 @@ impl<'a> Record<'a> {
         }
     }
 
+    fn trace(&self) {
+        let Some(traced) = &self.traced else { return };
+        let reached = self.reached.as_ref();
+        let backend = reached.map(|reached| reached.backend.name());
+        let bytes = reached.map_or([0; 2], |reached| [reached.inward.own.get(), reached.outward.own.get()]);
+        traced.ended(self.slot, self.outcome, (backend, bytes));
+    }
+
     fn is_sampled(&self) -> bool {
         let every = self.slot.rules().access_log_every;
         every > 0 && self.slot.port().ended.fetch_add(1, Ordering::Relaxed).is_multiple_of(every)
@@ -142,6 +157,7 @@ impl<'a> Record<'a> {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         self.count();
+        self.trace();
         if !self.is_sampled() {
             return;
         }

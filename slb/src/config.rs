@@ -44,6 +44,8 @@ pub struct Config {
     pub handover_timeout_ms: u64,
     /// The admin port.
     pub admin: service::admin::Config,
+    /// Traces of a sample of the connections.
+    pub traces: service::traces::Config,
     /// Options of all sockets.
     pub socket: SocketConfig,
     /// Addresses to listen on.
@@ -63,6 +65,7 @@ impl Default for Config {
             handover: PathBuf::new(),
             handover_timeout_ms: 0,
             admin: service::admin::Config { listen: local(7090), ..service::admin::Config::default() },
+            traces: service::traces::Config::default(),
             socket: SocketConfig::default(),
             listeners: vec![ListenerConfig::new("orders", local(7000), "gateways")],
             pools: vec![PoolConfig::new(
@@ -78,6 +81,7 @@ impl service::config::Config for Config {
 
     fn validate(&self) -> Result<(), Invalid> {
         within("read_bytes_max", self.read_bytes_max as u64, 512..=16 << 20)?;
+        self.traces.validate("traces")?;
         within("workers", self.workers as u64, 0..=1024)?;
         unique("pools", self.pools.iter().map(|pool| &pool.name))?;
         unique("listeners", self.listeners.iter().map(|listener| &listener.name))?;
@@ -98,6 +102,10 @@ impl service::config::Config for Config {
                 (format!("listeners[{at}].listen"), listener.name.as_str(), listener.listen)
             }))
         })
+    }
+
+    fn check_files(&self) -> anyhow::Result<()> {
+        Ok(self.traces.check_files()?)
     }
 
     fn admin(&self) -> Option<&service::admin::Config> {

@@ -32,6 +32,7 @@ mod routes;
 pub mod schedule;
 mod server;
 mod states;
+mod traces;
 mod udp;
 mod worker;
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use service::traces::Tracer;
 use service::{Phase, Shutdown};
 use tokio::sync::{mpsc, watch};
 use transport::Listener;
@@ -85,6 +86,7 @@ pub(crate) struct Live {
     workers: Vec<mpsc::Sender<Opening>>,
     shutdown: Shutdown,
     pub(crate) metrics: Metrics,
+    tracer: Tracer,
 }
 
 impl Live {
@@ -94,7 +96,7 @@ impl Live {
         config: Config,
         workers: usize,
         inherited: Inherited,
-        metrics: Metrics,
+        (metrics, tracer): (Metrics, Tracer),
         shutdown: Shutdown,
     ) -> Result<(Self, Vec<mpsc::Receiver<Opening>>), ApplyError> {
         let (to, from) = (0..workers).map(|_| mpsc::channel(OPENINGS_MAX)).unzip();
@@ -106,6 +108,7 @@ impl Live {
             workers: to,
             shutdown,
             metrics,
+            tracer,
         };
         live.apply(config, inherited)?;
         Ok((live, from))
@@ -203,7 +206,8 @@ impl Live {
 
     fn open(&self, wanted: &ListenerConfig, bound: Bound, rules: Rules) -> Arc<Port> {
         tracing::info!(listener = wanted.name, address = %bound.address, workers = self.workers.len(), "listening");
-        let port = Arc::new(Port::new(wanted, bound.address, bound.shared, rules, &self.metrics));
+        let port =
+            Arc::new(Port::new(wanted, bound.address, bound.shared, rules, (&self.metrics, &self.tracer)));
         let open = |worker: &mpsc::Sender<Opening>, opening| {
             if worker.try_send(opening).is_err() {
                 // There was room: it has ended, and with it all of the balancer.
@@ -261,6 +265,7 @@ fn keep_fixed(new: &mut Config, old: &Config) -> Vec<&'static str> {
         keep("handover", &mut new.handover, &old.handover),
         keep("admin", &mut new.admin, &old.admin),
         keep("socket", &mut new.socket, &old.socket),
+        keep("traces", &mut new.traces, &old.traces),
     ];
     kept.into_iter().flatten().collect()
 }

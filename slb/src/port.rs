@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use service::traces::Tracer;
 use socket2::{SockRef, Type};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -97,6 +98,7 @@ pub(crate) struct Port {
     /// What balancers in front say of its connections.
     pub(crate) headers: Arc<Headers>,
     pub(crate) metrics: ListenerMetrics,
+    pub(crate) tracer: Tracer,
     /// Each worker's listening socket once more, for who takes them over.
     sockets: Mutex<Vec<OwnedFd>>,
     /// Another listener or process has its sockets.
@@ -110,7 +112,7 @@ impl Port {
         address: SocketAddr,
         sockets: Vec<OwnedFd>,
         rules: Rules,
-        metrics: &Metrics,
+        (metrics, tracer): (&Metrics, &Tracer),
     ) -> Self {
         Self {
             name: config.name.clone(),
@@ -125,6 +127,7 @@ impl Port {
                 metrics.proxy_headers.with_label_values(&[config.name.as_str(), outcome])
             }),
             metrics: ListenerMetrics::new(metrics, &config.name),
+            tracer: tracer.clone(),
             sockets: Mutex::new(sockets),
             handed_over: AtomicBool::new(false),
             closed: watch::Sender::new(false),

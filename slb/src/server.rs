@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use service::traces::{self, Traces};
 use service::{Host, Running, Shutdown};
 use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
@@ -20,6 +21,9 @@ pub enum BindError {
     /// The configuration makes no sense, or an address cannot be listened on.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// Traces cannot be made.
+    #[error(transparent)]
+    Traces(#[from] traces::BindError),
     /// Another server of this [`Host`] has the same metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] service::prometheus::Error),
@@ -29,6 +33,7 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct Server {
     shutdown: Shutdown,
+    traces: Traces,
     read_bytes_max: usize,
     control: Control,
     /// For each worker, what it is to accept on.
@@ -51,16 +56,18 @@ impl Server {
     /// As [`Self::bind`].
     pub fn bind_over(config: Config, host: &Host, takeover: &mut Takeover) -> Result<Self, BindError> {
         let metrics = Metrics::register(&host.registry)?;
+        let traces = Traces::bind(&config.traces, "slb", host)?;
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
         let read_bytes_max = config.read_bytes_max;
         let shutdown = host.shutdown.clone();
-        let (live, workers) = Live::start(config, count, takeover.sockets(), metrics, shutdown.clone())?;
+        let told = (metrics, traces.tracer());
+        let (live, workers) = Live::start(config, count, takeover.sockets(), told, shutdown.clone())?;
         let control = Control::new(live);
         control.restore(takeover.states());
-        Ok(Self { shutdown, read_bytes_max, control, workers })
+        Ok(Self { shutdown, traces, read_bytes_max, control, workers })
     }
 
     /// The bound address of a listener.
@@ -100,6 +107,7 @@ impl Server {
     }
 
     fn spawn_all(self, running: &mut Running) -> io::Result<()> {
+        self.traces.start(running)?;
         for (at, openings) in self.workers.into_iter().enumerate() {
             let shutdown = self.shutdown.clone();
             running.spawn(&format!("slb-{at}"), move || {

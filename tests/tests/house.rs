@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gm", &["manual"]),
     ("transport", &["gm"]),
     ("shard", &["flow", "transport"]),
-    ("service", &["transport"]),
+    ("service", &["gm", "transport"]),
     ("core-port", &["wire", "flow", "journal", "transport", "shard", "service"]),
     ("feed", &["manual", "wire", "flow", "journal", "transport", "shard", "service"]),
     ("gateway", &["manual", "wire", "fix", "flow", "journal", "transport", "shard", "service"]),

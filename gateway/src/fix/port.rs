@@ -178,6 +178,12 @@ impl Port {
         self.session_of(comp_no).is_some_and(|number| self.sessions[number].engine.is_active())
     }
 
+    /// Where the session of a CompID comes from.
+    pub(crate) fn peer_of(&self, comp_no: CompNo) -> Option<SocketAddr> {
+        let id = self.sessions[self.session_of(comp_no)?].conn?;
+        self.conns.get(id.index())?.as_ref().filter(|conn| conn.id == id).map(|conn| conn.peer)
+    }
+
     /// A connection of the port.
     #[inline]
     pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {

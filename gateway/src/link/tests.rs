@@ -3,6 +3,7 @@ use crate::accounts::Credentials;
 use crate::check::Checks;
 use crate::line::Settings;
 use flow::{Limits, Reader};
+use service::traces::Tracer;
 use wire::szse::code::{OrdRejReason, PlatformId, SessionStatus};
 use wire::szse::trading::ReportBase;
 use wire::szse::{Logon, Logout, Password, session};
@@ -78,6 +79,7 @@ impl Bench {
             over: self.over,
             counts: &mut self.counts,
             refused: &mut self.refused,
+            answers: Answers::new(&Tracer::default(), (0, 0)),
             settles_ns: 1_000,
         };
         let consumed = self.link.receive(&mut self.line, data, 0, &mut intake, &mut self.out);

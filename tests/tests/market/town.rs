@@ -3,7 +3,7 @@
 use crate::client::Client;
 use gateway::config::{Client as Credentials, Core, CoreName};
 use service::tls::{Settings, Tls, local_settings};
-use service::{Host, Running};
+use service::{Host, Running, traces};
 use slb::{BackendConfig, ListenerConfig, PoolConfig};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -77,21 +77,27 @@ pub(crate) struct Market {
 impl Market {
     /// Over plain TCP.
     pub(crate) fn start() -> Self {
-        Self::start_over(None)
+        Self::start_over(None, &traces::Config::default())
     }
 
     /// Over TLS: everyone shows a certificate to everyone.
     pub(crate) fn start_with_certificates() -> Self {
-        Self::start_over(Some(Certificates::new()))
+        Self::start_over(Some(Certificates::new()), &traces::Config::default())
     }
 
-    fn start_over(certificates: Option<Certificates>) -> Self {
+    /// Over plain TCP, and all servers but the feed trace.
+    pub(crate) fn start_traced(traces: &traces::Config) -> Self {
+        Self::start_over(None, traces)
+    }
+
+    fn start_over(certificates: Option<Certificates>, traces: &traces::Config) -> Self {
         let settings = certificates.as_ref().map(|certificates| &certificates.settings);
-        let (desks, market_data, matcher) = matcher(settings);
-        let gateways: Vec<_> = ["a", "b"].map(|name| gateway(name, desks, settings)).into();
+        let (desks, market_data, matcher) = matcher(settings, traces);
+        let gateways: Vec<_> = ["a", "b"].map(|name| gateway(name, desks, settings, traces)).into();
         let backends = gateways.iter().map(|gateway| BackendConfig::new(&gateway.name, gateway.address));
         let mut config = slb::Config {
             workers: 1,
+            traces: traces.clone(),
             listeners: vec![ListenerConfig::new("orders", any_port(), "gateways")],
             ..slb::Config::default()
         };
@@ -199,8 +205,9 @@ impl Feed {
     }
 }
 
-fn matcher(tls: Option<&Settings>) -> ([SocketAddr; 2], [SocketAddr; 2], Running) {
-    let mut config = matcher_stub::Config { tls: tls.cloned(), ..matcher_stub::Config::default() };
+fn matcher(tls: Option<&Settings>, traces: &traces::Config) -> ([SocketAddr; 2], [SocketAddr; 2], Running) {
+    let mut config =
+        matcher_stub::Config { tls: tls.cloned(), traces: traces.clone(), ..matcher_stub::Config::default() };
     config.core.orders_reserved = 1_000;
     config.trading.iter_mut().for_each(|port| port.listen = any_port());
     config.market_data.iter_mut().for_each(|port| port.listen = any_port());
@@ -210,7 +217,7 @@ fn matcher(tls: Option<&Settings>) -> ([SocketAddr; 2], [SocketAddr; 2], Running
     (desks, market_data, server.start().unwrap())
 }
 
-fn gateway(name: &str, desks: [SocketAddr; 2], tls: Option<&Settings>) -> Gateway {
+fn gateway(name: &str, desks: [SocketAddr; 2], tls: Option<&Settings>, traces: &traces::Config) -> Gateway {
     let cores = [(CoreName::Cash, 1), (CoreName::Margin, 11)].into_iter().zip(desks);
     let mut config = gateway::Config {
         cores: cores
@@ -228,6 +235,7 @@ fn gateway(name: &str, desks: [SocketAddr; 2], tls: Option<&Settings>) -> Gatewa
             })
             .collect(),
         tls: tls.cloned(),
+        traces: traces::Config { instance: name.to_owned(), ..traces.clone() },
         ..gateway::Config::default()
     };
     config.listen.address = any_port();
