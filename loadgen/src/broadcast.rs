@@ -93,9 +93,12 @@ pub struct Play {
 pub(crate) struct Begun {
     report: Report,
     cpu_s: f64,
+    busy: machine::Busy,
     start_ns: u64,
-    planned: u64,
-    ends: Vec<(u16, u64)>,
+    /// How many numbers there will be.
+    pub(crate) planned: u64,
+    /// The last number of each channel.
+    pub(crate) ends: Vec<(u16, u64)>,
 }
 
 /// How far a play is.
@@ -218,13 +221,25 @@ impl Stage {
         report.offered_per_s = offered_per_s;
         self.audience.date(channel, &due)?;
         self.tell(source::Command::Start { feeder: Box::new(feeder), kill_after })?;
-        Ok(Begun { report, cpu_s: machine::cpu_seconds(), start_ns, planned, ends })
+        let (cpu_s, busy) = (machine::cpu_seconds(), machine::Busy::begin());
+        Ok(Begun { report, cpu_s, busy, start_ns, planned, ends })
+    }
+
+    /// Lets the sources send no more.
+    pub(crate) fn end(&self) -> anyhow::Result<()> {
+        self.tell(source::Command::End)
+    }
+
+    /// When a subscriber received something last, by the run's clock.
+    pub(crate) fn last_ns(&self) -> u64 {
+        self.audience.last_ns()
     }
 
     /// Accounts for what was played, and ends everybody.
     pub(crate) fn finish(mut self, begun: Begun) -> anyhow::Result<Report> {
-        let Begun { mut report, cpu_s, start_ns, planned, ends } = begun;
+        let Begun { mut report, cpu_s, busy, start_ns, planned, ends } = begun;
         report.cpu_s = machine::cpu_seconds() - cpu_s;
+        report.busiest_thread = busy.end();
         report.sent = self.sources.counters.sent.load(Ordering::Relaxed);
         if let Some(flood) = self.flood.take() {
             report.figures.insert("flood_handshakes", flood.end() as f64);

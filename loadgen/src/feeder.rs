@@ -64,7 +64,7 @@ impl Feeder {
     pub fn lag(&self) -> Lag {
         match self {
             Self::Rate { pacer, .. } => *pacer.lag(),
-            Self::Day(replay) => replay.lag,
+            Self::Day(replay) => replay.lag(),
         }
     }
 }
@@ -94,6 +94,8 @@ pub struct Replay {
     notes: Arc<Notes>,
     sent: u64,
     lag: Lag,
+    /// When the last message sent was due, and how much later it went out.
+    last: (u64, u64),
 }
 
 impl Replay {
@@ -104,7 +106,19 @@ impl Replay {
         let mut frame = Vec::new();
         let next = day.next(&mut frame);
         let (first, noted_channel) = next.map_or((TimeOfDay::default(), 0), |tick| (tick.time, tick.channel));
-        Self { day, speed, start_ns, first, noted_channel, next, frame, notes, sent: 0, lag }
+        Self {
+            day,
+            speed,
+            start_ns,
+            first,
+            noted_channel,
+            next,
+            frame,
+            notes,
+            sent: 0,
+            lag,
+            last: (start_ns, 0),
+        }
     }
 
     fn append(&mut self, now_ns: u64, log: &mut Writer) -> u64 {
@@ -114,6 +128,7 @@ impl Replay {
             && let Some(due_ns) = self.due_ns(tick, now_ns).filter(|due_ns| *due_ns <= now_ns)
         {
             self.lag.sent(1, now_ns - due_ns);
+            self.last = (due_ns, now_ns - due_ns);
             if tick.number > 0 {
                 self.sent += 1;
             }
@@ -142,6 +157,19 @@ impl Replay {
                 (behind < AHEAD_MAX).then_some(now_ns.max(self.start_ns))
             }
         }
+    }
+
+    /// The lateness. When a day ends is not known before it is read: of one that took longer than it was to, what went out after
+    /// its end is told by how much longer that was, as if it had been sent evenly.
+    fn lag(&self) -> Lag {
+        let (due_ns, late_ns) = self.last;
+        let mut lag = self.lag;
+        if late_ns > lag.tolerance_ns() {
+            let planned_ns = due_ns.saturating_sub(self.start_ns);
+            let beyond = u128::from(lag.sent) * u128::from(late_ns) / u128::from(planned_ns + late_ns);
+            lag.overran(u64::try_from(beyond).unwrap_or(u64::MAX));
+        }
+        lag
     }
 
     fn next_due_ns(&self, now_ns: u64) -> Option<u64> {
@@ -180,6 +208,21 @@ mod tests {
             replay.append(next_ns, &mut log);
         }
         assert_eq!((log.end(), replay.sent, replay.lag.max_ns), (81, 72, 0));
+        assert_eq!(replay.lag().in_time(), replay.lag().sent);
+    }
+
+    #[test]
+    fn a_day_that_takes_twice_as_long_as_it_was_to_was_not_played_as_fast() {
+        let notes = Arc::new(Notes::default());
+        let (mut in_time, mut first_log) = (replay(Speed::Times(60.0), &notes), log());
+        while let Some(due_ns) = in_time.next_due_ns(0) {
+            in_time.append(due_ns, &mut first_log);
+        }
+        let (end_ns, _) = in_time.last;
+        let (mut late, mut second_log) = (replay(Speed::Times(60.0), &notes), log());
+        late.append(1_000 + (end_ns - 1_000) * 2, &mut second_log);
+        assert_eq!((late.lag().sent, late.lag().in_time()), (81, 41));
+        assert_eq!(late.lag().verdict(72), crate::schedule::Verdict::NotHeld);
     }
 
     #[test]

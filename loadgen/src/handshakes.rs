@@ -114,12 +114,17 @@ impl Storm {
         &self.collector.series(0).recent
     }
 
+    /// Begins no more.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
     /// Begins no more, waits for those under way, and accounts for them.
     ///
     /// # Errors
     /// They do not end within `timeout`.
     pub fn finish(mut self, timeout: Duration) -> anyhow::Result<Ended> {
-        self.over.store(true, Ordering::Relaxed);
+        self.end();
         let mut thread = self.ended.recv_timeout(timeout).context("the handshakes give no account")?;
         self.collector.collect();
         self.collector.absorb(&thread.recorder.take());

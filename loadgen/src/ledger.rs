@@ -41,6 +41,12 @@ impl Tally {
         self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0
     }
 
+    /// With so many more that should have come, and were not even sent.
+    #[must_use]
+    pub fn without(self, unsent: u64) -> Self {
+        Self { expected: self.expected + unsent, lost: self.lost + unsent, ..self }
+    }
+
     /// Both together.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
@@ -189,6 +195,13 @@ mod tests {
     fn tells_lost_late_and_twice_apart() {
         let tally = account(1, 9, &[1, 2, 5, 4, 5, 7, 6, 4, 8]);
         assert_eq!(tally, Tally { expected: 9, received: 7, lost: 2, duplicated: 2, out_of_order: 2 });
+    }
+
+    #[test]
+    fn what_was_not_sent_is_lost() {
+        let tally = account(1, 3, &[1, 2, 3]).without(2);
+        assert_eq!(tally, Tally { expected: 5, received: 3, lost: 2, ..Tally::default() });
+        assert!(!tally.is_clean());
     }
 
     #[test]

@@ -59,8 +59,8 @@ pub struct Args {
     /// a rate is the most that passes. Latencies, which count from the due time, then tell nothing about the server
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub in_flight: Option<u64>,
-    /// Each session sends its next order only when its last one is answered, and latency counts from the sending: the figures
-    /// of a closed loop, to be laid beside those of an open one, for they leave out what had to wait
+    /// Sessions have one order without an answer on average over a thread's sessions: what is due beyond that waits, and latency
+    /// counts from the sending: the figures of a closed loop, to be laid beside those of an open one, for they leave out what had to wait
     #[arg(long, conflicts_with = "in_flight")]
     pub closed_loop: bool,
     /// Threads that the sessions are spread over; their number must divide that of the sessions
@@ -216,11 +216,12 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     wait(&clock, progress, &what, || floor.state().ready, args.sessions, || floor.closed())?;
     let start_ns = clock.now_ns() + LEAD_NS;
     let mut report = Report::new("orders", clock.wall_ns(start_ns) as f64 / NS_PER_S);
-    let cpu_s = machine::cpu_seconds();
+    let (cpu_s, busy) = (machine::cpu_seconds(), machine::Busy::begin());
     let schedule = Schedule::new(start_ns, args.rate, planned);
     floor.begin(schedule)?;
     watch(&mut floor, &clock, schedule, progress)?;
     report.cpu_s = machine::cpu_seconds() - cpu_s;
+    report.busiest_thread = busy.end();
     report.offered_per_s = args.rate as f64;
     let seconds = |until_ns: u64| until_ns.saturating_sub(start_ns) as f64 / NS_PER_S;
     report.seconds = seconds(schedule.end_ns());

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use hdrhistogram::Histogram;
 
 /// What is longer is recorded as this: ten minutes.
-const LATENCY_MAX_NS: u64 = 600_000_000_000;
+pub const LATENCY_MAX_NS: u64 = 600_000_000_000;
 /// Three digits: a value is known to 0.1 %.
 const DIGITS: u8 = 3;
 /// Hand-overs that may wait for the collector, for each thread.
@@ -43,13 +43,13 @@ impl Recorder {
     /// Counts `latency_ns`.
     #[inline]
     pub fn record(&mut self, latency_ns: u64) {
-        self.current.saturating_record(latency_ns);
+        self.current.saturating_record(latency_ns.min(LATENCY_MAX_NS));
     }
 
     /// Counts `latency_ns` as often as `count`: for messages of one due time.
     #[inline]
     pub fn record_n(&mut self, latency_ns: u64, count: u64) {
-        self.current.saturating_record_n(latency_ns, count);
+        self.current.saturating_record_n(latency_ns.min(LATENCY_MAX_NS), count);
     }
 
     /// Gives the collector what was recorded since the last time, unless it has not taken the last ones yet.
@@ -182,6 +182,7 @@ mod tests {
         let mut recorder = collector.recorder(0);
         recorder.record(u64::MAX);
         recorder.record(0);
-        assert_eq!(recorder.current.len(), 2);
+        recorder.record(2 * LATENCY_MAX_NS - 1);
+        assert_eq!((recorder.current.len(), recorder.current.count_at(LATENCY_MAX_NS)), (3, 2));
     }
 }

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::curve::Curve;
 use crate::figures::{count, duration, rate};
 use crate::ledger::Tally;
-use crate::machine::Machine;
+use crate::machine::{Busiest, Machine};
+use crate::recorder::LATENCY_MAX_NS;
 use crate::schedule::{Lag, Verdict};
 
 /// A latency distribution, nanoseconds.
@@ -34,19 +35,24 @@ pub struct Percentiles {
     pub mean: f64,
     /// How many there are.
     pub count: u64,
+    /// How many of these were as long as the scale goes, ten minutes, or longer: they count as that long.
+    #[serde(default)]
+    pub overflow: u64,
 }
 
 impl From<&Histogram<u64>> for Percentiles {
     fn from(histogram: &Histogram<u64>) -> Self {
-        let at = |percent| histogram.value_at_quantile(percent / 100.0);
+        // Quantiles as they are: 99.9 / 100 is a little more than 0.999, and the rank one too high.
+        let at = |quantile| histogram.value_at_quantile(quantile);
         Self {
-            p50: at(50.0),
-            p90: at(90.0),
-            p99: at(99.0),
-            p999: at(99.9),
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
             max: histogram.max(),
             mean: histogram.mean(),
             count: histogram.len(),
+            overflow: histogram.count_between(LATENCY_MAX_NS, u64::MAX),
         }
     }
 }
@@ -110,6 +116,9 @@ pub struct ScheduleLag {
     pub max_ns: u64,
     /// How often it fell behind.
     pub spells: u64,
+    /// Messages it sent when the schedule was over.
+    #[serde(default)]
+    pub overrun: u64,
     /// What is to be said of it.
     pub verdict: Verdict,
 }
@@ -123,6 +132,7 @@ impl ScheduleLag {
             late_share: lag.late_share(),
             max_ns: lag.max_ns,
             spells: lag.spells,
+            overrun: lag.overrun,
             verdict: lag.verdict(planned),
         }
     }
@@ -164,6 +174,8 @@ pub struct Report {
     pub out_of_order: u64,
     /// Orders that were refused.
     pub rejected: u64,
+    /// Orders that were due and not sent, as their session had ended: they are among the lost.
+    pub unsent: u64,
     /// From the time a message was due to its arrival.
     pub latency_ns: Percentiles,
     /// Other latencies, by name.
@@ -181,6 +193,8 @@ pub struct Report {
     pub events: Vec<Event>,
     /// CPU time of this process, seconds: the generator's, and that of the servers that it runs itself.
     pub cpu_s: f64,
+    /// The generator's thread that had most to do.
+    pub busiest_thread: Option<Busiest>,
     /// When it began, seconds since 1970.
     pub started_unix_s: f64,
     /// The command.
@@ -208,6 +222,7 @@ impl Report {
             duplicated: 0,
             out_of_order: 0,
             rejected: 0,
+            unsent: 0,
             latency_ns: Percentiles::default(),
             latencies_ns: BTreeMap::new(),
             curves: BTreeMap::new(),
@@ -216,6 +231,7 @@ impl Report {
             schedule: ScheduleLag::of(&Lag::new(0), 0),
             events: Vec::new(),
             cpu_s: 0.0,
+            busiest_thread: None,
             started_unix_s,
             command: std::env::args().collect::<Vec<_>>().join(" "),
             version: env!("CARGO_PKG_VERSION"),
@@ -244,10 +260,11 @@ impl Report {
         self.out_of_order = tally.out_of_order;
     }
 
-    /// Everything arrived once and in order.
+    /// Everything arrived once and in order, nothing was refused, and no connection ended before its time.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.out_of_order == 0
+        let Self { lost, duplicated, out_of_order, rejected, connections, .. } = self;
+        lost + duplicated + out_of_order + rejected + connections.closed == 0
     }
 
     /// The generator sent what it should have.
@@ -296,8 +313,10 @@ impl fmt::Display for Report {
         }
         row(f, "duplicated", &count(self.duplicated))?;
         row(f, "out of order", &count(self.out_of_order))?;
-        if self.rejected > 0 {
-            row(f, "rejected", &count(self.rejected))?;
+        for (name, number) in [("rejected", self.rejected), ("never sent", self.unsent)] {
+            if number > 0 {
+                row(f, name, &count(number))?;
+            }
         }
         self.connections_row(f)?;
         self.schedule_row(f)?;
@@ -306,6 +325,9 @@ impl fmt::Display for Report {
         }
         row(f, "CPU", &format!("{:.1} s, this process", self.cpu_s))?;
         self.latency_table(f)?;
+        if let Some(warning) = self.busiest_thread.as_ref().and_then(Busiest::warning) {
+            writeln!(f, "  {warning}")?;
+        }
         for event in &self.events {
             writeln!(f, "  at {:>5.1} s  {}", event.at_s, event.what)?;
         }
@@ -340,7 +362,10 @@ impl Report {
                 "held, but the generator was LATE with {share:.2} % of the messages in {} spells, {late}: that is inside the latencies",
                 schedule.spells
             ),
-            Verdict::NotHeld => format!("NOT HELD: the generator did not send what it should have, {late}"),
+            Verdict::NotHeld => format!(
+                "NOT HELD: the generator did not send what it should have in its time, {} went out later, {late}",
+                count(schedule.overrun)
+            ),
         };
         row(f, "schedule", &text)
     }
@@ -354,12 +379,19 @@ impl Report {
         for (name, latency) in
             one.into_iter().chain(self.latencies_ns.iter().map(|(name, latency)| (*name, latency)))
         {
-            let Percentiles { p50, p90, p99, p999, max, mean, count: samples } = *latency;
+            let Percentiles { p50, p90, p99, p999, max, mean, count: samples, .. } = *latency;
             write!(f, "    {name:<13}")?;
             for value in [p50, p90, p99, p999, max, mean as u64] {
                 write!(f, "{:>9}", duration(value))?;
             }
             writeln!(f, "{:>11}", count(samples))?;
+            if latency.overflow > 0 {
+                writeln!(
+                    f,
+                    "    {} of these took ten minutes or longer, and count as that",
+                    count(latency.overflow)
+                )?;
+            }
         }
         Ok(())
     }
@@ -388,7 +420,8 @@ mod tests {
         report.account(Tally { expected: 5, received: 4, lost: 1, duplicated: 2, out_of_order: 3 });
         assert!(!report.is_clean());
         let json: serde_json::Value = serde_json::to_value(&report).unwrap();
-        let integers = ["sent", "expected", "received", "lost", "duplicated", "out_of_order", "rejected"];
+        let integers =
+            ["sent", "expected", "received", "lost", "duplicated", "out_of_order", "rejected", "unsent"];
         assert!(integers.iter().all(|key| json[key].is_u64()), "{json}");
         assert!(
             ["seconds", "offered_per_s", "achieved_per_s"].iter().all(|key| json[key].is_f64()),
@@ -404,6 +437,27 @@ mod tests {
         );
         assert!(near("max", 1e6) && near("mean", 500.5e3), "{latency}");
         assert_eq!(latency["count"], 1_000);
+    }
+
+    #[test]
+    fn a_percentile_is_of_its_rank_and_what_is_off_the_scale_is_counted() {
+        let mut histogram = crate::recorder::histogram();
+        histogram.saturating_record_n(1_000, 999);
+        histogram.saturating_record(u64::MAX);
+        let latency = Percentiles::from(&histogram);
+        assert!(latency.p999 < 1_100, "the 999th of a thousand: {latency:?}");
+        assert_eq!((latency.count, latency.overflow), (1_000, 1));
+        histogram.saturating_record(LATENCY_MAX_NS / 2);
+        assert_eq!(Percentiles::from(&histogram).overflow, 1);
+    }
+
+    #[test]
+    fn a_refusal_or_a_connection_that_ended_is_not_clean() {
+        let report = || Report::new("orders", 0.0);
+        assert!(report().is_clean());
+        assert!(!Report { rejected: 1, ..report() }.is_clean());
+        let connections = Spread { closed: 1, ..Spread::default() };
+        assert!(!Report { connections, ..report() }.is_clean());
     }
 
     #[test]

@@ -134,6 +134,9 @@ pub struct Pacer {
     share: Share,
     /// Messages of this share handed out so far.
     next: u64,
+    /// What goes out later than this goes out after the schedule's end.
+    over_ns: u64,
+    ended: bool,
     lag: Lag,
 }
 
@@ -141,7 +144,8 @@ impl Pacer {
     /// At the schedule's beginning.
     #[must_use]
     pub fn new(schedule: Schedule, share: Share, tolerance_ns: u64) -> Self {
-        Self { schedule, share, next: 0, lag: Lag::new(tolerance_ns) }
+        let over_ns = schedule.end_ns().saturating_add(tolerance_ns);
+        Self { schedule, share, next: 0, over_ns, ended: false, lag: Lag::new(tolerance_ns) }
     }
 
     /// The messages to send now, at most `batch_max`, as indices of this share (see [`Share::message`]): each still has
@@ -149,21 +153,29 @@ impl Pacer {
     #[inline]
     pub fn take(&mut self, now_ns: u64, batch_max: u64) -> Range<u64> {
         let due = self.share.part(self.schedule.due_count(now_ns));
-        let end = due.min(self.next.saturating_add(batch_max));
+        let end = if self.ended { self.next } else { due.min(self.next.saturating_add(batch_max)) };
         let batch = self.next..end.max(self.next);
         if !batch.is_empty() {
             let oldest_ns = self.schedule.due_ns(self.share.message(batch.start));
             self.lag.sent(batch.end - batch.start, now_ns.saturating_sub(oldest_ns));
+            if now_ns > self.over_ns {
+                self.lag.overran(batch.end - batch.start);
+            }
             self.next = batch.end;
         }
         batch
+    }
+
+    /// Hands out no more.
+    pub fn end(&mut self) {
+        self.ended = true;
     }
 
     /// When the next message is due; `None` after the last.
     #[must_use]
     pub fn next_due_ns(&self) -> Option<u64> {
         let message = self.share.message(self.next);
-        (message < self.schedule.count).then(|| self.schedule.due_ns(message))
+        (message < self.schedule.count && !self.ended).then(|| self.schedule.due_ns(message))
     }
 
     /// Messages handed out so far.
@@ -203,6 +215,8 @@ pub struct Lag {
     pub max_ns: u64,
     /// How often the generator fell behind, having been on time before.
     pub spells: u64,
+    /// Messages sent when the schedule was over, by more than the tolerance.
+    pub overrun: u64,
     behind: bool,
 }
 
@@ -210,7 +224,7 @@ impl Lag {
     /// Nothing sent yet; what is at most `tolerance_ns` late counts as on time.
     #[must_use]
     pub fn new(tolerance_ns: u64) -> Self {
-        Self { tolerance_ns, sent: 0, late: 0, max_ns: 0, spells: 0, behind: false }
+        Self { tolerance_ns, sent: 0, late: 0, max_ns: 0, spells: 0, overrun: 0, behind: false }
     }
 
     /// `count` messages went out, the oldest of them `lag_ns` after its due time.
@@ -225,6 +239,23 @@ impl Lag {
         self.behind = behind;
     }
 
+    /// What is later than this is late, nanoseconds.
+    #[must_use]
+    pub fn tolerance_ns(&self) -> u64 {
+        self.tolerance_ns
+    }
+
+    /// `count` of the messages that went out did so after the schedule's end.
+    pub fn overran(&mut self, count: u64) {
+        self.overrun += count;
+    }
+
+    /// Messages sent while the schedule lasted.
+    #[must_use]
+    pub fn in_time(&self) -> u64 {
+        self.sent.saturating_sub(self.overrun)
+    }
+
     /// Both accounts together, for several sending threads.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
@@ -234,6 +265,7 @@ impl Lag {
             late: self.late + other.late,
             max_ns: self.max_ns.max(other.max_ns),
             spells: self.spells + other.spells,
+            overrun: self.overrun + other.overrun,
             behind: self.behind || other.behind,
         }
     }
@@ -247,8 +279,9 @@ impl Lag {
     /// What is to be said of a run with this lag that was to send `planned` messages.
     #[must_use]
     pub fn verdict(&self, planned: u64) -> Verdict {
-        // Less than 99 % of the plan is another rate than the one in the table's head.
-        if u128::from(self.sent) * 100 < u128::from(planned) * 99 {
+        // Less than 99 % of the plan is another rate than the one in the table's head. What went out when all should have
+        // been sent does not count: with enough time any generator sends it all.
+        if u128::from(self.in_time()) * 100 < u128::from(planned) * 99 {
             Verdict::NotHeld
         } else if self.late_share() > LATE_SHARE_MAX {
             Verdict::Late
@@ -269,7 +302,7 @@ pub enum Verdict {
     Held,
     /// It sent everything, but a part late: the high percentiles hold the generator's own lag.
     Late,
-    /// It did not send what it should have: the figures are those of another, lower rate.
+    /// It did not send what it should have in the time that it had: the figures are those of another, lower rate.
     NotHeld,
 }
 
@@ -304,6 +337,32 @@ mod tests {
         assert_eq!(lag.verdict(12), Verdict::Late);
         assert_eq!(lag.verdict(13), Verdict::NotHeld);
         assert_eq!(Lag::new(10).verdict(0), Verdict::Held);
+    }
+
+    #[test]
+    fn what_is_sent_after_the_end_is_not_the_rate_that_was_asked_for() {
+        let plays = |step_ns: u64| {
+            // A thousand messages in a second, by a generator that sends one in `step_ns`.
+            let mut pacer = Pacer::new(Schedule::new(0, 1_000, 1_000), Share::ALL, 5_000_000);
+            let mut now_ns = 0;
+            while pacer.next_due_ns().is_some() {
+                pacer.take(now_ns, 1);
+                now_ns += step_ns;
+            }
+            (pacer.sent(), *pacer.lag())
+        };
+        let (sent, lag) = plays(10_000_000);
+        assert_eq!((sent, lag.in_time(), lag.verdict(1_000)), (1_000, 101, Verdict::NotHeld));
+        let (sent, lag) = plays(1_000_000);
+        assert_eq!((sent, lag.in_time(), lag.verdict(1_000)), (1_000, 1_000, Verdict::Held));
+        // Late by more than the tolerance, but all of it went out before the end.
+        let mut pacer = Pacer::new(Schedule::new(0, 1_000, 1_000), Share::ALL, 5_000_000);
+        pacer.take(999_000_000, 1_000);
+        assert_eq!(pacer.lag().verdict(1_000), Verdict::Late);
+        // Whose orders wait for answers has no tolerance, and so no end.
+        let mut pacer = Pacer::new(Schedule::new(0, 1_000, 1_000), Share::ALL, u64::MAX);
+        pacer.take(u64::MAX, 1_000);
+        assert_eq!(pacer.lag().verdict(1_000), Verdict::Held);
     }
 
     #[test]

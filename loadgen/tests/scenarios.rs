@@ -99,8 +99,9 @@ fn orders_by_fix_are_all_answered_and_filled() {
 fn refused_orders_are_counted_as_refused() {
     let args = args("--sessions 2 --rate 200 --seconds 1 --price 99.00 --margin-percent 0");
     let report = orders::run(&args, &mut quiet()).unwrap();
-    assert!(report.is_clean(), "{report}");
+    assert!(!report.is_clean(), "a run of refusals is not what was wanted: {report}");
     assert_eq!((report.sent, report.rejected, report.latency_ns.count), (200, 200, 0));
+    assert_eq!((report.lost, report.unsent, report.connections.closed), (0, 0, 0));
 }
 
 #[test]

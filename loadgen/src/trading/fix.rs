@@ -361,6 +361,7 @@ impl App for Desk {
                 self.pacer = Some(Pacer::new(schedule, self.share, self.setup.tolerance_ns));
                 self.order(cx);
             }
+            Command::End => self.pacer.iter_mut().for_each(Pacer::end),
             Command::Finish(to) => {
                 let connections: Vec<ConnectionTotal> =
                     self.slots.iter().map(|slot| slot.trader.total(slot.closed)).collect();

@@ -116,8 +116,20 @@ impl Floor {
     /// # Errors
     /// A thread takes no command.
     pub fn begin(&self, schedule: Schedule) -> anyhow::Result<()> {
+        self.tell(|| Command::Start(schedule))
+    }
+
+    /// No more orders go out.
+    ///
+    /// # Errors
+    /// A thread takes no command.
+    pub fn end(&self) -> anyhow::Result<()> {
+        self.tell(|| Command::End)
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) -> anyhow::Result<()> {
         for thread in &self.traders {
-            let told = thread.running.handle().send(Command::Start(schedule));
+            let told = thread.running.handle().send(command());
             told.map_err(|_| anyhow::anyhow!("the order sessions are busy"))?;
         }
         Ok(())
@@ -168,6 +180,7 @@ impl Floor {
         report.connections = Spread::of(&account.connections);
         report.sent = account.sent;
         report.rejected = account.rejected;
+        report.unsent = account.unsent;
         report.account(account.tally);
         report.open = account.open;
         report.figures.extend(account.figures());
@@ -229,14 +242,14 @@ impl Account {
             account.lag = account.lag.merged(outcome.lag);
             account.connections.extend_from_slice(&outcome.connections);
         }
+        account.tally = account.tally.without(account.unsent);
         account
     }
 
-    fn figures(&self) -> [(&'static str, f64); 5] {
+    fn figures(&self) -> [(&'static str, f64); 4] {
         [
             ("orders_accepted", self.accepted),
             ("orders_filled", self.filled),
-            ("orders_unsent", self.unsent),
             ("earlier_runs_reports", self.foreign),
             ("refusal_kinds", self.refusals.len() as u64),
         ]

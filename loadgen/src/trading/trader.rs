@@ -66,7 +66,7 @@ pub struct Setup {
     pub target_comp_id: Text<20>,
     /// Later than this, the sender itself is behind.
     pub tolerance_ns: u64,
-    /// Orders without an answer that a session may have; what is due beyond them waits.
+    /// Orders without an answer that a session may have, on average over those of a thread; what is due beyond them waits.
     pub in_flight_max: Option<u64>,
     /// Latencies count from the sending, as those of a closed loop do, and not from when an order was due.
     pub from_sending: bool,
@@ -106,6 +106,8 @@ pub struct Counters {
 pub enum Command {
     /// Sends orders so.
     Start(Schedule),
+    /// Sends no more.
+    End,
     /// Gives the account.
     Finish(SyncSender<Outcome>),
 }
@@ -323,7 +325,7 @@ impl Book {
         }
     }
 
-    /// Orders that may be sent before one is answered, where each session may have so many in flight.
+    /// Orders that may be sent before one is answered, where sessions may have so many in flight on average.
     pub(super) fn room(&self, in_flight_max: Option<u64>) -> u64 {
         let Orders { sent, accepted, rejected, .. } = self.orders;
         let in_flight = sent.saturating_sub(accepted + rejected);
@@ -536,6 +538,7 @@ impl App for Desk {
                 self.pacer = Some(Pacer::new(schedule, self.share, self.setup.tolerance_ns));
                 self.order(cx);
             }
+            Command::End => self.pacer.iter_mut().for_each(Pacer::end),
             Command::Finish(to) => {
                 if to.try_send(self.outcome()).is_err() {
                     tracing::debug!("nobody waits for the outcome any more");
