@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use loadgen::progress::Progress;
 use loadgen::report::Report;
 use loadgen::{ceiling, chaos, demo, failover, lines, orders, quotes, replay, scenario};
+use service::shutdown::Shutdown;
 
 /// Measures feeds and gateways honestly, replays recorded days, and shows the whole scenario.
 ///
@@ -15,8 +16,8 @@ use loadgen::{ceiling, chaos, demo, failover, lines, orders, quotes, replay, sce
 /// line goes to standard error, the result to standard output.
 ///
 /// Exit code 0: everything arrived once and in order, and the generator held its own schedule. 1: something was lost,
-/// doubled or out of order. 2: it could not run. 3: the generator did not send what it should have, so the figures are
-/// those of another rate.
+/// doubled, refused or out of order, or a connection ended. 2: it could not run. 3: the generator did not send what it should
+/// have in its time, so the figures are those of another rate.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -103,13 +104,12 @@ fn play(args: &scenario::Args, progress: &mut Progress<std::io::Stderr>) -> anyh
         print!("{}", scenario::described(&file));
         return Ok(ExitCode::SUCCESS);
     }
-    let run = scenario::run(&file, &text, progress)?;
+    let outputs = scenario::outputs::Outputs::open(args)?;
+    let ending = Shutdown::default();
+    service::signals::install(&ending, || {}).context("taking over the signals")?;
+    let run = scenario::run(&file, &text, &ending, progress)?;
     print!("{run}");
-    if let Some(path) = &args.html {
-        std::fs::write(path, scenario::html::page(&run)).with_context(|| path.display().to_string())?;
-    }
-    args.json.as_deref().map_or(Ok(()), |path| run.write_json(path))?;
-    args.hgrm.as_deref().map_or(Ok(()), |folder| run.write_hgrm(folder))?;
+    outputs.write(&run)?;
     Ok(ExitCode::from(run.outcome.code()))
 }
 

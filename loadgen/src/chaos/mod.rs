@@ -238,6 +238,7 @@ fn run(
         plan: &mix.plan,
         orders: args.orders(),
         journal: !args.without_journal,
+        audit: true,
     };
     let mut town = Town::start(&setting, &clock)?;
     let setup = client::Setup {

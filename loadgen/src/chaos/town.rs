@@ -37,6 +37,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) orders: u64,
     /// The cores keep a journal.
     pub(crate) journal: bool,
+    /// The gateways keep an audit.
+    pub(crate) audit: bool,
 }
 
 /// A core.
@@ -379,8 +381,10 @@ backoff_max_ms = 500
 "
         )?;
     }
-    let directory = quoted(&audit_directory(setting.folder, name))?;
-    write!(text, "[audit]\ndirectory = {directory}\nsegment_bytes = {AUDIT_SEGMENT_BYTES}\n\n")?;
+    if setting.audit {
+        let directory = quoted(&audit_directory(setting.folder, name))?;
+        write!(text, "[audit]\ndirectory = {directory}\nsegment_bytes = {AUDIT_SEGMENT_BYTES}\n\n")?;
+    }
     text.push_str(&tls_toml(setting)?);
     Ok(text)
 }

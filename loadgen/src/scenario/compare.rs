@@ -33,16 +33,22 @@ pub fn run(args: &Args) -> anyhow::Result<String> {
         "{} results: at most {RUNS_MAX} can be told apart",
         args.files.len()
     );
-    let read = |path: &PathBuf| Run::read(path).map(|run| (name(path), run));
-    let runs = args.files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let runs = args.files.iter().map(|path| Run::read(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let runs: Vec<_> = names(&args.files).into_iter().zip(runs).collect();
     if let Some(path) = &args.html {
         std::fs::write(path, html::compared(&runs)).with_context(|| path.display().to_string())?;
     }
     Ok(text(&runs))
 }
 
-fn name(path: &Path) -> String {
-    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+/// What each is called: by its file's name, and by the whole path where that is another's, too.
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let stem = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let name = |path: &PathBuf| {
+        let alone = paths.iter().filter(|other| stem(other) == stem(path)).count() == 1;
+        if alone { stem(path) } else { path.display().to_string() }
+    };
+    paths.iter().map(name).collect()
 }
 
 fn text(runs: &[(String, Run)]) -> String {
@@ -51,10 +57,16 @@ fn text(runs: &[(String, Run)]) -> String {
         text += &format!("{name}: {}, {}\n", run.scenario, run.outcome.said());
         for load in &run.loads {
             let Percentiles { p50, p99, p999, max, .. } = load.latency_ns;
-            let first = runs[0].1.loads.iter().find(|first| first.name == load.name);
+            // Latencies counted from another moment are no better and no worse.
+            let first =
+                runs[0].1.loads.iter().find(|first| first.name == load.name && first.what == load.what);
             let times = |own: u64, of: fn(&Percentiles) -> u64| {
                 let first = first.map_or(0, |load| of(&load.latency_ns));
-                if first == 0 { String::new() } else { format!(" (x {:.2})", own as f64 / first as f64) }
+                if first == 0 || own == first {
+                    String::new()
+                } else {
+                    format!(" (x {:.2})", own as f64 / first as f64)
+                }
             };
             text += &format!(
                 "  {:<12}p50 {}{}  p99 {}{}  p99.9 {}{}  max {}\n",
@@ -70,4 +82,15 @@ fn text(runs: &[(String, Run)]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_one_name_are_told_apart_by_their_paths() {
+        let paths = ["a/run.json", "b/run.json", "c/other.json"].map(PathBuf::from);
+        assert_eq!(names(&paths), ["a/run.json", "b/run.json", "other"]);
+    }
 }

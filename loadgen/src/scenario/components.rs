@@ -95,6 +95,8 @@ pub(super) struct Looked {
     /// CPU time that it used since the run began, whatever became of its process.
     pub(super) cpu_s: f64,
     pub(super) memory_bytes_max: f64,
+    /// Memory over time: when (seconds after the start), and how much.
+    pub(super) memory: Vec<(f64, f64)>,
     /// The first answer of the run is what the others are counted from.
     counted: bool,
     from: Receiver<Answer>,
@@ -122,12 +124,22 @@ impl Components {
                 conditions: Vec::new(),
                 cpu_s: 0.0,
                 memory_bytes_max: 0.0,
+                memory: Vec::new(),
                 counted: false,
                 from,
             })
         };
         let all = components.iter().map(looked).collect::<anyhow::Result<_>>()?;
         Ok(Self { all, over })
+    }
+
+    /// Notes how much memory each has now, if it answers.
+    pub(super) fn note(&mut self, at_s: f64) {
+        for looked in self.all.iter_mut().filter(|looked| looked.last.condition != Condition::Gone) {
+            if looked.last.memory_bytes > 0.0 {
+                looked.memory.push((at_s, looked.last.memory_bytes));
+            }
+        }
     }
 
     /// Takes what was said since the last time.

@@ -2,6 +2,7 @@
 //!
 //! A key that is not known, a value out of its bounds and a part that nothing uses are errors, each said by its name.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,12 @@ pub struct Scenario {
     /// The generator is late when it sends later than this after the due time, milliseconds.
     #[serde(default = "tolerance_ms")]
     pub tolerance_ms: u64,
+    /// The town's gateways keep an audit, in a folder that ends with the run.
+    #[serde(default)]
+    pub audit: bool,
+    /// By server: the run failed if its memory grew by more in the run's second half, percent.
+    #[serde(default)]
+    pub memory_growth_percent_max: BTreeMap<String, f64>,
     /// Servers that run already; without them a town of processes is started.
     pub targets: Option<Targets>,
     /// Order sessions.
@@ -106,7 +113,8 @@ pub struct Orders {
     pub protocol: Protocol,
     /// Of a hundred orders, those for the margin core.
     pub margin_percent: u64,
-    /// Each session waits for its last answer, and latency counts from the sending: what a closed loop would tell.
+    /// Sessions have one order without an answer on average, over a thread's sessions, and latency counts from the sending: what a
+    /// closed loop would tell.
     pub closed_loop: bool,
     /// Before the session's number in its CompID.
     pub comp_id_prefix: String,
@@ -370,11 +378,33 @@ impl Scenario {
         );
         ensure!(!fix || !quic, "orders: protocol = \"fix\" goes over transport = \"tls\" or \"tcp\"");
         self.check_targets().context("targets")?;
+        ensure!(!self.audit || self.targets.is_none(), "audit: only for the servers of a town");
+        for (server, percent) in &self.memory_growth_percent_max {
+            let known = self.servers();
+            ensure!(
+                known.contains(&server.as_str()),
+                "memory_growth_percent_max: there is no server {server:?}: there are {known:?}"
+            );
+            ensure!(
+                server != "feed" || self.targets.is_some() || self.quotes.is_some(),
+                "memory_growth_percent_max: a town without [quotes] has no feed"
+            );
+            let good = percent.is_finite() && *percent >= 0.0;
+            ensure!(good, "memory_growth_percent_max: {server} = {percent}: a number of percent from 0 on");
+        }
         within("events", self.events.len(), 0, EVENTS_MAX)?;
         for (number, event) in (1..).zip(&self.events) {
             self.check_event(event).with_context(|| format!("events: number {number}"))?;
         }
         Ok(())
+    }
+
+    /// Servers that may be named.
+    fn servers(&self) -> Vec<&str> {
+        match &self.targets {
+            None => TOWN.to_vec(),
+            Some(targets) => targets.components.iter().map(|component| component.name.as_str()).collect(),
+        }
     }
 
     /// How many messages of a kind there are: none without the kind's section, and some with it.
@@ -440,10 +470,7 @@ impl Scenario {
                 &request.server
             }
         };
-        let known: Vec<&str> = match &self.targets {
-            None => TOWN.to_vec(),
-            Some(targets) => targets.components.iter().map(|component| component.name.as_str()).collect(),
-        };
+        let known = self.servers();
         ensure!(known.contains(&server.as_str()), "there is no server {server:?}: there are {known:?}");
         let ours = matches!(event.deed, Deed::Put(_) | Deed::Post(_)) || self.targets.is_none();
         ensure!(ours, "only servers of a town can be killed, started or held: not those of [targets]");

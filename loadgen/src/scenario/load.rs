@@ -62,8 +62,18 @@ pub(super) trait Load {
     fn set_primary(&self, _state: PortState) -> anyhow::Result<()> {
         Ok(())
     }
+    /// Sends no more: of the schedule, so many were to be sent by now.
+    fn end(&mut self, planned: u64) -> anyhow::Result<()>;
     /// Accounts for it and ends it.
-    fn finish(self: Box<Self>) -> anyhow::Result<Report>;
+    fn finish(self: Box<Self>) -> anyhow::Result<Finished>;
+}
+
+/// What came of a load.
+pub(super) struct Finished {
+    /// Its account.
+    pub(super) report: Report,
+    /// When the last of it was served, by the run's clock.
+    pub(super) last_ns: u64,
 }
 
 /// Order sessions.
@@ -72,7 +82,6 @@ pub(super) struct Orders {
     planned: u64,
     closed_loop: bool,
     started_unix_s: f64,
-    start_ns: u64,
     clock: Clock,
 }
 
@@ -124,7 +133,7 @@ impl Orders {
         let what = format!("waiting for order sessions to log on at {address}");
         wait(&clock, progress, &what, || floor.state().ready, orders.sessions, || floor.closed())?;
         let closed_loop = orders.closed_loop;
-        Ok(Self { floor, planned: 0, closed_loop, started_unix_s: 0.0, start_ns: 0, clock })
+        Ok(Self { floor, planned: 0, closed_loop, started_unix_s: 0.0, clock })
     }
 }
 
@@ -143,8 +152,7 @@ impl Load for Orders {
 
     fn begin(&mut self, schedule: Schedule) -> anyhow::Result<()> {
         self.planned = schedule.count();
-        self.start_ns = schedule.due_ns(0);
-        self.started_unix_s = self.clock.wall_ns(self.start_ns) as f64 / 1e9;
+        self.started_unix_s = self.clock.wall_ns(schedule.due_ns(0)) as f64 / 1e9;
         self.floor.begin(schedule)
     }
 
@@ -164,13 +172,16 @@ impl Load for Orders {
         &self.floor.accepts().recent
     }
 
-    fn finish(self: Box<Self>) -> anyhow::Result<Report> {
+    fn end(&mut self, planned: u64) -> anyhow::Result<()> {
+        self.planned = planned;
+        self.floor.end()
+    }
+
+    fn finish(self: Box<Self>) -> anyhow::Result<Finished> {
         let mut report = Report::new("orders", self.started_unix_s);
         let last_ns = self.floor.last_ns();
-        let account = self.floor.finish(self.planned, &mut report)?;
-        let seconds = last_ns.saturating_sub(self.start_ns) as f64 / 1e9;
-        report.achieved_per_s = (account.accepted + account.rejected) as f64 / seconds.max(1e-9);
-        Ok(report)
+        self.floor.finish(self.planned, &mut report)?;
+        Ok(Finished { report, last_ns })
     }
 }
 
@@ -180,6 +191,7 @@ pub(super) struct Quotes {
     quotes: Option<Padded>,
     tolerance_ns: u64,
     begun: Option<Begun>,
+    ended: bool,
 }
 
 impl Quotes {
@@ -206,7 +218,7 @@ impl Quotes {
         };
         let frames = Padded::new(CHANNEL, quotes.size, quotes.securities)?;
         let stage = Stage::raise_by(clock, &cast, wires, progress)?;
-        Ok(Self { stage, quotes: Some(frames), tolerance_ns, begun: None })
+        Ok(Self { stage, quotes: Some(frames), tolerance_ns, begun: None, ended: false })
     }
 }
 
@@ -261,9 +273,19 @@ impl Load for Quotes {
         self.stage.set_primary(state)
     }
 
-    fn finish(self: Box<Self>) -> anyhow::Result<Report> {
-        let begun = self.begun.context("invariant: it has begun")?;
-        self.stage.finish(begun)
+    fn end(&mut self, planned: u64) -> anyhow::Result<()> {
+        self.ended = true;
+        self.begun.iter_mut().for_each(|begun| begun.planned = planned);
+        self.stage.end()
+    }
+
+    fn finish(self: Box<Self>) -> anyhow::Result<Finished> {
+        let mut begun = self.begun.context("invariant: it has begun")?;
+        if self.ended {
+            begun.ends = vec![(CHANNEL, self.stage.state().sent)];
+        }
+        let last_ns = self.stage.last_ns();
+        Ok(Finished { report: self.stage.finish(begun)?, last_ns })
     }
 }
 
@@ -272,12 +294,11 @@ pub(super) struct Handshakes {
     setup: handshakes::Setup,
     storm: Option<Storm>,
     planned: u64,
-    start_ns: u64,
 }
 
 impl Handshakes {
     pub(super) fn new(setup: handshakes::Setup) -> Self {
-        Self { setup, storm: None, planned: 0, start_ns: 0 }
+        Self { setup, storm: None, planned: 0 }
     }
 }
 
@@ -295,7 +316,7 @@ impl Load for Handshakes {
     }
 
     fn begin(&mut self, schedule: Schedule) -> anyhow::Result<()> {
-        (self.planned, self.start_ns) = (schedule.count(), schedule.due_ns(0));
+        self.planned = schedule.count();
         self.storm = Some(Storm::start(&self.setup, schedule).context("the handshakes")?);
         Ok(())
     }
@@ -312,7 +333,13 @@ impl Load for Handshakes {
         self.storm.as_mut().expect("invariant: it has begun").collect()
     }
 
-    fn finish(self: Box<Self>) -> anyhow::Result<Report> {
+    fn end(&mut self, planned: u64) -> anyhow::Result<()> {
+        self.planned = planned;
+        self.storm.iter().for_each(Storm::end);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> anyhow::Result<Finished> {
         let mut report = Report::new("handshakes", 0.0);
         let storm = self.storm.context("invariant: it has begun")?;
         let ended = storm.finish(Duration::from_secs(60))?;
@@ -323,8 +350,6 @@ impl Load for Handshakes {
         report.latency_ns = Percentiles::from(&ended.latency_ns);
         report.curves.insert("handshake", Curve::from(&ended.latency_ns));
         report.schedule = ScheduleLag::of(&ended.lag, self.planned);
-        let seconds = ended.last_ns.saturating_sub(self.start_ns) as f64 / 1e9;
-        report.achieved_per_s = ended.done as f64 / seconds.max(1e-9);
-        Ok(report)
+        Ok(Finished { report, last_ns: ended.last_ns })
     }
 }

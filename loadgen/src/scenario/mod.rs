@@ -9,6 +9,7 @@ mod conductor;
 pub mod file;
 pub mod html;
 mod load;
+pub mod outputs;
 pub mod result;
 mod stage;
 mod view;
@@ -17,17 +18,17 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use service::shutdown::Shutdown;
 use transport::Clock;
 
 use self::conductor::{Conductor, Track};
 use self::file::{Door, Phase, Scenario};
-use self::load::{Handshakes, Load, Orders, Quotes};
+use self::load::{Finished, Handshakes, Load, Orders, Quotes};
 use self::result::{FORMAT, Outcome, Run, Server};
 use self::stage::Stage;
 use crate::handshakes;
 use crate::machine::{self, Machine};
 use crate::progress::Progress;
-use crate::report::Report;
 use crate::screen::Screen;
 
 /// Between the word to begin and the first message.
@@ -37,8 +38,10 @@ const LEAD_NS: u64 = 300_000_000;
 /// run already, and what happens to them on the way
 ///
 /// Exit code 0: everything arrived once and in order, and the generator held its schedule. 1: something was lost, doubled,
-/// refused or out of order. 2: it could not run. 3: the generator did not send what it should have. 4: the 99th percentile is
-/// longer than the scenario allows.
+/// refused or out of order, or a connection ended. 2: it could not run, or not as the scenario has it. 3: the generator did not
+/// send what it should have in its time. 4: a limit of the scenario was exceeded.
+///
+/// SIGINT and SIGTERM end it before its time: what there is by then is written. A second one does not wait for what is under way.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// The scenario
@@ -75,11 +78,16 @@ pub fn described(scenario: &Scenario) -> String {
     text
 }
 
-/// Plays it.
+/// Plays it, to its end or until it is told to end.
 ///
 /// # Errors
 /// What kept it from running; a run with losses is no error.
-pub fn run(scenario: &Scenario, text: &str, progress: &mut Progress<impl Write>) -> anyhow::Result<Run> {
+pub fn run(
+    scenario: &Scenario,
+    text: &str,
+    ending: &Shutdown,
+    progress: &mut Progress<impl Write>,
+) -> anyhow::Result<Run> {
     let clock = Clock::start();
     let orders = scenario.orders.clone().unwrap_or_default();
     let plan = load::plan(&orders, clock.wall_ns(0))?;
@@ -121,10 +129,10 @@ pub fn run(scenario: &Scenario, text: &str, progress: &mut Progress<impl Write>)
     };
     let tracks = loads.into_iter().map(track).collect::<anyhow::Result<Vec<_>>>()?;
     let mut conductor = Conductor::new(clock, scenario, &mut stage, tracks, start_ns)?;
-    let cpu_s = machine::cpu_seconds();
-    watch(&mut conductor, progress)?;
-    let cpu_s = machine::cpu_seconds() - cpu_s;
-    let run = account(conductor, text, cpu_s)?;
+    let (cpu_s, busy) = (machine::cpu_seconds(), machine::Busy::begin());
+    watch(&mut conductor, ending, progress)?;
+    let used = (machine::cpu_seconds() - cpu_s, busy.end());
+    let run = account(conductor, text, used)?;
     stage.stop().context("ending the town")?;
     Ok(run)
 }
@@ -138,9 +146,13 @@ fn order_connector(scenario: &Scenario, stage: &Stage) -> transport::Connector {
 }
 
 /// Plays it, and shows how it goes: on a terminal the whole picture, else a line now and then.
-fn watch(conductor: &mut Conductor<'_>, progress: &mut Progress<impl Write>) -> anyhow::Result<()> {
+fn watch(
+    conductor: &mut Conductor<'_>,
+    ending: &Shutdown,
+    progress: &mut Progress<impl Write>,
+) -> anyhow::Result<()> {
     let mut screen = Screen::stdout();
-    conductor.play(|run, now_ns| {
+    conductor.play(ending, |run, now_ns| {
         if screen.is_terminal() {
             screen.draw(&view::lines(run, now_ns, screen.columns()))?;
         } else {
@@ -153,15 +165,23 @@ fn watch(conductor: &mut Conductor<'_>, progress: &mut Progress<impl Write>) -> 
 }
 
 /// Asks all what they did.
-fn account(conductor: Conductor<'_>, text: &str, cpu_s: f64) -> anyhow::Result<Run> {
+fn account(
+    conductor: Conductor<'_>,
+    text: &str,
+    (cpu_s, busiest_thread): (f64, Option<machine::Busiest>),
+) -> anyhow::Result<Run> {
     let interval_s = conductor.interval_s();
     let started_unix_s = conductor.clock.wall_ns(conductor.start_ns) as f64 / 1e9;
-    let Conductor { scenario, spans, tracks, components, events, .. } = conductor;
+    let start_ns = conductor.start_ns;
+    let seconds = conductor.ended_ns.map_or(conductor.scenario.seconds() as f64, |ns| conductor.at_s(ns));
+    let Conductor { scenario, spans, tracks, components, events, failures, .. } = conductor;
     let server = |looked: &components::Looked| Server {
         name: looked.name.clone(),
         conditions: looked.conditions.clone(),
         cpu_s: looked.cpu_s,
         memory_bytes_max: looked.memory_bytes_max,
+        memory: looked.memory.clone(),
+        memory_growth_percent_max: scenario.memory_growth_percent_max.get(&looked.name).copied(),
     };
     let mut run = Run {
         format: FORMAT.to_owned(),
@@ -169,13 +189,15 @@ fn account(conductor: Conductor<'_>, text: &str, cpu_s: f64) -> anyhow::Result<R
         about: scenario.about.clone(),
         outcome: Outcome::Clean,
         reasons: Vec::new(),
-        seconds: scenario.seconds() as f64,
+        seconds,
         loads: Vec::new(),
         phases: spans,
         interval_s,
         events,
+        failures,
         components: components.all.iter().map(server).collect(),
         cpu_s,
+        busiest_thread,
         started_unix_s,
         command: std::env::args().collect::<Vec<_>>().join(" "),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -183,27 +205,34 @@ fn account(conductor: Conductor<'_>, text: &str, cpu_s: f64) -> anyhow::Result<R
         file: text.to_owned(),
     };
     for track in tracks {
-        run.loads.push(of_track(track, scenario)?);
+        run.loads.push(of_track(track, scenario, (start_ns, seconds))?);
     }
     run.judge();
     Ok(run)
 }
 
-fn of_track(track: Track, scenario: &Scenario) -> anyhow::Result<result::Load> {
+/// Of a run that began then (by its clock) and lasted so long (seconds).
+fn of_track(
+    track: Track,
+    scenario: &Scenario,
+    (start_ns, lasted_s): (u64, f64),
+) -> anyhow::Result<result::Load> {
     let (name, what, who) = (track.load.name(), track.load.what(), track.load.who());
-    let (rows, phases, planned) = (track.rows.clone(), track.in_phases(scenario), track.schedule.count());
-    let seconds: u64 =
-        scenario.phases.iter().filter(|phase| (track.rate_per_s)(phase) > 0).map(|phase| phase.seconds).sum();
+    let (rows, phases) = (track.rows.clone(), track.in_phases(scenario, lasted_s));
+    let planned = track.schedule.due_count(start_ns + (lasted_s * 1e9) as u64);
+    let (seconds, end_s) = track.offers(scenario, lasted_s);
     let p99_ms_max = track.p99_ms_max;
     let served = track.state.served;
-    let report: Report = track.load.finish().with_context(|| name.to_owned())?;
+    let Finished { report, last_ns } = track.load.finish().with_context(|| name.to_owned())?;
+    // What came after the last phase took that much longer to be served.
+    let beyond_s = (last_ns.saturating_sub(start_ns) as f64 / 1e9 - end_s).max(0.0);
     let curve = ["accept", "quote", "handshake"].iter().find_map(|name| report.curves.get(name));
     Ok(result::Load {
         name: name.to_owned(),
         what: what.to_owned(),
         who,
-        offered_per_s: planned as f64 / seconds.max(1) as f64,
-        achieved_per_s: served / seconds.max(1) as f64,
+        offered_per_s: planned as f64 / seconds.max(1e-9),
+        achieved_per_s: served / (seconds + beyond_s).max(1e-9),
         planned,
         sent: report.sent,
         expected: report.expected,
@@ -213,6 +242,7 @@ fn of_track(track: Track, scenario: &Scenario) -> anyhow::Result<result::Load> {
         duplicated: report.duplicated,
         out_of_order: report.out_of_order,
         rejected: report.rejected,
+        unsent: report.unsent,
         closed: report.connections.closed,
         latency_ns: report.latency_ns,
         p99_ms_max,

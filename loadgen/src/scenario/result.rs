@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::components::Condition;
 use crate::curve::Curve;
 use crate::figures::{count, duration, rate};
-use crate::machine::Machine;
+use crate::machine::{Busiest, Machine};
 use crate::report::{Event, Percentiles, ScheduleLag};
 use crate::schedule::Verdict;
 
@@ -19,17 +19,20 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 pub const FORMAT: &str = "tongdao-run-1";
 
 /// What a run is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Everything came, in time and in order, and the generator held its schedule.
     Clean,
     /// The same, but the generator was late with a part: the high percentiles hold its own lateness.
     Late,
-    /// The generator sent less than it should have: the figures are those of another rate.
-    NotHeld,
     /// A limit of the scenario was exceeded.
     TooSlow,
+    /// The generator sent less than it should have in its time: the figures are those of another rate, and nothing that they say
+    /// about limits is the servers' doing.
+    NotHeld,
+    /// Something that was to happen did not, or the run was ended before its time.
+    NotPlayed,
     /// Something was lost, doubled, out of order or refused.
     Lossy,
 }
@@ -57,10 +60,16 @@ pub struct Run {
     pub interval_s: f64,
     /// What happened on the way.
     pub events: Vec<Event>,
+    /// What did not happen as it was to, and why.
+    #[serde(default)]
+    pub failures: Vec<String>,
     /// The servers.
     pub components: Vec<Server>,
     /// CPU time of the generator, seconds.
     pub cpu_s: f64,
+    /// The generator's thread that had most to do.
+    #[serde(default)]
+    pub busiest_thread: Option<Busiest>,
     /// When it began, seconds since 1970.
     pub started_unix_s: f64,
     /// The command.
@@ -105,6 +114,9 @@ pub struct Load {
     pub out_of_order: u64,
     /// What was refused.
     pub rejected: u64,
+    /// What was due and not sent, as its session had ended: it is among the lost.
+    #[serde(default)]
+    pub unsent: u64,
     /// Connections that ended before they were to.
     pub closed: u64,
     /// From the due time.
@@ -160,6 +172,13 @@ pub struct Span {
     pub to_s: f64,
 }
 
+impl Span {
+    /// How much of it there is in a run that lasts so long, seconds.
+    pub(super) fn lasted(&self, run_s: f64) -> f64 {
+        (self.to_s.min(run_s) - self.from_s).max(0.0)
+    }
+}
+
 /// A server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Server {
@@ -171,10 +190,48 @@ pub struct Server {
     pub cpu_s: f64,
     /// The most memory that it had, bytes.
     pub memory_bytes_max: f64,
+    /// Its memory over time, once for each row: seconds after the start, bytes.
+    #[serde(default)]
+    pub memory: Vec<(f64, f64)>,
+    /// The limit of the scenario on its growth in the second half of the run, percent.
+    #[serde(default)]
+    pub memory_growth_percent_max: Option<f64>,
+}
+
+impl Server {
+    /// By how much its memory grew from the run's middle to its end, percent: the median of what it had in the tenth behind the
+    /// middle is held against that of the last tenth. `None` where either is not known.
+    #[must_use]
+    pub fn memory_growth_percent(&self, seconds: f64) -> Option<f64> {
+        let median = |from: f64, to: f64| {
+            let there = self.memory.iter().filter(|(at_s, _)| (from * seconds..=to * seconds).contains(at_s));
+            let mut bytes: Vec<f64> = there.map(|(_, bytes)| *bytes).collect();
+            bytes.sort_unstable_by(f64::total_cmp);
+            bytes.get(bytes.len() / 2).copied()
+        };
+        let (middle, end) = (median(0.5, 0.6)?, median(0.9, 1.0)?);
+        Some((end / middle - 1.0) * 100.0)
+    }
+
+    /// What is to be said of it where its memory grew too much.
+    fn judged(&self, seconds: f64) -> Option<(Outcome, String)> {
+        let (name, most) = (&self.name, self.memory_growth_percent_max?);
+        match self.memory_growth_percent(seconds) {
+            Some(grew) if grew <= most => None,
+            Some(grew) => Some((
+                Outcome::TooSlow,
+                format!(
+                    "{name}: its memory grew by {grew:.1} % in the second half, where the scenario wants at most {most} %"
+                ),
+            )),
+            None => Some((Outcome::TooSlow, format!("{name}: how its memory grew is not known"))),
+        }
+    }
 }
 
 impl Load {
-    fn broken(&self) -> u64 {
+    /// All that is wrong with it.
+    pub(super) fn broken(&self) -> u64 {
         self.lost + self.duplicated + self.out_of_order + self.rejected + self.closed
     }
 
@@ -199,48 +256,48 @@ impl Load {
                 there.map(|(number, what)| format!("{} {what}", count(*number))).collect();
             return (Outcome::Lossy, format!("{name}: {}", said.join(", ")));
         }
-        if let Some(ms) = self.p99_ms_max.filter(|_| self.too_slow()) {
-            let p99 = duration(self.latency_ns.p99);
-            return (
-                Outcome::TooSlow,
-                format!("{name}: p99 {p99}, where the scenario wants at most {ms} ms"),
+        let ScheduleLag { late_share, max_ns, overrun, verdict, .. } = self.schedule;
+        if verdict == Verdict::NotHeld {
+            let said = format!(
+                "{name}: the generator sent {} of {} in their time, {} later, by at most {}: these are the figures of another rate",
+                count(self.sent.saturating_sub(overrun)),
+                count(self.planned),
+                count(overrun),
+                duration(max_ns)
             );
+            return (Outcome::NotHeld, said);
         }
-        let ScheduleLag { late_share, max_ns, verdict, .. } = self.schedule;
-        match verdict {
-            Verdict::NotHeld => (
-                Outcome::NotHeld,
-                format!(
-                    "{name}: the generator sent {} of {}: these are the figures of another rate",
-                    count(self.sent),
-                    count(self.planned)
-                ),
-            ),
-            Verdict::Late => (
-                Outcome::Late,
-                format!(
-                    "{name}: all {} arrived, once and in order; the generator itself was late with {:.2} % of what it sent, by at most {}: the high percentiles hold that",
-                    count(self.expected),
-                    late_share * 100.0,
-                    duration(max_ns)
-                ),
-            ),
-            Verdict::Held => {
+        let (mut outcome, mut said) = match self.p99_ms_max.filter(|_| self.too_slow()) {
+            Some(ms) => {
+                let p99 = duration(self.latency_ns.p99);
+                (Outcome::TooSlow, format!("{name}: p99 {p99}, where the scenario wants at most {ms} ms"))
+            }
+            None => {
                 (Outcome::Clean, format!("{name}: all {} arrived, once and in order", count(self.expected)))
             }
+        };
+        if verdict == Verdict::Late {
+            outcome = outcome.max(Outcome::Late);
+            said += &format!(
+                "; the generator itself was late with {:.2} % of what it sent, by at most {}: the high percentiles hold that",
+                late_share * 100.0,
+                duration(max_ns)
+            );
         }
+        (outcome, said)
     }
 }
 
 impl Run {
     /// Says what it is worth, from its loads.
     pub fn judge(&mut self) {
-        let judged: Vec<_> = self.loads.iter().map(Load::judged).collect();
-        self.outcome = judged
-            .iter()
-            .map(|(outcome, _)| *outcome)
-            .max_by_key(|outcome| *outcome as u8)
-            .unwrap_or(Outcome::Clean);
+        let mut judged: Vec<_> = self.loads.iter().map(Load::judged).collect();
+        judged.extend(self.components.iter().filter_map(|server| server.judged(self.seconds)));
+        judged.extend(self.failures.iter().map(|why| (Outcome::NotPlayed, why.clone())));
+        // A warning, which makes a run no worse.
+        judged
+            .extend(self.busiest_thread.iter().filter_map(Busiest::warning).map(|why| (Outcome::Clean, why)));
+        self.outcome = judged.iter().map(|(outcome, _)| *outcome).max().unwrap_or(Outcome::Clean);
         self.reasons = judged.into_iter().map(|(_, why)| why).collect();
     }
 
@@ -263,13 +320,12 @@ impl Run {
         Ok(run)
     }
 
-    /// Writes it.
+    /// It as JSON, as it is written.
     ///
     /// # Errors
-    /// Those of the file system.
-    pub fn write_json(&self, path: &Path) -> anyhow::Result<()> {
-        let text = serde_json::to_string(self)? + "\n";
-        std::fs::write(path, text).with_context(|| path.display().to_string())
+    /// None that is known: nothing in it is without a place in JSON.
+    pub fn json(&self) -> anyhow::Result<String> {
+        Ok(serde_json::to_string(self)? + "\n")
     }
 
     /// Writes a `.hgrm` file for each load into a folder.
@@ -321,8 +377,9 @@ impl Outcome {
         match self {
             Self::Clean => "clean",
             Self::Late => "clean, but the generator was late",
+            Self::TooSlow => "a limit of the scenario was exceeded",
             Self::NotHeld => "the generator did not hold its schedule",
-            Self::TooSlow => "slower than the scenario allows",
+            Self::NotPlayed => "not played as the scenario has it",
             Self::Lossy => "something was lost or refused",
         }
     }
@@ -333,6 +390,7 @@ impl Outcome {
         match self {
             Self::Clean | Self::Late => 0,
             Self::Lossy => 1,
+            Self::NotPlayed => 2,
             Self::NotHeld => 3,
             Self::TooSlow => 4,
         }
@@ -363,6 +421,7 @@ mod tests {
             duplicated: 0,
             out_of_order: 0,
             rejected: 0,
+            unsent: 0,
             closed: 0,
             latency_ns: Percentiles::from(&latencies),
             p99_ms_max: None,
@@ -391,8 +450,10 @@ mod tests {
             phases: Vec::new(),
             interval_s: 1.0,
             events: Vec::new(),
+            failures: Vec::new(),
             components: Vec::new(),
             cpu_s: 0.1,
+            busiest_thread: None,
             started_unix_s: 0.0,
             command: String::new(),
             version: String::new(),
@@ -407,13 +468,34 @@ mod tests {
     fn the_worst_of_its_loads_is_what_a_run_is_worth() {
         let good = || load(lag(0), 10);
         let slow = Load { p99_ms_max: Some(0.5), ..good() };
+        let mut overrun = Lag::new(1_000);
+        overrun.sent(4, 0);
+        overrun.sent(6, 9_000_000_000);
+        overrun.overran(6);
         let lossy = Load { lost: 1, rejected: 2, ..good() };
+        let not_held_and_slow = Load { p99_ms_max: Some(0.5), ..load(overrun, 10) };
+        let late_and_slow = Load { p99_ms_max: Some(0.5), ..load(lag(5_000), 10) };
         let cut = Load { closed: 1, ..load(lag(0), 14) };
         for (loads, outcome, code, said) in [
             (vec![good()], Outcome::Clean, 0, "all 10 arrived"),
             (vec![good(), load(lag(5_000), 10)], Outcome::Late, 0, "late with 100.00 %"),
             (vec![load(lag(0), 11), good()], Outcome::NotHeld, 3, "sent 10 of 11"),
             (vec![load(lag(5_000), 10), slow.clone()], Outcome::TooSlow, 4, "at most 0.5 ms"),
+            (
+                vec![load(overrun, 10)],
+                Outcome::NotHeld,
+                3,
+                "sent 4 of 10 in their time, 6 later, by at most 9.00 s",
+            ),
+            // A p99 that the generator made itself is no fault of the servers.
+            (vec![not_held_and_slow], Outcome::NotHeld, 3, "another rate"),
+            (
+                vec![late_and_slow],
+                Outcome::TooSlow,
+                4,
+                "at most 0.5 ms; the generator itself was late with 100.00 %",
+            ),
+            (vec![slow.clone(), load(lag(0), 11)], Outcome::NotHeld, 3, "at most 0.5 ms"),
             (vec![slow, lossy], Outcome::Lossy, 1, "1 lost, 2 refused"),
             (vec![cut], Outcome::Lossy, 1, "1 connections ended, 4 never sent"),
         ] {
@@ -424,10 +506,56 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_played_and_memory_that_grows_are_said() {
+        let mut failed = run(vec![load(lag(0), 10)]);
+        failed.failures.push("at 2.0 s: FAILED: a line is cut: 404".to_owned());
+        failed.judge();
+        assert_eq!((failed.outcome, failed.outcome.code()), (Outcome::NotPlayed, 2));
+        assert!(failed.to_string().contains("a line is cut: 404"), "{failed}");
+
+        // 100 bytes more each second, from 10,000 on: 10,600 behind the middle, 11,000 at the end.
+        let server = |most| Server {
+            name: "feed".to_owned(),
+            conditions: Vec::new(),
+            cpu_s: 0.0,
+            memory_bytes_max: 0.0,
+            memory: (0..=10)
+                .map(|second| (f64::from(second), 10_000.0 + 100.0 * f64::from(second)))
+                .collect(),
+            memory_growth_percent_max: most,
+        };
+        let grew = server(None).memory_growth_percent(10.0).unwrap();
+        assert!((3.7..3.9).contains(&grew), "{grew}");
+        for (most, outcome) in
+            [(None, Outcome::Clean), (Some(4.0), Outcome::Clean), (Some(3.0), Outcome::TooSlow)]
+        {
+            let mut run = run(vec![load(lag(0), 10)]);
+            (run.seconds, run.components) = (10.0, vec![server(most)]);
+            run.judge();
+            assert_eq!(run.outcome, outcome, "{run}");
+        }
+        let unknown = Server { memory: Vec::new(), ..server(Some(1.0)) };
+        assert!(unknown.judged(10.0).is_some(), "a limit that cannot be held against anything is not kept");
+    }
+
+    #[test]
+    fn a_limit_has_its_own_height_in_the_picture() {
+        let row = Row { p50: 1_000_000, p99: 1_000_000, max: 2_000_000, ..Row::default() };
+        let page = |ms| {
+            let load = Load { rows: vec![row], p99_ms_max: Some(ms), ..load(lag(0), 10) };
+            crate::scenario::html::page(&run(vec![load]))
+        };
+        // Seen were 1 to 2 ms: the scale goes on until the limit is on it.
+        assert!(page(5_000.0).contains(">10 s</text>"));
+        assert!(page(0.05).contains(">10 us</text>"));
+        assert!(page(5_000.0).contains("p99 of the whole run: at most 5000 ms"));
+    }
+
+    #[test]
     fn what_was_written_can_be_read_and_other_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");
-        run(vec![load(lag(0), 10)]).write_json(&path).unwrap();
+        std::fs::write(&path, run(vec![load(lag(0), 10)]).json().unwrap()).unwrap();
         let read = Run::read(&path).unwrap();
         assert_eq!((read.loads[0].curve.count(), read.loads[0].latency_ns.count), (10, 10));
         let refused = |text: &str| {

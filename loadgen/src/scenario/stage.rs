@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::Context;
 use rustix::process::Signal;
@@ -80,7 +81,14 @@ impl Stage {
     ) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("tongdao-run-").context("a folder for the run")?;
         let settings = wires.settings();
-        let setting = Setting { folder: folder.path(), tls: settings.as_ref(), plan, orders, journal: false };
+        let setting = Setting {
+            folder: folder.path(),
+            tls: settings.as_ref(),
+            plan,
+            orders,
+            journal: false,
+            audit: scenario.audit,
+        };
         let mut servers = town::Town::start(&setting, clock)?;
         let mut components: Vec<Component> = servers.processes().map(|process| component(process)).collect();
         let (mut feed, mut address, mut listen) = (None, None, Vec::new());
@@ -115,11 +123,29 @@ impl Stage {
                 }
                 Ok(())
             }
-            Deed::Put(Request { server, path, .. }) => admin::put(self.admin(server)?, path),
-            Deed::Post(Request { server, path, json }) => admin::post(self.admin(server)?, path, json),
-            // That is a source of ours, and no server.
-            Deed::PrimarySource(_) => Ok(()),
+            // Those take as long as the server does ([`Self::asked`]), and this is a source of ours, and no server.
+            Deed::Put(_) | Deed::Post(_) | Deed::PrimarySource(_) => Ok(()),
         }
+    }
+
+    /// What is asked of a server at its admin port, on a thread of its own: a server that hangs holds up nobody else.
+    ///
+    /// # Errors
+    /// There is no such server, or no thread.
+    pub(super) fn asked(&self, deed: &Deed) -> anyhow::Result<Option<Receiver<anyhow::Result<()>>>> {
+        let (Deed::Put(request) | Deed::Post(request)) = deed else { return Ok(None) };
+        let (at, by_put) = (self.admin(&request.server)?, matches!(deed, Deed::Put(_)));
+        let (Request { path, json, .. }, (to, answer)) = (request.clone(), sync_channel(1));
+        let thread = std::thread::Builder::new().name("loadgen-event".into());
+        thread
+            .spawn(move || {
+                let done = if by_put { admin::put(at, &path) } else { admin::post(at, &path, &json) };
+                if to.try_send(done).is_err() {
+                    tracing::debug!(%at, path, "an answer came too late");
+                }
+            })
+            .context("a thread for an event")?;
+        Ok(Some(answer))
     }
 
     /// Lets servers go on whose time of being held is over; which these are.

@@ -6,6 +6,7 @@
 #[allow(dead_code, unreachable_pub, reason = "shared with the feed's tests, which need more of it")]
 #[path = "../../../feed/tests/feed/chromium.rs"]
 mod chromium;
+mod ends;
 mod files;
 mod page;
 mod proof;

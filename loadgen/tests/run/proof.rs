@@ -46,14 +46,17 @@ fn a_server_that_stands_still_shows_and_a_closed_loop_hides_it() {
         (folder.path().join("both.html"), |played: &Played| played.json_file.display().to_string());
     let output = super::loadgen(&["compare", &path(&open), &path(&closed), "--html", html.to_str().unwrap()]);
     assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!said.contains("(x "), "latencies that count from different moments have no ratio: {said}");
     super::page::beside_each_other(&html);
 }
 
 #[test]
 fn a_generator_that_is_late_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    // Nothing is sent at the very nanosecond at which it is due.
-    let text = "name = \"late\"\ntolerance_ms = 0\n[orders]\nsessions = 2\n[[phases]]\nname = \"a\"\nseconds = 2\norders_per_s = 200\n";
+    // Nothing is sent at the very nanosecond at which it is due. It ends with a few, so that all but these have their time.
+    let text = "name = \"late\"\ntolerance_ms = 0\n[orders]\nsessions = 2\n[[phases]]\nname = \"a\"\nseconds = 2\norders_per_s = 200\n\
+        [[phases]]\nname = \"b\"\nseconds = 2\norders_per_s = 1\n";
     let late = play(folder.path(), "late", text);
     assert_eq!(late.load("orders")["schedule"]["verdict"], "late");
     assert_eq!((late.json["outcome"].as_str(), late.code), (Some("late"), Some(0)));
@@ -64,7 +67,7 @@ fn a_generator_that_is_late_says_so() {
 #[test]
 fn a_limit_of_the_scenario_is_kept_or_said_to_be_exceeded() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "name = \"slow\"\n[orders]\nsessions = 2\np99_ms_max = 0.000001\n[[phases]]\nname = \"a\"\nseconds = 2\norders_per_s = 200\n";
+    let text = "name = \"slow\"\ntolerance_ms = 2000\n[orders]\nsessions = 2\np99_ms_max = 0.000001\n[[phases]]\nname = \"a\"\nseconds = 2\norders_per_s = 200\n";
     let slow = play(folder.path(), "slow", text);
     assert_eq!((slow.json["outcome"].as_str(), slow.code), (Some("too_slow"), Some(4)));
     assert!(slow.said.contains("where the scenario wants at most"), "{}", slow.said);

@@ -195,6 +195,7 @@ impl Stage {
             plan: &mix.plan,
             orders: args.orders(),
             journal: true,
+            audit: true,
         };
         let zones = Zones::start(&setting, args.how, &clock)?;
         let readers = readers::start(readers::Setup {

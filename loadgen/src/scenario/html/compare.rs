@@ -105,10 +105,7 @@ fn table(found: &[Found<'_>]) -> String {
                 format!("<td>{}</td>", duration(own))
             };
         }
-        rows += &format!(
-            "<td>{}</td></tr>",
-            count(load.lost + load.duplicated + load.out_of_order + load.rejected)
-        );
+        rows += &format!("<td>{}</td></tr>", count(load.broken()));
     }
     format!(
         "<div class=\"wide\"><table><thead><tr><th>run</th><th class=\"text\">latency</th><th>sent</th><th>offered</th><th>achieved</th><th>p50</th><th>p99</th><th>p99.9</th><th>longest</th><th>wrong</th></tr></thead><tbody>{rows}</tbody></table></div>"

@@ -65,7 +65,7 @@ fn document(title: &str, body: &str) -> String {
 fn class(outcome: Outcome) -> (&'static str, &'static str) {
     match outcome {
         Outcome::Clean => ("clean", "✓"),
-        Outcome::Late | Outcome::NotHeld => ("warn", "!"),
+        Outcome::Late | Outcome::NotHeld | Outcome::NotPlayed => ("warn", "!"),
         Outcome::TooSlow | Outcome::Lossy => ("bad", "✗"),
     }
 }
@@ -153,7 +153,7 @@ fn servers(run: &Run) -> String {
         format!(
             "<tr><td>{}</td>{}</tr>",
             escaped(&server.name),
-            cells(&[format!("{:.1} s", server.cpu_s), mebibytes])
+            cells(&[format!("{:.1} s", server.cpu_s), mebibytes, growth(run, server)])
         )
     };
     let messages: u64 = run.loads.iter().map(|load| load.sent + load.received).sum();
@@ -161,7 +161,7 @@ fn servers(run: &Run) -> String {
         "<tr><td>the generator itself: {} messages, {} of CPU time</td>{}</tr>",
         count(messages),
         rate(messages as f64 / run.cpu_s.max(1e-3)),
-        cells(&[format!("{:.1} s", run.cpu_s), String::new()])
+        cells(&[format!("{:.1} s", run.cpu_s), String::new(), String::new()])
     );
     let rows: String = run.components.iter().map(row).collect();
     let lag = |load: &Load| {
@@ -172,15 +172,23 @@ fn servers(run: &Run) -> String {
                 count(load.planned),
                 count(load.sent),
                 format!("{} ({:.3} %)", count(load.schedule.late), load.schedule.late_share * 100.0),
+                count(load.schedule.overrun),
                 duration(load.schedule.max_ns)
             ])
         )
     };
     let lags: String = run.loads.iter().map(lag).collect();
     format!(
-        "<h2>What it took</h2><div class=\"wide\"><table id=\"servers\"><thead><tr><th>process</th><th>CPU time</th><th>memory at most</th></tr></thead><tbody>{rows}{generator}</tbody></table></div>\
-         <h2>The generator's own schedule</h2><div class=\"wide\"><table id=\"schedule\"><thead><tr><th>load</th><th>planned</th><th>sent</th><th>sent late</th><th>latest by</th></tr></thead><tbody>{lags}</tbody></table></div>"
+        "<h2>What it took</h2><div class=\"wide\"><table id=\"servers\"><thead><tr><th>process</th><th>CPU time</th><th>memory at most</th><th>growth in the second half</th></tr></thead><tbody>{rows}{generator}</tbody></table></div>\
+         <h2>The generator's own schedule</h2><div class=\"wide\"><table id=\"schedule\"><thead><tr><th>load</th><th>planned</th><th>sent</th><th>sent late</th><th>after the end</th><th>latest by</th></tr></thead><tbody>{lags}</tbody></table></div>"
     )
+}
+
+/// By how much a server's memory grew, and what it may.
+fn growth(run: &Run, server: &Server) -> String {
+    let most = server.memory_growth_percent_max.map(|most| format!(" of at most {most} %"));
+    let grew = server.memory_growth_percent(run.seconds).map(|grew| format!("{grew:+.1} %"));
+    grew.unwrap_or_default() + &most.unwrap_or_default()
 }
 
 fn origin(run: &Run) -> String {
