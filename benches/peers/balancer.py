@@ -5,15 +5,13 @@ them has one thread. HAProxy and nginx are those of Debian, with their default b
 as slb's reads may become (1 MiB). A run in which a round trip was lost is an error.
 """
 
-import json
 import pathlib
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 
-from common import Setting, median, port, stolen
+from common import Failed, Setting, ask, counted, note, port, rows_of, stolen, worst
 
 SUITES = ["balancer.pingpong", "balancer.rate", "balancer.bulk", "balancer.storm", "balancer.idle"]
 PEERS = ("HAProxy", "HAProxy, 1 MiB", "HAProxy, splice", "nginx", "nginx, 1 MiB")
@@ -118,7 +116,17 @@ def kinds():
 def one(suite, binaries, scratch, kind, splice, large, client):
     """Starts server and proxy, runs the client through it, ends them; the figures."""
     folder = pathlib.Path(tempfile.mkdtemp(dir=scratch))
-    setting, behind, front = Setting(folder), port(), port()
+    try:
+        with Setting(folder) as setting:
+            return measured(setting, suite, binaries, folder, kind, splice, client)
+    except Failed as why:
+        return {"failed": [str(why)]}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def measured(setting, suite, binaries, folder, kind, splice, client):
+    behind, front = port(), port()
     server = "source" if suite == "balancer.bulk" else "echo"
     setting.start(server, [binaries / "floor", server, f"127.0.0.1:{behind}"], behind)
     commands = {
@@ -134,25 +142,16 @@ def one(suite, binaries, scratch, kind, splice, large, client):
     proxy = setting.processes[-1]
     out = folder / "report.json"
     action = {"balancer.bulk": "bulk", "balancer.storm": "storm", "balancer.idle": "idle"}.get(suite, "ping")
-    ask = [binaries / "floor", action, f"127.0.0.1:{front if command else behind}", "--json", out] + client
-    ask += ["--pid", proxy.child.pid] if action != "ping" else []
+    asked = [binaries / "floor", action, f"127.0.0.1:{front if command else behind}", "--json", out] + client
+    asked += ["--pid", proxy.child.pid] if action != "ping" else []
     (steal, ticks), cpu_s = stolen(), proxy.cpu_s()
-    try:
-        done = subprocess.run([str(part) for part in ask], capture_output=True, text=True, timeout=120)
-        said = (done.stdout + done.stderr).strip().splitlines()[-1:]
-    except subprocess.TimeoutExpired:
-        said = ["no end in 120 s"]
-    finally:
-        (steal_after, ticks_after), cpu_s = stolen(), proxy.cpu_s() - cpu_s
-        setting.end()
-    if not out.exists():
-        return {"failed": said}
-    report = json.loads(out.read_text())
-    shutil.rmtree(folder, ignore_errors=True)
+    report, why = ask(asked, out, 120)
+    (steal_after, ticks_after), cpu_s = stolen(), proxy.cpu_s() - cpu_s
     figures = figures_of(suite, report, cpu_s)
     if not command:
         figures = {name: value for name, value in figures.items() if "cpu" not in name and "kib" not in name}
-    return figures | {"lost": report["lost"], "steal": (steal_after - steal) / max(ticks_after - ticks, 1)}
+    figures |= {"lost": report["lost"], "late_share": report["schedule"]["late_share"]}
+    return counted(figures | {"steal": (steal_after - steal) / max(ticks_after - ticks, 1)}, why)
 
 
 def figures_of(suite, report, cpu_s):
@@ -160,9 +159,9 @@ def figures_of(suite, report, cpu_s):
     latency = {name + "_us": report["latency_ns"][name] / 1e3 for name in ("p50", "p99")}
     cpu = {"cpu_us_per_round_trip": cpu_s / count * 1e6}
     if suite == "balancer.pingpong":
-        return {"round_trips_per_s": report["received"] / report["seconds"]} | cpu
+        return {"round_trips_per_s": report["achieved_per_s"]} | cpu
     if suite == "balancer.rate":
-        return latency | cpu | {"late_share": report["schedule"]["late_share"]}
+        return latency | cpu
     if suite == "balancer.bulk":
         return {"mb_per_s": said["bytes_per_s"] / 1e6, "cpu_s_per_gb": said["server_cpu_s_per_gb"]}
     if suite == "balancer.storm":
@@ -197,7 +196,7 @@ def run(suite, args, binaries, scratch):
                 figures = one(suite, binaries, scratch, kind, splice, large, client)
                 print(f"round {round_number + 1}: {case}: {name}: {figures}", file=sys.stderr)
                 results.setdefault((case, name), []).append(figures)
-    rows = rows_of(suite, results)
+    rows = rows_of(suite, results, METRICS, lambda _: "floor", lambda name: name in PEERS)
     table(rows, results)
     lost = {key: sum(run.get("lost", 0) for run in runs) for key, runs in results.items()}
     if any(lost.values()):
@@ -205,35 +204,16 @@ def run(suite, args, binaries, scratch):
     return rows
 
 
-def rows_of(suite, results):
-    rows = []
-    for (case, server), runs in results.items():
-        for metric, more_is_better in METRICS.items():
-            value, ground = median(runs, metric), median(results.get((case, "floor"), []), metric)
-            if value is None:
-                continue
-            peers = [median(of, metric) for (other, name), of in results.items() if other == case and name in PEERS]
-            peers = [of for of in peers if of]
-            best = (max if more_is_better else min)(peers) if peers else None
-            rows.append({
-                "suite": suite, "case": case, "server": server, "metric": metric, "median": value,
-                "ratio_to_floor": value / ground if ground else None, "ratio_to_best_peer": value / best if best else None,
-            })
-    return rows
-
-
 def table(rows, results):
     """One column for each figure, with its ratio to the best peer's."""
     metrics = [metric for metric in METRICS if any(row["metric"] == metric for row in rows)]
     found = {(row["case"], row["server"], row["metric"]): row for row in rows}
-    print("| case | server | " + " | ".join(metric.replace("_", " ") for metric in metrics) + " |")
-    print("|---|---|" + "---|" * len(metrics))
+    print("| case | server | " + " | ".join(metric.replace("_", " ") for metric in metrics) + " | lost | late | stolen |")
+    print("|---" * (len(metrics) + 5) + "|")
     for (case, server), runs in results.items():
         cells = []
         for metric in metrics:
             row = found.get((case, server, metric))
             ratio = row and row["ratio_to_best_peer"]
             cells.append((f"{row['median']:,.4g}" if row["median"] < 1_000 else f"{row['median']:,.0f}") + (f" ({ratio:.2f})" if ratio else "") if row else "")
-        failed = [run["failed"] for run in runs if "failed" in run]
-        note = f", failed {len(failed)} of {len(runs)}: {failed[0]}" if failed else ""
-        print(f"| {case} | {server}{note} | " + " | ".join(cells) + " |")
+        print(f"| {case} | {server}{note(runs)} | " + " | ".join(cells) + f" | {worst(runs)} |")

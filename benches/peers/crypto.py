@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 
-from common import ROOT, median
+from common import ROOT, median, row
 
 BENCHES = ("gcm", "sm2", "handshake")
 PEERS = ("OpenSSL 4", "RustCrypto")
@@ -41,9 +41,9 @@ def run(args, binaries, scratch):
     print("| what | by | a second | of the best peer |")
     print("|---|---|---|---|")
     rows = rows_of(results)
-    for row in rows:
-        ratio = f"{row['ratio_to_best_peer']:.1f}" if row["ratio_to_best_peer"] else ""
-        print(f"| {row['case']} | {row['server']} | {told(row)} | {ratio} |")
+    for one in rows:
+        ratio = f"{one['ratio_to_best_peer']:.1f}" if one["ratio_to_best_peer"] else ""
+        print(f"| {one['case']} | {one['server']} | {told(one)} | {ratio} |")
     return rows
 
 
@@ -74,15 +74,13 @@ def rows_of(results):
     for case, server in sorted(results, key=lambda key: (key[0].partition(", ")[0], len(key[0]), key)):
         value = median(results[(case, server)], "per_s")
         peers = [median(runs, "per_s") for (of, name), runs in results.items() if of == case and name in PEERS]
-        rows.append({
-            "suite": "crypto", "case": case, "server": server,
-            "metric": "bytes_per_s" if case.startswith(("SM4", "sm3")) else "per_s", "median": value,
-            "ratio_to_floor": None, "ratio_to_best_peer": value / max(peers) if peers else None,
-        })
+        metric = "bytes_per_s" if case.startswith(("SM4", "sm3")) else "per_s"
+        values = [run["per_s"] for run in results[(case, server)]]
+        rows.append(row("crypto", case, server, metric, values, None, value / max(peers) if peers else None))
     return rows
 
 
-def told(row):
-    if row["metric"] == "bytes_per_s":
-        return f"{row['median'] / 1e6:,.0f} MB"
-    return f"{row['median']:,.0f}"
+def told(one):
+    if one["metric"] == "bytes_per_s":
+        return f"{one['median'] / 1e6:,.0f} MB"
+    return f"{one['median']:,.0f}"

@@ -5,15 +5,13 @@ One publisher, one topic; every subscriber takes everything over a connection of
 the others' payload.
 """
 
-import json
 import pathlib
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 
-from common import Setting, build, certificates, median, port, stolen
+from common import Failed, Setting, ask, build, certificates, counted, note, port, rows_of, stolen, worst
 
 SUITES = ["fanout.flat", "fanout.rate", "fanout.stalled"]
 PEERS = ("NATS", "Redis", "ZeroMQ")
@@ -23,7 +21,7 @@ WINDOW_STALLED = 4 << 20
 # no server holds gigabytes.
 WINDOWS = {10: 16_384, 100: 8_192, 1_000: 2_048, 10_000: 512}
 
-# metric: (key of the result, more is better)
+# metric: more is better
 METRICS = {
     "delivered_per_s": True,
     "p50_us": False,
@@ -82,7 +80,17 @@ def kinds(scratch):
 def one(binaries, scratch, kind, how, subscribers, client, size, stalled):
     """Starts a server, runs the client against it, ends it; the figures."""
     folder = pathlib.Path(tempfile.mkdtemp(dir=scratch))
-    setting, listen, publish = Setting(folder), port(), port()
+    try:
+        with Setting(folder) as setting:
+            return measured(setting, binaries, folder, kind, how, subscribers, client, size, stalled)
+    except Failed as why:
+        return {"failed": [str(why)]}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def measured(setting, binaries, folder, kind, how, subscribers, client, size, stalled):
+    listen, publish = port(), port()
     certs = certificates(binaries, folder) if how == "tls" else None
     if kind == "floor":
         command = [binaries / "floor", "broadcast", f"127.0.0.1:{listen}", f"127.0.0.1:{publish}"]
@@ -99,31 +107,20 @@ def one(binaries, scratch, kind, how, subscribers, client, size, stalled):
     command += ["--pid", setting.processes[0].child.pid, "--size", size, "--stalled", stalled or 0, "--json", out] + client
     command += ["--ca", certs / "ca.crt"] if certs else []
     steal, ticks = stolen()
-    try:
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
-        said = (done.stdout + done.stderr).strip().splitlines()[-1:]
-    except subprocess.TimeoutExpired:
-        said = ["no end in 120 s"]
-    finally:
-        setting.end()
-    if not out.exists():
-        return {"failed": said}
+    report, why = ask(command, out, 120)
     steal_after, ticks_after = stolen()
-    report = json.loads(out.read_text())
     figures = {
         "delivered_per_s": report["achieved_per_s"],
         "server_cpu_us_per_delivery": report["figures"]["server_cpu_us_per_delivery"],
         "server_kib_per_connection": report["figures"]["server_memory_bytes_per_connection"] / 1024,
         "server_memory_mib": report["figures"]["server_memory_bytes"] / 2**20,
         "lost": report["lost"],
-        "out_of_order": report["out_of_order"],
         "late_share": report["schedule"]["late_share"],
         "steal": (steal_after - steal) / max(ticks_after - ticks, 1),
     }
     if report["latency_ns"]["count"]:
         figures |= {f"{name}_us": report["latency_ns"][name] / 1e3 for name in ("p50", "p99", "p999")}
-    shutil.rmtree(folder, ignore_errors=True)
-    return figures
+    return counted(figures, why)
 
 
 def cases(suite, quick):
@@ -157,44 +154,24 @@ def run(suite, args, binaries, scratch):
                 figures = one(binaries, scratch, kind, how, subscribers, client, size, stalled)
                 print(f"round {round_number + 1}: {case}: {name}: {figures}", file=sys.stderr)
                 results.setdefault((case, name), []).append(figures)
-    rows = rows_of(suite, results)
+    rows = rows_of(suite, results, METRICS, lambda _: "floor", lambda name: name in PEERS)
     table(rows, results)
-    return rows
-
-
-def rows_of(suite, results):
-    rows = []
-    for (case, server), runs in results.items():
-        for metric, more_is_better in METRICS.items():
-            value, ground = median(runs, metric), median(results.get((case, "floor"), []), metric)
-            if value is None:
-                continue
-            peers = [median(of, metric) for (other, name), of in results.items() if other == case and name in PEERS]
-            peers = [of for of in peers if of]
-            best = (max if more_is_better else min)(peers) if peers else None
-            rows.append({
-                "suite": suite, "case": case, "server": server, "metric": metric, "median": value,
-                "ratio_to_floor": value / ground if ground else None, "ratio_to_best_peer": value / best if best else None,
-            })
     return rows
 
 
 def table(rows, results):
     found = {(row["case"], row["server"], row["metric"]): row for row in rows}
-    print("| case | server | delivered/s | of the floor's | of the best peer's | CPU us | p50 | p99 | p99.9 | KiB a connection | server's memory |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("| case | server | delivered/s | of the floor's | of the best peer's | CPU us | p50 | p99 | p99.9 | KiB a connection | server's memory | lost | late | stolen |")
+    print("|---" * 14 + "|")
     for (case, server), runs in results.items():
         def tell(metric, form, scale=1.0, key="median"):
             value = found.get((case, server, metric), {}).get(key)
             return "" if value is None else form.format(value * scale)
 
-        failed = [run["failed"] for run in runs if "failed" in run]
         cells = [
             tell("delivered_per_s", "{:.2f} M", 1e-6), tell("delivered_per_s", "{:.2f}", key="ratio_to_floor"),
             tell("delivered_per_s", "{:.2f}", key="ratio_to_best_peer"), tell("server_cpu_us_per_delivery", "{:.3f}"),
             tell("p50_us", "{:.2f} ms", 1e-3), tell("p99_us", "{:.2f} ms", 1e-3), tell("p999_us", "{:.2f} ms", 1e-3),
             tell("server_kib_per_connection", "{:.1f}"), tell("server_memory_mib", "{:.0f} MiB"),
         ]
-        lost = sum(run.get("lost", 0) for run in runs)
-        note = (f", lost {lost}" if lost else "") + (f", failed {len(failed)} of {len(runs)}: {failed[0]}" if failed else "")
-        print(f"| {case} | {server}{note} | " + " | ".join(cells) + " |")
+        print(f"| {case} | {server}{note(runs)} | " + " | ".join(cells) + f" | {worst(runs)} |")

@@ -25,7 +25,7 @@ const TIMER: u64 = u64::MAX;
 const READ_MAX: usize = 64 << 10;
 /// Messages that one turn may send, so that answers are read in between.
 const BATCH_MAX: u64 = 256;
-/// Between the connections and the first message.
+/// Between the connections and the first message; a closed loop runs meanwhile, and what it does in it does not count.
 const LEAD_NS: u64 = 200_000_000;
 /// So long after the last message, and what is missing will not come.
 const QUIET_NS: u64 = 2 * NS_PER_S;
@@ -79,7 +79,14 @@ struct Ping {
     received: u64,
 }
 
-/// Runs it; whether everything came back.
+/// How much had come back at a moment.
+#[derive(Clone, Copy)]
+struct Mark {
+    at_ns: u64,
+    received: u64,
+}
+
+/// Runs it; whether everything was sent in its time and came back.
 pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     let clock = Clock::start();
     let mut report = Report::new("ping", clock.wall_ns(0) as f64 / NS_PER_S as f64);
@@ -100,15 +107,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     }
     let cpu_s = machine::cpu_seconds();
     let start_ns = clock.now_ns() + LEAD_NS;
-    let (sent, lag) = match args.in_flight {
-        Some(in_flight) => ping.closed_loop(in_flight, start_ns + args.seconds * NS_PER_S)?,
-        None => ping.open_loop(Schedule::new(start_ns, args.rate, args.rate * args.seconds))?,
+    let (sent, planned, lag, [from, to]) = match args.in_flight {
+        Some(in_flight) => {
+            let (sent, marks) = ping.closed_loop(in_flight, start_ns, start_ns + args.seconds * NS_PER_S)?;
+            let mut lag = Lag::new(TOLERANCE_NS);
+            lag.sent(sent, 0);
+            (sent, sent, lag, marks)
+        }
+        None => {
+            let schedule = Schedule::new(start_ns, args.rate, args.rate * args.seconds);
+            let (sent, lag) = ping.open_loop(schedule)?;
+            let marks = [Mark { at_ns: start_ns, received: 0 }, ping.mark()];
+            (sent, schedule.count(), lag, marks)
+        }
     };
     report.cpu_s = machine::cpu_seconds() - cpu_s;
-    report.seconds = args.seconds as f64;
+    report.seconds = (to.at_ns - from.at_ns).max(1) as f64 / NS_PER_S as f64;
     report.offered_per_s = if args.in_flight.is_some() { 0.0 } else { args.rate as f64 };
-    report.achieved_per_s =
-        ping.received as f64 / (clock.now_ns() - start_ns).max(1) as f64 * NS_PER_S as f64;
+    report.achieved_per_s = (to.received - from.received) as f64 / report.seconds;
     report.sent = sent;
     report.account(Tally {
         expected: sent,
@@ -117,14 +133,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
         ..Tally::default()
     });
     report.latency_ns = Percentiles::from(&ping.latency_ns);
-    report.schedule = ScheduleLag::of(&lag, sent);
+    report.schedule = ScheduleLag::of(&lag, planned);
     let totals: Vec<_> = ping.sessions.iter().map(|session| session.total).collect();
     report.connections = Spread::of(&totals);
     print!("{report}");
     if let Some(path) = &args.json {
         report.write_json(path).with_context(|| path.display().to_string())?;
     }
-    Ok(report.is_clean())
+    Ok(report.is_clean() && report.sent_as_planned())
 }
 
 impl Ping {
@@ -165,11 +181,28 @@ impl Ping {
         }
     }
 
-    fn closed_loop(&mut self, in_flight: u64, end_ns: u64) -> anyhow::Result<(u64, Lag)> {
-        let mut sent = 0;
+    fn mark(&self) -> Mark {
+        Mark { at_ns: self.clock.now_ns(), received: self.received }
+    }
+
+    /// Begins at once and ends at `end_ns`; how much was sent, and the marks at `start_ns` and `end_ns`, between which it is measured.
+    fn closed_loop(
+        &mut self,
+        in_flight: u64,
+        start_ns: u64,
+        end_ns: u64,
+    ) -> anyhow::Result<(u64, [Mark; 2])> {
+        let (mut sent, mut first, mut end) = (0, None, None);
         let mut last_ns = end_ns;
         loop {
             let now_ns = self.clock.now_ns();
+            if first.is_none() && now_ns >= start_ns {
+                first = Some(self.mark());
+                self.latency_ns.reset();
+            }
+            if end.is_none() && now_ns >= end_ns {
+                end = Some(self.mark());
+            }
             for at in 0..self.sessions.len() {
                 while now_ns < end_ns && (self.sessions[at].under_way.len() as u64) < in_flight {
                     self.send(at, now_ns)?;
@@ -177,9 +210,8 @@ impl Ping {
                 }
             }
             if now_ns >= end_ns && (self.received == sent || now_ns > last_ns + QUIET_NS) {
-                let mut lag = Lag::new(TOLERANCE_NS);
-                lag.sent(sent, 0);
-                return Ok((sent, lag));
+                let marks = first.zip(end).context("invariant: the end is after the start")?;
+                return Ok((sent, marks.into()));
             }
             if self.turn(NS_PER_S / 10)? {
                 last_ns = last_ns.max(now_ns);

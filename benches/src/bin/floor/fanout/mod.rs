@@ -108,7 +108,7 @@ struct Fanout {
     buffer: Vec<u8>,
 }
 
-/// Runs it; whether everything came, in order.
+/// Runs it; whether everything was sent in its time and came, in order.
 pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     anyhow::ensure!(args.stalled < args.subscribers, "somebody has to read");
     let clock = Clock::start();
@@ -159,7 +159,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     drop(stalled);
 
     report.sent = shared.sent.load(Ordering::Acquire);
-    report.schedule = ScheduleLag::of(&lag, report.sent);
+    let planned = match pace {
+        Pace::Open(schedule) => schedule.count(),
+        Pace::Flat { .. } => lag.sent,
+    };
+    report.schedule = ScheduleLag::of(&lag, planned);
     fanout.account(args, &mut report, first, end);
     report.figures.extend([
         ("server_memory_bytes", largest_bytes),
@@ -169,7 +173,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     if let Some(path) = &args.json {
         report.write_json(path).with_context(|| path.display().to_string())?;
     }
-    Ok(report.is_clean())
+    Ok(report.is_clean() && report.sent_as_planned())
 }
 
 impl Fanout {

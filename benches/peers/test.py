@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""What a round of benches/peers/run is worth, and what stays of earlier results: `python3 benches/peers/test.py`, without any server."""
+
+import importlib.machinery
+import importlib.util
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import common
+
+loader = importlib.machinery.SourceFileLoader("run", str(HERE / "run"))
+run = importlib.util.module_from_spec(importlib.util.spec_from_loader("run", loader))
+loader.exec_module(run)
+
+
+def report(**other):
+    return {"lost": 0, "out_of_order": 0, "rejected": 0, "schedule": {"late_share": 0.0, "verdict": "held"}} | other
+
+
+class Rounds(unittest.TestCase):
+    def test_what_is_against_a_round(self):
+        self.assertEqual(common.against(report(), 0), [])
+        self.assertEqual(common.against(report(lost=3), 1), ["lost 3"])
+        late = report(schedule={"late_share": 0.002, "verdict": "late"})
+        self.assertEqual(common.against(late, 0), ["the client was late with 0.20%"])
+        behind = report(schedule={"late_share": 0.0, "verdict": "not_held"})
+        self.assertEqual(common.against(behind, 3), ["the client did not hold its rate"])
+        self.assertEqual(common.against(report(), 2), ["exit code 2"])
+
+    def test_a_round_that_does_not_count_is_in_no_median_and_is_shown(self):
+        good = {"p50_us": 10.0, "lost": 0, "late_share": 0.0, "steal": 0.0}
+        bad = common.counted({"p50_us": 900.0, "lost": 2, "late_share": 0.01, "steal": 0.2}, ["lost 2"])
+        runs = [good, bad, good | {"p50_us": 12.0}]
+        self.assertEqual(common.median(runs, "p50_us"), 11.0)
+        self.assertEqual(common.note(runs), ", 2 of 3 rounds (lost 2)")
+        self.assertEqual(common.note([good]), "")
+        self.assertEqual(common.worst(runs), "2 | 1.00% | 20.00%")
+        rows = {row["metric"]: row for row in common.rows_of("s", {("c", "x"): runs}, {"p50_us": False}, lambda _: "x", lambda _: False)}
+        self.assertEqual((rows["p50_us"]["min"], rows["p50_us"]["max"], rows["p50_us"]["rounds"]), (10.0, 12.0, 2))
+        self.assertEqual((rows["lost"]["max"], rows["steal"]["max"], rows["failed"]["median"]), (2, 0.2, 1.0))
+        self.assertNotIn("p50_us", common.counted(good, ["x"]))
+        nothing = common.rows_of("s", {("c", "x"): [bad]}, {"p50_us": False}, lambda _: "x", lambda _: False)
+        self.assertEqual([row["metric"] for row in nothing], ["lost", "late_share", "steal", "failed"])
+
+    def test_the_best_peer_is_the_one_with_most_where_more_is_better(self):
+        results = {
+            ("c", "ours"): [{"achieved_per_s": 300.0, "p50_us": 10.0}],
+            ("c", "QuickFIX, a"): [{"achieved_per_s": 100.0, "p50_us": 5.0}],
+            ("c", "QuickFIX, b"): [{"achieved_per_s": 50.0, "p50_us": 20.0}],
+        }
+        rows = {(row["server"], row["metric"]): row for row in run.all_rows("capacity", results)}
+        self.assertEqual(rows[("ours", "achieved_per_s")]["ratio_to_best_peer"], 3.0)
+        self.assertEqual(rows[("ours", "p50_us")]["ratio_to_best_peer"], 2.0)
+
+    def test_servers_end_whatever_ends_their_round(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with self.assertRaises(common.Failed):
+                with common.Setting(pathlib.Path(folder)) as setting:
+                    setting.processes.append(common.Process("sleep", ["sleep", "60"], setting.folder))
+                    child = setting.processes[0].child
+                    common.ask(["sleep", "60"], setting.folder / "none", 0.1)
+            self.assertIsNotNone(child.poll())
+            with self.assertRaises(common.Failed) as failed:
+                with common.Setting(pathlib.Path(folder)) as setting:
+                    setting.start("false", ["sh", "-c", "echo no; false"], common.port())
+            self.assertIn("did not start: no", str(failed.exception))
+
+    def test_a_client_that_leaves_no_report_fails_its_round(self):
+        with self.assertRaises(common.Failed) as failed:
+            common.ask(["sh", "-c", "echo broken; exit 7"], pathlib.Path("/none"), 5)
+        self.assertIn("exit code 7: broken", str(failed.exception))
+
+
+class Results(unittest.TestCase):
+    def test_other_suites_and_peers_that_are_not_there_keep_their_rows(self):
+        before = [{"suite": "orders", "server": "QuickFIX C++"}, {"suite": "orders", "server": "ours"}, {"suite": "journal", "server": "x"}]
+        results, old = run.merged(before, [{"suite": "orders", "server": "ours", "new": True}], ["orders"], {"rounds": 3})
+        self.assertEqual(old, [("orders", "QuickFIX C++")])
+        self.assertEqual(results["meta"], {"orders": {"rounds": 3, "earlier": ["QuickFIX C++"]}})
+        self.assertEqual([row["server"] for row in results["rows"]], ["QuickFIX C++", "x", "ours"])
+        self.assertTrue(results["rows"][2]["new"])
+        rows = [{"suite": "orders", "server": server, "new": True} for server in ("ours", "QuickFIX C++")]
+        again, old = run.merged(results, rows, ["orders"], {"rounds": 1})
+        self.assertEqual((len(again["rows"]), old, again["meta"]["orders"]["earlier"]), (3, [], []))
+
+    def test_how_it_was_made_is_told(self):
+        meta = run.made_how(type("Args", (), {"rounds": 3}))
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
+        self.assertTrue(meta["commit"].startswith(head))
+        self.assertGreater(meta["machine"]["memory_bytes"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
