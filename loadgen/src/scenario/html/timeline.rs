@@ -26,8 +26,7 @@ pub(super) fn draw(run: &Run) -> String {
     let strips =
         if run.components.is_empty() { 0.0 } else { TITLE + STRIP * run.components.len() as f64 + 6.0 };
     let height = HEAD + each * run.loads.len() as f64 + strips + FOOT;
-    let rows = run.loads.iter().map(|load| load.rows.len()).max().unwrap_or(0) as f64;
-    let x = Scale::linear((0.0, run.seconds.max(rows * run.interval_s)), (LEFT, RIGHT));
+    let x = Scale::linear((0.0, lasted_s(run)), (LEFT, RIGHT));
     let bottom = height - FOOT;
     let mut svg = format!(
         "<svg id=\"timeline\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-labelledby=\"timeline-title\">\
@@ -44,6 +43,12 @@ pub(super) fn draw(run: &Run) -> String {
     svg += &seconds(&x, bottom);
     svg += &events(run, &x, bottom);
     svg + "</svg>"
+}
+
+/// How long it lasted, with what came after the last phase, seconds.
+fn lasted_s(run: &Run) -> f64 {
+    let rows = run.loads.iter().map(|load| load.rows.len()).max().unwrap_or(0) as f64;
+    run.seconds.max(rows * run.interval_s)
 }
 
 fn phases(run: &Run, x: &Scale, bottom: f64) -> String {
@@ -188,7 +193,8 @@ fn servers(run: &Run, x: &Scale, top: f64) -> String {
         "<text class=\"load-name\" x=\"{LEFT}\" y=\"{:.1}\">servers <tspan class=\"note\">ready, not ready, no answer</tspan></text>",
         top + 16.0
     );
-    let end_s = run.seconds;
+    // They are asked until the last of it has come.
+    let end_s = lasted_s(run);
     for (number, server) in run.components.iter().enumerate() {
         let y = top + TITLE + number as f64 * STRIP;
         svg += &format!(
