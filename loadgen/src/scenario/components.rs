@@ -204,6 +204,7 @@ mod tests {
             conditions: Vec::new(),
             cpu_s: 0.0,
             memory_bytes_max: 0.0,
+            memory: Vec::new(),
             counted: false,
             from,
         };
@@ -216,6 +217,19 @@ mod tests {
         assert_eq!(answer.figures, [("sessions", false, 7.0), ("orders", true, 5.0)]);
         assert_eq!((answer.condition, answer.cpu_s, answer.memory_bytes), (Condition::Ready, 1.5, 4096.0));
         assert_eq!(Answer::of("", false).condition, Condition::NotReady);
+    }
+
+    #[test]
+    fn memory_is_noted_over_time_and_not_while_a_server_is_gone() {
+        let (to, mut components) = looked();
+        for (at_s, condition) in [(0.0, Condition::Unknown), (1.0, Condition::Ready), (2.0, Condition::Gone)] {
+            if condition != Condition::Unknown {
+                to.send(Answer { condition, memory_bytes: 4096.0, ..Answer::default() }).unwrap();
+            }
+            components.collect(at_s);
+            components.note(at_s);
+        }
+        assert_eq!(components.all[0].memory, [(1.0, 4096.0)]);
     }
 
     #[test]
