@@ -222,7 +222,8 @@ mod tests {
     #[test]
     fn memory_is_noted_over_time_and_not_while_a_server_is_gone() {
         let (to, mut components) = looked();
-        for (at_s, condition) in [(0.0, Condition::Unknown), (1.0, Condition::Ready), (2.0, Condition::Gone)] {
+        for (at_s, condition) in [(0.0, Condition::Unknown), (1.0, Condition::Ready), (2.0, Condition::Gone)]
+        {
             if condition != Condition::Unknown {
                 to.send(Answer { condition, memory_bytes: 4096.0, ..Answer::default() }).unwrap();
             }
