@@ -118,14 +118,14 @@ def one(suite, binaries, scratch, kind, splice, large, client):
     folder = pathlib.Path(tempfile.mkdtemp(dir=scratch))
     try:
         with Setting(folder) as setting:
-            return measured(setting, suite, binaries, folder, kind, splice, client)
+            return measured(setting, suite, binaries, folder, kind, splice, large, client)
     except Failed as why:
         return {"failed": [str(why)]}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def measured(setting, suite, binaries, folder, kind, splice, client):
+def measured(setting, suite, binaries, folder, kind, splice, large, client):
     behind, front = port(), port()
     server = "source" if suite == "balancer.bulk" else "echo"
     setting.start(server, [binaries / "floor", server, f"127.0.0.1:{behind}"], behind)

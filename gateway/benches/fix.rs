@@ -7,7 +7,7 @@ use fix::codec::{Decoded, Encoder, Limits, decode};
 use fix::dictionary;
 use fix::message::NewOrderSingle;
 use fix::session::{Config, Session, Takes};
-use fix::store::MemoryStore;
+use fix::store::{Mark, MemoryStore};
 use flow::Tag;
 use gateway::accounts::{Accounts, Credentials};
 use gateway::fix::book::Book;
@@ -105,7 +105,7 @@ fn order(criterion: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             let entry = report::Entry::read(black_box(&fields));
-            session.send_marked(&entry, (1, 1), NOW, &mut out).expect("kept")
+            session.send_marked(&entry, Mark { lane: 1, flow: 1, number: 1 }, NOW, &mut out).expect("kept")
         });
     });
     group.finish();

@@ -176,10 +176,19 @@ fn file(bytes: &[u8], desk: &mut Desk, (link, line): &mut (Link, Line), writer: 
     let over = Over { life: Life { line: 0, ended: 0 }, number: 0 };
     let (counts_of, refused) = (&mut counts, &mut refused);
     let tracer = Tracer::default();
-    let answers = Answers::new(&tracer, (1, 1));
-    let (counts, settles_ns) = (counts_of, 0);
-    let mut intake =
-        Intake { writer, accounts, orders, checks, flight, over, counts, refused, answers, settles_ns };
+    let mut intake = Intake {
+        writer,
+        accounts,
+        orders,
+        checks,
+        flight,
+        over,
+        counts: counts_of,
+        refused,
+        answers: Answers::new(&tracer, (1, 1)),
+        settles_ns: 0,
+        wall_ns: 0,
+    };
     assert_eq!(link.receive(line, bytes, 1, &mut intake, &mut Vec::new()), Ok(bytes.len()));
     assert_eq!(counts.reports[0], u64::from(ORDERS));
 }

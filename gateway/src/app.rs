@@ -13,6 +13,7 @@ use crate::desk::Desk;
 use crate::disconnect::Left;
 use crate::fix;
 use crate::metrics::{Exporter, Metrics};
+use crate::past::{self, Had};
 use crate::refused::Refused;
 use crate::route::Core;
 use crate::session::{Client, Following};
@@ -186,6 +187,18 @@ impl Gateway {
         let health = audit.health(reports_end);
         if std::mem::replace(&mut self.desk.audit, health) != health {
             tracing::warn!(?health, "audit");
+        }
+    }
+
+    /// What the stores of the audit and of FIX sessions say was had of today's reports.
+    pub(crate) fn expect_at_start(&mut self, of_audit: Vec<Had>) {
+        let clock = transport::Clock::start();
+        let today = past::today(clock.wall_ns(clock.now_ns()));
+        let of_sessions = self.fix.had(today);
+        of_audit.into_iter().chain(of_sessions).for_each(|had| self.lines.expect(had, true));
+        for core in Core::ALL {
+            let behind = self.lines.upstream(core).and_then(|upstream| upstream.link.behind());
+            self.desk.behind[core as usize] = behind.is_some();
         }
     }
 

@@ -14,7 +14,7 @@ mod store;
 mod thread;
 
 pub use jetstream::{JetStreamSettings, JetStreamStore};
-pub use record::{Kind, Outcome, Record, RecordError};
+pub use record::{Kept, Kind, Outcome, Record, RecordError};
 pub use store::{FileStore, Store, StoreError};
 pub(crate) use thread::Keeper;
 pub use thread::day_begin_ns;

@@ -92,6 +92,8 @@ pub enum Refusal {
     ReadOnly,
     /// The audit cannot be written, or is too far behind.
     AuditUnavailable,
+    /// The core has not sent reports of today that this gateway had of it before: it is being read again, or has lost its day.
+    ReportsMissing,
     /// The gateway drains: no new requests.
     Closing,
     /// It does not keep a pre-trade rule.
@@ -112,7 +114,7 @@ impl Refusal {
     pub const COUNT: usize = Self::ALL.len() + Rule::ALL.len() + OWN_CHECKS_MAX;
 
     /// All but those of rules, in the order of their counters.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::UnsupportedMessage,
         Self::Account,
         Self::ClOrdId,
@@ -133,6 +135,7 @@ impl Refusal {
         Self::SecondSynchronization,
         Self::ReadOnly,
         Self::AuditUnavailable,
+        Self::ReportsMissing,
         Self::Closing,
     ];
 
@@ -171,6 +174,7 @@ impl Refusal {
             | Self::MarginLineDown
             | Self::Closing
             | Self::TooManyUnderWay
+            | Self::ReportsMissing
             | Self::AuditUnavailable => BusinessRejectReason::APPLICATION_UNAVAILABLE,
             Self::SecondSynchronization | Self::SeveralOrders | Self::Duplicate => {
                 BusinessRejectReason::OTHER
@@ -204,6 +208,7 @@ impl Refusal {
             Self::SecondSynchronization => "already synchronised",
             Self::ReadOnly => "a drop copy sends nothing",
             Self::AuditUnavailable => "audit not available",
+            Self::ReportsMissing => "the core's reports of today are not complete",
             Self::Closing => "gateway is closing",
             Self::Rule(rule) => rule.text(),
             Self::Own(_, verdict) => verdict.text,

@@ -19,6 +19,8 @@ pub struct Desk {
     pub checks: Checks,
     /// Cores whose line takes orders.
     pub up: [bool; 2],
+    /// Cores that have not come as far in their reports as they had been: they get no orders.
+    pub behind: [bool; 2],
     /// What the audit lets happen.
     pub audit: Health,
     /// Nothing new is taken.
@@ -33,6 +35,7 @@ impl Desk {
             orders: Orders::new(orders_max),
             checks,
             up: [false; 2],
+            behind: [false; 2],
             audit: Health::Good,
             closing: false,
         }
@@ -60,6 +63,9 @@ impl Desk {
             .ok_or(Refusal::Account)?;
         check::order(request)?;
         let core = self.reachable(route::order(request.ext.cash_margin)?)?;
+        if self.behind[core as usize] {
+            return Err(Refusal::ReportsMissing);
+        }
         if self.audit != Health::Good {
             return Err(Refusal::AuditUnavailable);
         }

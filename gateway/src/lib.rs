@@ -40,6 +40,7 @@ pub mod line;
 pub mod link;
 pub mod metrics;
 pub mod orders;
+mod past;
 mod quotes;
 pub mod refused;
 pub mod route;

@@ -12,6 +12,7 @@ use crate::counts::Counts;
 use crate::flight::{Flight, Identity, Kind, Named, Over};
 use crate::line::Line;
 use crate::orders::{AccountKey, Orders};
+use crate::past::{Behind, Had, Past, flow_of};
 use crate::refused::{By, Refused};
 use crate::route::Core;
 use crate::traces::Answers;
@@ -22,7 +23,7 @@ use wire::szse::trading::{
     BusinessReject, CancelReject, NewOrder, OrderCancelRequest, OrderReport, PARTITIONS_MAX, PartitionIndex,
     PlatformInfo, PlatformStateInfo, ReportBase, ReportFinished, ReportSynchronization, TradeReport,
 };
-use wire::szse::{DecodeError, Frame, GroupMessage, I32, I64, Message, Text, frame};
+use wire::szse::{DecodeError, Frame, GroupMessage, I32, I64, Message, Text, Timestamp, frame};
 
 /// Why a line is given up. It is dialled again, and the core asked for what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,6 +116,8 @@ pub struct Intake<'a> {
     pub answers: Answers<'a>,
     /// Until when a request is reported that may be the one that the core refused.
     pub settles_ns: u64,
+    /// Time of day, nanoseconds since 1970.
+    pub wall_ns: i64,
 }
 
 /// A core behind its lines.
@@ -123,6 +126,8 @@ pub struct Link {
     partitions: Partitions,
     /// The next ReportIndex of each partition.
     next: Vec<u64>,
+    /// What was had of each partition before.
+    past: Vec<Past>,
     /// The core's RefSeqNum counts the frames that it is sent, as far as it has shown; without that its rejects are known by
     /// their names.
     counts_frames: bool,
@@ -143,6 +148,7 @@ impl Link {
             core,
             partitions,
             next: vec![1; usize::from(count)],
+            past: vec![Past::default(); usize::from(count)],
             counts_frames: false,
             patched: Vec::with_capacity(512),
         }
@@ -156,6 +162,31 @@ impl Link {
     /// Its lanes, and the next ReportIndex of each.
     pub fn lanes(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.partitions.lanes().zip(self.next.iter().copied())
+    }
+
+    /// The flow that a lane's reports are of, as `past.rs` has it; 0 before the first one, and of lanes that are not this core's.
+    #[inline]
+    pub fn flow(&self, lane: u16) -> u64 {
+        let at = lane.checked_sub(self.partitions.first + self.partitions.offset);
+        at.and_then(|at| self.past.get(usize::from(at))).map_or(0, Past::flow)
+    }
+
+    /// Reports of today up to there were had, which was known when the gateway started or was learnt later.
+    pub(crate) fn expect(&mut self, had: Had, at_start: bool) {
+        let at = had.lane.checked_sub(self.partitions.first + self.partitions.offset);
+        if let Some(past) = at.and_then(|at| self.past.get_mut(usize::from(at))) {
+            past.expect(had, at_start);
+        }
+    }
+
+    /// Whether the core has less of a partition than was had of it.
+    pub(crate) fn behind(&self) -> Option<Behind> {
+        let mut all = self.lanes().zip(&self.past).filter_map(|((lane, next), past)| past.behind(lane, next));
+        let first = all.next()?;
+        // Another flow is the surer word, and what was known at the start the stricter.
+        Some(all.fold(first, |most, behind| {
+            if (behind.other, behind.at_start) > (most.other, most.at_start) { behind } else { most }
+        }))
     }
 
     /// Takes what a line has read; returns the bytes consumed. Answers are appended to `out`.
@@ -281,7 +312,7 @@ impl Link {
             tracing::warn!(core = self.core.name(), lane, number, next, "gap in the reports");
             return Err(LinkError::Gap);
         }
-        Ok(Numbered { at, lane, number })
+        Ok(Numbered { at, lane, number, time: base.transact_time })
     }
 
     /// A numbered report: into the log, if its number is the next one and somebody here may ask for it.
@@ -289,7 +320,7 @@ impl Link {
     fn report(
         &mut self,
         frame: Frame<'_>,
-        Numbered { at, lane, number }: Numbered,
+        Numbered { at, lane, number, time }: Numbered,
         whose: Whose,
         intake: &mut Intake<'_>,
     ) -> Result<(), LinkError> {
@@ -297,6 +328,9 @@ impl Link {
         if number < self.next[at] {
             intake.counts.duplicates[core] += 1;
             return Ok(());
+        }
+        if number == 1 {
+            self.past[at].begin(flow_of(time, intake.wall_ns));
         }
         match whose {
             Whose::Of(key) => {
@@ -473,6 +507,7 @@ struct Numbered {
     at: usize,
     lane: u16,
     number: u64,
+    time: Timestamp,
 }
 
 /// To whom a report goes.

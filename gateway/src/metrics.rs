@@ -63,6 +63,10 @@ service::metrics! {
 
         /// Whether a core takes requests, over whichever line.
         core_up: IntGaugeVec = "gateway_core_up" ["core"],
+        /// Whether a core gets no orders because its reports of today have not come as far yet as this gateway had them before.
+        core_behind: IntGaugeVec = "gateway_core_behind" ["core"],
+        /// Alarm: a core's reports end before those that this gateway has had of it today, or are others: it has lost its day, and gets no orders.
+        core_reports_missing: IntGaugeVec = "gateway_core_reports_missing" ["core"],
         /// Whether a line is logged on.
         line_up: IntGaugeVec = "gateway_line_up" ["core", "line"],
         /// Whether a line carries requests and reports.
@@ -118,6 +122,8 @@ service::metrics! {
         fix_store_batches: IntCounter = "gateway_fix_store_batches_total",
         /// Claims and batches that JetStream did not take, by reason; each ended a session.
         fix_store_failures: IntCounterVec = "gateway_fix_store_failures_total" ["reason"],
+        /// What a core refused without a report and could not be told to a FIX session of the account: another gateway had the session, or its store failed. The client learns of it by asking for the order's state.
+        fix_refusals_lost: IntCounter = "gateway_fix_refusals_lost_total",
         /// Logons whose session's memory was read from JetStream: another gateway had it, or this one before it was started.
         fix_takeovers: IntCounter = "gateway_fix_takeovers_total",
 

@@ -14,6 +14,7 @@ use crate::flight::Flight;
 use crate::line::Line;
 use crate::link::Link;
 use crate::metrics::{Exporter, Metrics};
+use crate::past::{Had, Watch};
 use crate::quotes::{self, Follower};
 use crate::status;
 use crate::takeover::Patience;
@@ -189,18 +190,28 @@ impl Server {
         self.metrics.clone()
     }
 
-    /// Whether orders can be sent: a line is up.
+    /// Whether orders can be sent: a line is up, and the day has been read again as far as it is known. Where that is not to be had, it
+    /// takes clients all the same: for their reports, and their cancels.
     pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
         let name = |core: &crate::config::Core| crate::route::Core::from(core.core).name();
-        let gauges: Vec<_> = self
-            .config
-            .cores
-            .iter()
-            .map(|core| self.metrics.core_up.with_label_values(&[name(core)]))
-            .collect();
-        move || match gauges.iter().any(|up| up.get() == 1) {
-            true => Ok(()),
-            false => Err("no line is up".to_owned()),
+        let Metrics { core_up, core_behind, core_reports_missing, .. } = self.metrics.clone();
+        let of = |core| {
+            [&core_up, &core_behind, &core_reports_missing]
+                .map(|gauges| gauges.with_label_values(&[name(core)]))
+        };
+        let cores: Vec<_> = self.config.cores.iter().map(of).collect();
+        move || {
+            let is = |gauge: &service::prometheus::IntGauge| gauge.get() == 1;
+            let (mut up, mut ready) = (false, false);
+            for [is_up, behind, missing] in &cores {
+                up |= is(is_up);
+                ready |= is(is_up) && (!is(behind) || is(missing));
+            }
+            match (up, ready) {
+                (_, true) => Ok(()),
+                (true, false) => Err("the day's reports are being read again".to_owned()),
+                (false, false) => Err("no line is up".to_owned()),
+            }
         }
     }
 
@@ -301,18 +312,22 @@ impl Server {
         let desk = Desk::new(accounts, self.config.forwarding.orders_max, checks);
         let audit = self.store.as_ref().map(|_| Audit::new(self.config.audit.lag_records_max));
         let progress = audit.as_ref().map(Audit::progress);
+        let mut had = Vec::new();
         if let (Some(audit), Some(store)) = (&audit, self.store) {
             let names = desk.accounts.names().to_vec();
             let interval = Duration::from_millis(self.config.audit.commit_interval_ms);
             let logs = (audit.reader(), reports);
             let keeper = Keeper::new(store, audit.progress(), logs, names, self.metrics.clone(), interval);
             let keeper = keeper.map_err(io::Error::other)?;
+            let kept = keeper.had();
+            had.extend(kept.map(|of| Had { lane: of.partition_no, flow: 0, number: of.report_index }));
             running.spawn("audit", move || keeper.run())?;
         }
         let counting = (exporter, self.metrics, self.traces.tracer());
         self.traces.start(running)?;
         let parts = (desk, (self.fix, audit), counting);
-        let app = gateway(&self.config, &self.tls, parts, self.shutdown, self.handle.clone());
+        let mut app = gateway(&self.config, &self.tls, parts, self.shutdown, self.handle.clone());
+        app.expect_at_start(had);
         Ok((setup, app, self.handle, progress))
     }
 }
@@ -369,6 +384,7 @@ fn upstream(
         duty: Duty::new(core.mode, wires.len(), accounts),
         flight: Flight::new(config.forwarding.in_flight_max, accounts),
         wires,
+        watch: Watch::default(),
         peak: [0; 2],
     }
 }

@@ -16,7 +16,8 @@
 use crate::app::Gateway;
 use crate::check::Refusal;
 use crate::flight::{Kind, Next};
-use crate::link::LinkError;
+use crate::link::{Link, LinkError};
+use crate::past::Behind;
 use crate::refused::Refused;
 use crate::route::Core;
 use crate::upstream::{LINE_NAMES, Lines, Upstream, Wire};
@@ -88,6 +89,7 @@ impl Gateway {
         }
         self.give_up_stalled(cx);
         self.release_held(cx);
+        Core::ALL.into_iter().for_each(|core| self.look_back(cx, core));
         self.settle(cx);
         self.measure(now_ns);
     }
@@ -247,6 +249,36 @@ impl Gateway {
             self.counts.not_taken[core as usize] += (refused.len() - before) as u64;
         }
         self.tell_refused(cx);
+    }
+
+    /// Whether a core has come as far in its reports of today as it had been (`past.rs`): without that it gets no orders.
+    pub(crate) fn look_back(&mut self, cx: &Cx, core: Core) {
+        let (now_ns, patience_ns) = (cx.now_ns(), self.settings.patience.settle_ns);
+        let Some(Upstream { link, watch, wires, .. }) = self.lines.upstream(core) else { return };
+        let works = wires.iter().any(Wire::works);
+        let reached = link.lanes().map(|(_, next)| next).sum();
+        let overdue = watch.look(now_ns, (works, reached), patience_ns);
+        let (behind, refused_for_ns) = (link.behind(), watch.refused_for_ns(now_ns));
+        if !watch.told {
+            watch.told = tell_missing(
+                core,
+                link,
+                (behind, overdue),
+                refused_for_ns.is_some_and(|ns| ns >= patience_ns),
+            );
+            self.metrics.core_reports_missing.with_label_values(&[core.name()]).set(i64::from(watch.told));
+        } else if behind.is_none() && refused_for_ns.is_none() {
+            watch.told = false;
+            self.metrics.core_reports_missing.with_label_values(&[core.name()]).set(0);
+            tracing::info!(
+                core = core.name(),
+                "the core has all reports of today that were had of it: it gets orders again"
+            );
+        }
+        let told = self.lines.upstream(core).is_some_and(|upstream| upstream.watch.told);
+        let is_behind = told || behind.is_some_and(|behind| behind.at_start) || refused_for_ns.is_some();
+        self.desk.behind[core as usize] = is_behind;
+        self.metrics.core_behind.with_label_values(&[core.name()]).set(i64::from(is_behind));
     }
 
     /// Notes whether a core takes requests now.
@@ -449,6 +481,42 @@ impl Gateway {
             let small = wire.bucket.is_some_and(|bucket| bucket.bytes_per_s() < peak);
             self.metrics.line_too_small.with_label_values(&label).set(i64::from(small));
         }
+    }
+}
+
+/// Says what is wrong with a core that has lost its day, once it is sure; whether it is.
+fn tell_missing(core: Core, link: &Link, (behind, overdue): (Option<Behind>, bool), refused: bool) -> bool {
+    const WHAT_TO_DO: &str = "no order is taken for this core: bring back its day from its journal, or begin the day anew, with empty \
+                              stores of the gateways' audits and FIX sessions (docs/operations.md, \"A core that has lost its day\")";
+    let core = core.name();
+    match behind {
+        Some(Behind { lane, had, next, other, .. }) if other || overdue => {
+            let what = if other {
+                "the core's reports of today are not those that this gateway has had of it"
+            } else {
+                "the core's reports of today end before those that this gateway has had of it"
+            };
+            tracing::error!(
+                core,
+                partition = lane,
+                had,
+                next,
+                flow = link.flow(lane),
+                "{what}; {WHAT_TO_DO}"
+            );
+            true
+        }
+        _ if refused => {
+            let wanted: Vec<_> = link.lanes().collect();
+            tracing::error!(
+                core,
+                ?wanted,
+                "the core has no reports from where this gateway has come to (partition, ReportIndex); on a \
+                new day gateways are started anew, else {WHAT_TO_DO}"
+            );
+            true
+        }
+        _ => false,
     }
 }
 

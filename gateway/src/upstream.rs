@@ -10,7 +10,8 @@ use crate::check::Refusal;
 use crate::duty::{Duty, LINES_MAX};
 use crate::flight::{Flight, Identity, Life, Over};
 use crate::line::Line;
-use crate::link::{Intake, Link};
+use crate::link::{Intake, Link, LinkError};
+use crate::past::{Had, Watch};
 use crate::route::Core;
 use crate::traces::Answers;
 use shard::{ConnId, Cx, Reason};
@@ -206,6 +207,8 @@ pub(crate) struct Upstream {
     pub(crate) wires: Vec<Wire>,
     pub(crate) duty: Duty,
     pub(crate) flight: Flight,
+    /// Whether it has what was had of its reports before.
+    pub(crate) watch: Watch,
     /// The busiest second of both lines together, bytes: sent, and received.
     pub(crate) peak: [u64; 2],
 }
@@ -268,6 +271,28 @@ impl Lines {
     /// All lanes, and the next number of each.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.by_core.iter().flatten().flat_map(|upstream| upstream.link.lanes())
+    }
+
+    /// All lanes, and the flow that the reports of each are of.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        let links = self.by_core.iter().flatten().map(|upstream| &upstream.link);
+        links.flat_map(|link| link.lanes().map(|(lane, _)| (lane, link.flow(lane))))
+    }
+
+    /// The flow that a lane's reports are of; 0 before the first one.
+    #[inline]
+    pub(crate) fn flow(&self, lane: u16) -> u64 {
+        self.by_core
+            .iter()
+            .flatten()
+            .map(|upstream| upstream.link.flow(lane))
+            .find(|flow| *flow != 0)
+            .unwrap_or(0)
+    }
+
+    /// Reports of today up to there were had, which was known when the gateway started or was learnt later.
+    pub(crate) fn expect(&mut self, had: Had, at_start: bool) {
+        self.by_core.iter_mut().flatten().for_each(|upstream| upstream.link.expect(had, at_start));
     }
 
     /// Gives a request to a line of its core; `write` appends its frame.
@@ -368,7 +393,7 @@ impl Gateway {
         id: ConnId,
         data: &[u8],
     ) -> Result<usize, Reason> {
-        let now_ns = cx.now_ns();
+        let (now_ns, wall_ns) = (cx.now_ns(), cx.wall_ns());
         let Some(upstream) = self.lines.by_core[core as usize].as_mut() else { return Ok(data.len()) };
         let Some(wire) = upstream.wires.get_mut(at).filter(|wire| wire.conn == Some(id)) else {
             return Ok(data.len());
@@ -385,11 +410,17 @@ impl Gateway {
             refused: &mut self.refused,
             answers,
             settles_ns: now_ns + self.settings.patience.settle_ns,
+            wall_ns,
         };
         let taken = upstream.link.receive(&mut wire.line, data, now_ns, &mut intake, &mut self.out);
         let news = wire.line.ready() && !wire.announced;
-        if let Ok(consumed) = taken {
-            wire.received.add(consumed);
+        match taken {
+            Ok(consumed) => wire.received.add(consumed),
+            Err(LinkError::NotSynchronized) => upstream.watch.refused(now_ns),
+            Err(_) => {}
+        }
+        if self.desk.behind[core as usize] {
+            self.look_back(cx, core);
         }
         self.flush_line(cx, core, at);
         self.tell_refused(cx);

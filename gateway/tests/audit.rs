@@ -2,7 +2,7 @@
 
 mod peers;
 
-use gateway::audit::{Kind, Outcome, Record, Store, StoreError};
+use gateway::audit::{Kept, Kind, Outcome, Record, Store, StoreError};
 use gateway::config::CoreName;
 use gateway::{Config, Server};
 use journal::Reader;
@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use wire::szse::Message;
 use wire::szse::code::CashMargin;
-use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest};
+use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest, OrderReport, ReportBase};
+use wire::szse::{Message, Timestamp};
 
 fn with_audit(core: &Core, directory: &Path) -> Config {
     let mut config = config(&[(CoreName::Cash, core, 0)]);
@@ -108,6 +108,64 @@ fn what_was_asked_and_answered_is_kept_once_over_restarts() {
     let printed = String::from_utf8(printed.stdout).expect("text");
     assert_eq!(printed.lines().count(), 4, "{printed}");
     assert!(printed.contains("\"forwarded_to\":\"cash\""), "{printed}");
+}
+
+/// A report of `a1` with this TransactTime.
+fn report_at(client: &Client, index: i64, time: Timestamp) -> OrderReport {
+    let order = client.new_order("x", CashMargin::CASH);
+    let report = peers::accepted(&order, 1, index);
+    OrderReport { base: ReportBase { transact_time: time, ..report.base }, ..report }
+}
+
+fn times<const N: usize>() -> [Timestamp; N] {
+    let clock = transport::Clock::start();
+    let now = clock.wall_ns(clock.now_ns()).unsigned_abs();
+    std::array::from_fn(|at| Timestamp::from_unix_ns(now - 60_000_000_000 + at as u64 * 1_000_000))
+}
+
+#[test]
+fn a_core_whose_day_is_not_the_one_that_is_kept_gets_no_orders_and_its_reports_are_kept_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let core = Core::listen(&[1]);
+    let [before, other] = times();
+    let settings = || {
+        let mut config = with_audit(&core, folder.path());
+        config.forwarding.settle_ms = 50;
+        config
+    };
+    let (gateway, mut line) = started(&core, settings());
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    for index in 1..=2 {
+        line.peer.send(&report_at(&client, index, before));
+        client.report();
+    }
+    gateway.stop();
+
+    let (gateway, mut line) = started(&core, settings());
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    let metrics = &gateway.metrics;
+    let missing = || metrics.core_reports_missing.with_label_values(&["cash"]).get();
+    client.order("a", CashMargin::CASH);
+    assert_eq!(client.rejected(), "the core's reports of today are not complete");
+    eventually("its day is not there", || missing() == 1);
+    assert_eq!(metrics.audit_incomplete.get(), 0);
+    // As many as were kept, and others.
+    for index in 1..=2 {
+        line.peer.send(&report_at(&client, index, other));
+        client.report();
+    }
+    eventually("it is another day", || metrics.audit_incomplete.get() == 1);
+    eventually("it has come as far", || missing() == 0);
+    eventually("and orders stay refused", || {
+        client.order("b", CashMargin::CASH);
+        gateway.refused("audit not available") > 0
+    });
+    gateway.stop();
+    let kept = records(folder.path());
+    let reports: Vec<_> = kept.iter().filter(|one| one.starts_with("report")).collect();
+    assert_eq!(reports.len(), 4, "{reports:?}");
 }
 
 #[test]
@@ -219,7 +277,7 @@ impl Store for Moody {
         Ok(())
     }
 
-    fn reports(&mut self, _since_unix_ns: u64, _see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
+    fn reports(&mut self, _since_unix_ns: u64, _see: &mut dyn FnMut(Kept)) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -130,8 +130,11 @@ fn a_gateway_that_starts_again_goes_on_behind_the_last_report_of_each_partition(
         eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
         let mut client = Client::log_on(gateway.address, 1);
         client.synchronize(&[]);
-        let order = client.order("x", CashMargin::CASH);
-        line.order();
+        let order = client.new_order("x", CashMargin::CASH);
+        if run == 0 {
+            client.peer.send(&order);
+            line.order();
+        }
         // The whole day again, and one more than before.
         for index in 1..=3 + run {
             line.accept(&order, 1, index);

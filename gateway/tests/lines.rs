@@ -11,8 +11,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use wire::szse::code::{CashMargin, ExecType, OrdRejReason, OrdStatus, SessionStatus};
-use wire::szse::trading::{BusinessReject, CancelReject, NewOrder, OrderCancelRequest, OrderReport};
-use wire::szse::{Heartbeat, Logout, Message};
+use wire::szse::trading::{
+    BusinessReject, CancelReject, NewOrder, OrderCancelRequest, OrderReport, ReportSynchronization,
+};
+use wire::szse::{GroupMessage, Heartbeat, Logout, Message};
 
 /// The cash core's two ends, and a gateway's configuration for them.
 fn two_lines() -> (Core, Core, Config) {
@@ -663,5 +665,46 @@ fn a_line_that_stalls_is_given_up_and_the_one_that_takes_over_is_not() {
     client.peer.stream.shutdown(std::net::Shutdown::Both).expect("shut");
     flood.join().expect("ended");
     drop(b);
+    gateway.stop();
+}
+
+#[test]
+fn a_core_that_has_no_reports_from_where_a_gateway_has_come_to_is_an_alarm_until_it_has() {
+    let core = Core::listen(&[1]);
+    let mut config = config(&[(CoreName::Cash, &core, 0)]);
+    config.forwarding.settle_ms = 50;
+    let gateway = Gateway::start(config);
+    let (mut line, asked) = core.accept();
+    assert_eq!(asked, [(1, 1)]);
+    eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    client.order("x", CashMargin::CASH);
+    let order = line.order();
+    line.accept(&order, 1, 1);
+    client.report();
+    drop(line);
+    // It comes back without its day.
+    let missing = || gateway.metrics.core_reports_missing.with_label_values(&["cash"]).get();
+    while missing() == 0 {
+        let (mut line, asked) = core.accept();
+        assert_eq!(asked, [(1, 2)]);
+        line.peer.send(&BusinessReject {
+            ref_msg_type: ReportSynchronization::MSG_TYPE.into(),
+            business_reject_text: text("partition 1: the next is 1"),
+            ..BusinessReject::default()
+        });
+        assert!(line.peer.next().is_none(), "given up");
+    }
+    let (mut line, _) = core.accept();
+    eventually("it has its day again", || missing() == 0);
+    client.order("y", CashMargin::CASH);
+    let order = loop {
+        let frame = line.peer.next().expect("a frame");
+        if let Ok(order) = peers::decoded(&frame).view::<NewOrder>() {
+            break *order;
+        }
+    };
+    assert_eq!(order.cl_ord_id, text("y"));
     gateway.stop();
 }

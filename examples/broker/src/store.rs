@@ -3,14 +3,14 @@
 //! A commit is one write and one fdatasync(2). What a crash left of a last line is cut when the file is opened again: it was
 //! not committed, so nobody has relied on it.
 
-use gateway::audit::{Kind, Outcome, Record, Store, StoreError};
+use gateway::audit::{Kept, Kind, Outcome, Record, Store, StoreError};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use wire::szse::frame;
 use wire::szse::trading::{CancelReject, NewOrder, OrderCancelRequest, OrderReport, TradeReport};
+use wire::szse::{Timestamp, frame};
 
 /// Bytes that wait for a commit, at most.
 const BUFFER_MAX: usize = 8 << 20;
@@ -99,7 +99,7 @@ impl Store for JsonLines {
         Ok(())
     }
 
-    fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
+    fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(Kept)) -> Result<(), StoreError> {
         let outside = |error: io::Error| StoreError::Outside(error.to_string());
         let mut file = &self.file;
         file.seek(SeekFrom::Start(0)).map_err(outside)?;
@@ -111,7 +111,11 @@ impl Store for JsonLines {
                 continue;
             };
             if number("unix_ns").is_some_and(|unix_ns| unix_ns >= since_unix_ns) {
-                see(u16::try_from(partition).unwrap_or(u16::MAX), index);
+                see(Kept {
+                    partition_no: u16::try_from(partition).unwrap_or(u16::MAX),
+                    report_index: index,
+                    transact_time: Timestamp::from_raw(line["transact_time"].as_i64().unwrap_or(0)),
+                });
             }
         }
         Ok(())
@@ -136,6 +140,7 @@ fn json_of(record: &Record<'_>) -> Value {
         Record::Report { partition_no, report_index, account_id, frame } => json!({
             "partition_no": partition_no, "report_index": report_index,
             "account_id": account_id.to_string(), "message": message(frame), "frame": hex(frame),
+            "transact_time": Kept::new(*partition_no, *report_index, frame).transact_time.raw(),
         }),
         Record::Session { comp_id, peer, what, why } => json!({
             "comp_id": comp_id.to_string(), "peer": peer, "what": what, "why": why,

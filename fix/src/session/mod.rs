@@ -40,7 +40,7 @@ use resend::Resend;
 use crate::codec::{BEGIN_STRING, Decoded, Encoder, decode};
 use crate::dictionary::Fault;
 use crate::message::Body;
-use crate::store::{Store, StoreError};
+use crate::store::{Mark, Store, StoreError};
 use crate::tag;
 use crate::time::Now;
 
@@ -176,8 +176,8 @@ impl<S: Store> Session<S> {
         self.emit(body.msg_type(), now, out, |message| body.encode(message))
     }
 
-    /// As [`Session::send`], for a message that was made of number `number` of `lane` of a flow: the store keeps the mark
-    /// with it ([`Store::mark`]).
+    /// As [`Session::send`], for a message that was made of this place of a flow: the store keeps the mark
+    /// with it ([`Store::marks`]).
     ///
     /// # Errors
     /// As of [`Session::send`].
@@ -185,11 +185,11 @@ impl<S: Store> Session<S> {
     pub fn send_marked(
         &mut self,
         body: &impl Body,
-        (lane, number): (u16, u64),
+        mark: Mark,
         now: Now,
         out: &mut Vec<u8>,
     ) -> Result<u64, StoreError> {
-        self.store.set_mark(lane, number);
+        self.store.set_mark(mark);
         self.send(body, now, out)
     }
 

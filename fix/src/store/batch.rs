@@ -1,19 +1,22 @@
 //! A store without I/O of its own: what changes comes out in batches, which somebody else keeps and acknowledges.
 //!
 //! A batch is made of records: kind (u8), length of what follows (u32, little-endian), and that. Kind 1 is a sent message;
-//! kind 2 the next number that is expected (u64); kind 3 a sent message that was made of a flow, behind lane (u16) and number
-//! (u64) of the mark; kind 4 a reset, with the marks (lane u16, number u64 each) that outlive it. All batches in their order
-//! make the store again.
+//! kind 2 the next number that is expected (u64); kind 5 a sent message that was made of a flow, behind the mark (lane u16, flow
+//! u64, number u64); kind 6 a reset, with the marks that outlive it. All batches in their order
+//! make the store again. Kinds 3 and 4 are those of earlier versions, whose marks did not say of which flow they are: they are
+//! taken for none.
 
-use super::{MemoryStore, OnReset, Store, StoreError};
+use super::{Mark, Marks, MemoryStore, OnReset, Store, StoreError};
 
 const HEAD: usize = 5;
 const KIND_MESSAGE: u8 = 1;
 const KIND_TARGET: u8 = 2;
-const KIND_MARKED: u8 = 3;
-const KIND_RESET: u8 = 4;
-/// Lane and number of a mark.
-const MARK: usize = 2 + 8;
+const KIND_MARKED_BEFORE: u8 = 3;
+const KIND_RESET_BEFORE: u8 = 4;
+const KIND_MARKED: u8 = 5;
+const KIND_RESET: u8 = 6;
+/// Lane and number of a mark of [`KIND_MARKED_BEFORE`].
+const MARK_BEFORE: usize = 2 + 8;
 
 /// Whole records that are to be kept together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,17 +71,24 @@ impl BatchStore {
             KIND_MESSAGE => self.memory.append(payload).ok(),
             KIND_TARGET => self.memory.set_next_target(u64::from_le_bytes(payload.try_into().ok()?)).ok(),
             KIND_MARKED => {
-                let (mark, message) = payload.split_at_checked(MARK)?;
-                let (lane, number) = read_mark(mark)?;
-                self.memory.set_mark(lane, number);
+                let (mark, message) = Mark::split(payload)?;
+                self.memory.set_mark(mark);
                 self.memory.append(message).ok()
             }
+            KIND_MARKED_BEFORE => {
+                let (_, message) = payload.split_at_checked(MARK_BEFORE)?;
+                self.memory.append(message).ok()
+            }
+            KIND_RESET_BEFORE => self.memory.reset(OnReset::Replay).ok(),
             KIND_RESET => {
                 self.memory.reset(OnReset::Replay).ok()?;
-                let marks = payload.chunks(MARK);
-                marks
-                    .map(read_mark)
-                    .try_for_each(|mark| mark.map(|(lane, of)| self.memory.keep_mark(lane, of)))
+                let mut marks = payload;
+                while !marks.is_empty() {
+                    let (mark, rest) = Mark::split(marks)?;
+                    self.memory.keep_mark(mark);
+                    marks = rest;
+                }
+                Some(())
             }
             _ => None,
         }
@@ -131,11 +141,6 @@ fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((kind, payload, rest))
 }
 
-fn read_mark(bytes: &[u8]) -> Option<(u16, u64)> {
-    let (lane, number) = bytes.split_first_chunk()?;
-    Some((u16::from_le_bytes(*lane), u64::from_le_bytes(number.try_into().ok()?)))
-}
-
 impl Store for BatchStore {
     fn next_sender(&self) -> u64 {
         self.memory.next_sender()
@@ -155,7 +160,7 @@ impl Store for BatchStore {
         self.memory.append(message)?;
         match mark {
             None => self.push(KIND_MESSAGE, [message, &[], &[]]),
-            Some((lane, of)) => self.push(KIND_MARKED, [&lane.to_le_bytes(), &of.to_le_bytes(), message]),
+            Some(mark) => self.push(KIND_MARKED, [&mark.to_bytes(), message, &[]]),
         }
         Ok(())
     }
@@ -165,12 +170,12 @@ impl Store for BatchStore {
         self.memory.set_next_target(number)
     }
 
-    fn mark(&self, lane: u16) -> u64 {
-        self.memory.mark(lane)
+    fn marks(&self) -> &Marks {
+        self.memory.marks()
     }
 
-    fn set_mark(&mut self, lane: u16, number: u64) {
-        self.memory.set_mark(lane, number);
+    fn set_mark(&mut self, mark: Mark) {
+        self.memory.set_mark(mark);
     }
 
     fn read(&mut self, number: u64, out: &mut Vec<u8>) -> Result<bool, StoreError> {
@@ -180,11 +185,7 @@ impl Store for BatchStore {
     fn reset(&mut self, marks: OnReset) -> Result<(), StoreError> {
         self.memory.reset(marks)?;
         self.target_changed = false;
-        let mut kept = Vec::new();
-        for (lane, number) in self.memory.marks() {
-            kept.extend_from_slice(&lane.to_le_bytes());
-            kept.extend_from_slice(&number.to_le_bytes());
-        }
+        let kept: Vec<u8> = self.memory.marks().all().iter().flat_map(|mark| mark.to_bytes()).collect();
         self.push(KIND_RESET, [&kept, &[], &[]]);
         Ok(())
     }

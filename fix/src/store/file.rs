@@ -2,8 +2,9 @@
 //!
 //! After eight bytes of magic come records: length of the payload (u32, little-endian), kind (u8), CRC-32 of kind and
 //! payload (u32, little-endian), payload. Each payload begins with a number (u64). Kind 1 is a sent message behind its own
-//! number; kind 2 the next number that is expected; kind 3 a mark, the lane (u16) behind its number; kind 4 a sent message
-//! that was made of a flow: its own number, lane (u16) and number (u64) of the mark, the message. What a crash left
+//! number; kind 2 the next number that is expected; kind 5 a mark behind its number: lane (u16), flow (u64) and the number again
+//! (u64); kind 6 a sent message that was made of a flow: its own number, the mark, the message. Kinds 3 and 4 are those of earlier
+//! versions, whose marks did not say of which flow they are: they are taken for none. What a crash left
 //! unfinished at the end fails its CRC or its length and is cut off on opening. A reset begins a new file beside the old one
 //! and puts it in its place, so that the marks are in one or the other.
 
@@ -12,16 +13,20 @@ use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{Marks, OnReset, Store, StoreError};
+use super::{Mark, Marks, OnReset, Store, StoreError};
 
 const MAGIC: &[u8; 8] = b"TDFIX01\n";
 const HEAD: usize = 9;
 const KIND_MESSAGE: u8 = 1;
 const KIND_TARGET: u8 = 2;
-const KIND_MARK: u8 = 3;
-const KIND_MARKED: u8 = 4;
-/// What stands before the message in a record of kind 4: its number, the lane, the number of the mark.
-const MARKED_HEAD: usize = 8 + 2 + 8;
+const KIND_MARK_BEFORE: u8 = 3;
+const KIND_MARKED_BEFORE: u8 = 4;
+const KIND_MARK: u8 = 5;
+const KIND_MARKED: u8 = 6;
+/// What stands before the message in a record of kind 6: its number, and the mark.
+const MARKED_HEAD: usize = 8 + Mark::BYTES;
+/// The same of kind 4: its number, the lane, the number of the mark.
+const MARKED_BEFORE_HEAD: usize = 8 + 2 + 8;
 /// What is waiting is written without being asked for beyond this.
 const PENDING_MAX: usize = 256 * 1024;
 
@@ -169,16 +174,23 @@ impl FileStore {
                 self.next_target = number;
                 true
             }
-            KIND_MARK => {
-                let Ok(lane) = message.try_into() else { return false };
-                self.marks.keep(u16::from_le_bytes(lane), number);
+            KIND_MARK => match Mark::split(message) {
+                Some((mark, [])) => {
+                    self.marks.keep(mark);
+                    true
+                }
+                _ => false,
+            },
+            KIND_MARK_BEFORE => message.len() == 2,
+            KIND_MARKED if number == self.next_sender() => {
+                let Some((mark, message)) = Mark::split(message) else { return false };
+                self.marks.keep(mark);
+                self.index.push((self.written + (HEAD + MARKED_HEAD) as u64, message.len() as u32));
                 true
             }
-            KIND_MARKED if number == self.next_sender() => {
-                let Some((lane, rest)) = message.split_first_chunk() else { return false };
-                let Some((mark, message)) = rest.split_first_chunk() else { return false };
-                self.marks.keep(u16::from_le_bytes(*lane), u64::from_le_bytes(*mark));
-                self.index.push(((self.written as usize + HEAD + MARKED_HEAD) as u64, message.len() as u32));
+            KIND_MARKED_BEFORE if number == self.next_sender() && payload.len() >= MARKED_BEFORE_HEAD => {
+                let len = payload.len() - MARKED_BEFORE_HEAD;
+                self.index.push((self.written + (HEAD + MARKED_BEFORE_HEAD) as u64, len as u32));
                 true
             }
             _ => false,
@@ -266,9 +278,9 @@ impl Store for FileStore {
         let number = self.next_sender();
         match mark {
             None => self.push(KIND_MESSAGE, number, [message, &[], &[]]),
-            Some((lane, of)) => {
-                self.push(KIND_MARKED, number, [&lane.to_le_bytes(), &of.to_le_bytes(), message]);
-                self.marks.keep(lane, of);
+            Some(mark) => {
+                self.push(KIND_MARKED, number, [&mark.to_bytes(), message, &[]]);
+                self.marks.keep(mark);
             }
         }
         self.index.push((at, message.len() as u32));
@@ -281,12 +293,12 @@ impl Store for FileStore {
         Ok(())
     }
 
-    fn mark(&self, lane: u16) -> u64 {
-        self.marks.of(lane)
+    fn marks(&self) -> &Marks {
+        &self.marks
     }
 
-    fn set_mark(&mut self, lane: u16, number: u64) {
-        self.marks.set_next(lane, number);
+    fn set_mark(&mut self, mark: Mark) {
+        self.marks.set_next(mark);
     }
 
     fn read(&mut self, number: u64, out: &mut Vec<u8>) -> Result<bool, StoreError> {
@@ -314,8 +326,8 @@ impl Store for FileStore {
         file.set_len(0)?;
         let waiting = std::mem::take(&mut self.pending);
         self.pending.extend_from_slice(MAGIC);
-        for (lane, number) in kept.all() {
-            self.push(KIND_MARK, *number, [&lane.to_le_bytes(), &[], &[]]);
+        for mark in kept.all() {
+            self.push(KIND_MARK, mark.number, [&mark.to_bytes(), &[], &[]]);
         }
         let fresh = std::mem::replace(&mut self.pending, waiting);
         file.write_all_at(&fresh, 0)?;

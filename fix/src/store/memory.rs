@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Marks, OnReset, Store, StoreError};
+use super::{Mark, Marks, OnReset, Store, StoreError};
 
 /// Remembers as long as the process lives, and of the messages no more than a number of bytes: the oldest are let go
 /// first, and a peer that asks for them gets a gap fill.
@@ -40,7 +40,7 @@ impl MemoryStore {
     }
 
     /// The mark that goes with the next message.
-    pub(super) fn next_mark(&self) -> Option<(u16, u64)> {
+    pub(super) fn next_mark(&self) -> Option<Mark> {
         self.marks.next()
     }
 
@@ -48,13 +48,8 @@ impl MemoryStore {
         self.marks.take_next();
     }
 
-    /// All marks, ascending by lane.
-    pub(super) fn marks(&self) -> Vec<(u16, u64)> {
-        self.marks.all().to_vec()
-    }
-
-    pub(super) fn keep_mark(&mut self, lane: u16, number: u64) {
-        self.marks.keep(lane, number);
+    pub(super) fn keep_mark(&mut self, mark: Mark) {
+        self.marks.keep(mark);
     }
 
     /// The oldest message that is held.
@@ -76,8 +71,8 @@ impl Store for MemoryStore {
         self.bytes.extend(message);
         self.ends.push_back(self.gone + self.bytes.len() as u64);
         self.next_sender += 1;
-        if let Some((lane, number)) = self.marks.take_next() {
-            self.marks.keep(lane, number);
+        if let Some(mark) = self.marks.take_next() {
+            self.marks.keep(mark);
         }
         while self.bytes.len() > self.bytes_max {
             let Some(end) = self.ends.pop_front() else { break };
@@ -92,12 +87,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn mark(&self, lane: u16) -> u64 {
-        self.marks.of(lane)
+    fn marks(&self) -> &Marks {
+        &self.marks
     }
 
-    fn set_mark(&mut self, lane: u16, number: u64) {
-        self.marks.set_next(lane, number);
+    fn set_mark(&mut self, mark: Mark) {
+        self.marks.set_next(mark);
     }
 
     fn read(&mut self, number: u64, out: &mut Vec<u8>) -> Result<bool, StoreError> {

@@ -11,7 +11,7 @@ mod tests;
 
 pub use batch::{Batch, BatchStore};
 pub use file::{Durability, FileLimits, FileStore};
-pub use marks::Marks;
+pub use marks::{Mark, Marks};
 pub use memory::MemoryStore;
 
 use std::io;
@@ -76,13 +76,13 @@ pub trait Store {
     /// It is not kept.
     fn set_next_target(&mut self, number: u64) -> Result<(), StoreError>;
 
-    /// How far a flow was turned into messages: the highest number of `lane` that was given to [`Store::set_mark`] and kept;
-    /// 0 where there is none.
-    fn mark(&self, lane: u16) -> u64;
+    /// How far flows were turned into messages: of each lane the highest number that was given to [`Store::set_mark`] and kept, of
+    /// the flow that came last.
+    fn marks(&self) -> &Marks;
 
-    /// The message that is appended next was made of number `number` of `lane` of a flow. Both are kept or neither, so
-    /// that who goes on from [`Store::mark`] after a crash makes each message once. An append that fails forgets it.
-    fn set_mark(&mut self, lane: u16, number: u64);
+    /// The message that is appended next was made of this place of a flow. Both are kept or neither, so
+    /// that who goes on from [`Store::marks`] after a crash makes each message once. An append that fails forgets it.
+    fn set_mark(&mut self, mark: Mark);
 
     /// Appends the sent message of this number to `out`; false if it is not held (any more).
     ///

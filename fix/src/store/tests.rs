@@ -4,6 +4,16 @@ use std::fs;
 
 use super::*;
 
+/// A place of the first flow.
+fn at(lane: u16, number: u64) -> Mark {
+    Mark { lane, flow: 1, number }
+}
+
+/// How far the first flow's lanes came.
+fn marks<const N: usize>(store: &impl Store, lanes: [u16; N]) -> [u64; N] {
+    lanes.map(|lane| store.marks().of(lane, 1))
+}
+
 fn keeps_its_promises(store: &mut impl Store) {
     assert_eq!((store.next_sender(), store.next_target()), (1, 1));
     for number in 1..=5_u64 {
@@ -19,23 +29,30 @@ fn keeps_its_promises(store: &mut impl Store) {
     assert_eq!(store.read(0, &mut out), Ok(false));
     assert_eq!(store.read(6, &mut out), Ok(false));
     assert_eq!((store.next_sender(), store.next_target()), (6, 42));
-    store.set_mark(7, 30);
-    assert_eq!(store.mark(7), 0, "not without its message");
+    store.set_mark(at(7, 30));
+    assert_eq!(marks(store, [7]), [0], "not without its message");
     store.append(b"made of a flow").expect("kept");
     store.append(b"not made of one").expect("kept");
-    store.set_mark(9, 4);
+    store.set_mark(at(9, 4));
     store.append(b"made of another lane").expect("kept");
     out.clear();
     assert_eq!(store.read(6, &mut out), Ok(true));
     assert_eq!(out, b"made of a flow");
-    assert_eq!([7, 8, 9].map(|lane| store.mark(lane)), [30, 0, 4]);
+    assert_eq!(marks(store, [7, 8, 9]), [30, 0, 4]);
     store.reset(OnReset::Continue).expect("empty");
     assert_eq!((store.next_sender(), store.next_target()), (1, 1));
     assert_eq!(store.read(1, &mut out), Ok(false));
-    assert_eq!([7, 8, 9].map(|lane| store.mark(lane)), [30, 0, 4]);
+    assert_eq!(marks(store, [7, 8, 9]), [30, 0, 4]);
+    // A new flow begins at 1 in one of its lanes: what was had of the one before says nothing of it.
+    store.set_mark(Mark { lane: 7, flow: 2, number: 1 });
+    store.append(b"of a new day").expect("kept");
+    assert_eq!((marks(store, [7, 9]), store.marks().of(7, 2)), ([0, 4], 1));
+    store.set_mark(Mark { lane: 7, flow: 2, number: 2 });
     store.append(b"anew").expect("kept");
+    store.reset(OnReset::Continue).expect("empty");
+    assert_eq!(store.marks().all(), [Mark { lane: 7, flow: 2, number: 2 }, at(9, 4)]);
     store.reset(OnReset::Replay).expect("empty");
-    assert_eq!([7, 8, 9].map(|lane| store.mark(lane)), [0, 0, 0]);
+    assert_eq!(marks(store, [7, 8, 9]), [0, 0, 0]);
 }
 
 #[test]
@@ -98,11 +115,11 @@ fn a_mark_and_its_message_are_kept_together_or_not_at_all() {
     let path = folder.path().join("session");
     let open = || FileStore::open(&path, FileLimits::default()).expect("open");
     let mut store = open();
-    store.set_mark(2, 10);
+    store.set_mark(at(2, 10));
     store.append(b"ten").expect("kept");
     store.commit().expect("safe");
     let safe = fs::read(&path).expect("read").len();
-    store.set_mark(2, 11);
+    store.set_mark(at(2, 11));
     store.append(b"eleven").expect("kept");
     store.commit().expect("safe");
     drop(store);
@@ -110,8 +127,8 @@ fn a_mark_and_its_message_are_kept_together_or_not_at_all() {
     for len in safe..=whole.len() {
         fs::write(&path, &whole[..len]).expect("written");
         let store = open();
-        let expected = if len == whole.len() { (3, 11) } else { (2, 10) };
-        assert_eq!((store.next_sender(), store.mark(2)), expected, "cut at {len}");
+        let expected = if len == whole.len() { (3, [11]) } else { (2, [10]) };
+        assert_eq!((store.next_sender(), marks(&store, [2])), expected, "cut at {len}");
     }
     let mut store = open();
     let mut out = Vec::new();
@@ -120,12 +137,12 @@ fn a_mark_and_its_message_are_kept_together_or_not_at_all() {
     store.reset(OnReset::Continue).expect("empty");
     drop(store);
     let mut store = open();
-    assert_eq!((store.next_sender(), store.mark(2)), (1, 11), "a reset and a restart");
-    store.set_mark(2, 12);
+    assert_eq!((store.next_sender(), marks(&store, [2])), (1, [11]), "a reset and a restart");
+    store.set_mark(at(2, 12));
     let long = vec![b'x'; FileLimits::default().message_bytes_max as usize + 1];
     assert_eq!(store.append(&long), Err(StoreError::Full));
     store.append(b"of no flow").expect("kept");
-    assert_eq!(store.mark(2), 11, "a mark does not wait for another message");
+    assert_eq!(marks(&store, [2]), [11], "a mark does not wait for another message");
 }
 
 /// The file cut at every length, and with every byte of its last record changed: what was whole before is there,
@@ -207,7 +224,7 @@ fn batches_keep_the_promises_and_make_the_store_again() {
         let (mut store, mut elsewhere) = (BatchStore::new(1_000), Vec::new());
         store.append(b"one").expect("kept");
         assert!(!store.is_safe());
-        store.set_mark(7, 30);
+        store.set_mark(at(7, 30));
         store.append(b"two").expect("kept");
         store.set_next_target(9).expect("kept");
         kept(&mut store, &mut elsewhere, bytes_max);
@@ -216,7 +233,7 @@ fn batches_keep_the_promises_and_make_the_store_again() {
         let mut out = Vec::new();
         assert!(again.read(1, &mut out).expect("readable") && again.read(2, &mut out).expect("readable"));
         assert_eq!(out, b"onetwo");
-        assert_eq!((again.next_sender(), again.next_target(), again.mark(7)), (3, 9, 30));
+        assert_eq!((again.next_sender(), again.next_target(), marks(&again, [7])), (3, 9, [30]));
 
         again.reset(OnReset::Continue).expect("empty");
         again.append(b"anew").expect("kept");
@@ -226,7 +243,7 @@ fn batches_keep_the_promises_and_make_the_store_again() {
         assert_eq!(at, before);
         // What was before the reset is not needed.
         let anew = restored(&elsewhere[at..], 1_000);
-        assert_eq!((anew.next_sender(), anew.next_target(), anew.mark(7)), (2, 1, 30));
+        assert_eq!((anew.next_sender(), anew.next_target(), marks(&anew, [7])), (2, 1, [30]));
     }
 }
 
@@ -234,11 +251,11 @@ fn batches_keep_the_promises_and_make_the_store_again() {
 fn a_batch_store_has_a_limit_and_a_format() {
     let (mut store, mut elsewhere) = (BatchStore::new(10), Vec::new());
     store.append(b"12345678").expect("kept");
-    store.set_mark(1, 1);
+    store.set_mark(at(1, 1));
     assert_eq!(store.append(b"123"), Err(StoreError::Full));
     assert_eq!(store.next_sender(), 2);
     store.append(b"12").expect("kept");
-    assert_eq!(store.mark(1), 0, "a mark does not wait for another message");
+    assert_eq!(marks(&store, [1]), [0], "a mark does not wait for another message");
     kept(&mut store, &mut elsewhere, 1_000);
     let mut smaller = restored(&elsewhere, 5);
     let mut out = Vec::new();
@@ -251,4 +268,36 @@ fn a_batch_store_has_a_limit_and_a_format() {
         assert_eq!(BatchStore::new(10).restore(&whole[..len]), Err(StoreError::Format), "cut at {len}");
     }
     assert_eq!(BatchStore::new(10).restore(&[9, 0, 0, 0, 0]), Err(StoreError::Format));
+}
+
+/// What earlier versions kept is read: the messages are there to be sent again, and marks that do not say of which flow they are
+/// are none.
+#[test]
+fn what_was_kept_before_marks_named_their_flow_is_read_without_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("session");
+    let record = |kind: u8, payload: &[&[u8]]| {
+        let payload = payload.concat();
+        let sum = crc32fast::hash(&[&[kind], &payload[..]].concat());
+        [&(payload.len() as u32).to_le_bytes()[..], &[kind], &sum.to_le_bytes(), &payload].concat()
+    };
+    let mark = record(3, &[&30_u64.to_le_bytes(), &7_u16.to_le_bytes()]);
+    let marked =
+        record(4, &[&1_u64.to_le_bytes(), &7_u16.to_le_bytes(), &31_u64.to_le_bytes(), b"of a flow"]);
+    fs::write(&path, [b"TDFIX01\n", &mark[..], &marked].concat()).expect("written");
+    let mut store = FileStore::open(&path, FileLimits::default()).expect("open");
+    let mut out = Vec::new();
+    assert_eq!((store.read(1, &mut out), store.next_sender(), store.cut_bytes()), (Ok(true), 2, 0));
+    assert_eq!((out.as_slice(), store.marks().all()), (&b"of a flow"[..], &[][..]));
+
+    let in_batch =
+        |kind: u8, payload: &[u8]| [&[kind], &(payload.len() as u32).to_le_bytes()[..], payload].concat();
+    let lane_and_number = [&7_u16.to_le_bytes()[..], &31_u64.to_le_bytes()].concat();
+    let mut store = BatchStore::new(100);
+    store.restore(&in_batch(1, b"before a reset")).expect("a batch");
+    store.restore(&in_batch(4, &lane_and_number)).expect("a batch");
+    store.restore(&in_batch(3, &[&lane_and_number[..], b"of a flow"].concat())).expect("a batch");
+    out.clear();
+    assert_eq!((store.read(1, &mut out), store.next_sender()), (Ok(true), 2));
+    assert_eq!((out.as_slice(), store.marks().all()), (&b"of a flow"[..], &[][..]));
 }

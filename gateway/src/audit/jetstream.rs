@@ -11,7 +11,7 @@
 //! NATS is a network of the operator's own: what goes to it is not ShangMi. Its ports belong on a private network.
 
 use super::record::Head;
-use super::{Kind, Record, Store, StoreError};
+use super::{Kept, Kind, Record, Store, StoreError};
 use async_nats::jetstream::context::{Context, PublishAckFuture};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, StorageType, Stream};
@@ -225,7 +225,7 @@ impl Store for JetStreamStore {
         published.map_err(|error| self.settings.told(error))
     }
 
-    fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
+    fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(Kept)) -> Result<(), StoreError> {
         let filter = format!("{}.report.*", self.settings.stream);
         let seen = self.runtime.block_on(async {
             let mut subjects = self.stream.info_with_subjects(&filter).await.map_err(outside)?;
@@ -233,11 +233,11 @@ impl Store for JetStreamStore {
                 let message = self.stream.get_last_raw_message_by_subject(&subject).await.map_err(outside)?;
                 let (head, record) =
                     Head::split(&message.payload).ok_or_else(|| outside("not an audit's stream"))?;
-                if let Ok(Record::Report { partition_no, report_index, .. }) =
+                if let Ok(Record::Report { partition_no, report_index, frame, .. }) =
                     Record::parse(head.kind as u16, record)
                     && head.unix_ns >= since_unix_ns
                 {
-                    see(partition_no, report_index);
+                    see(Kept::new(partition_no, report_index, frame));
                 }
             }
             Ok(())

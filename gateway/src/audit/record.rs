@@ -13,7 +13,8 @@ use crate::refused::By;
 use crate::route::Core;
 use std::io::Write;
 use std::net::SocketAddr;
-use wire::szse::Text;
+use wire::szse::trading::{CancelReject, OrderReport, ReportBase, TradeReport};
+use wire::szse::{DecodeError, Message, Text, Timestamp, frame};
 
 /// What a record is about: the journal's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -173,6 +174,36 @@ pub enum Record<'a> {
         /// The BusinessReject.
         frame: &'a [u8],
     },
+}
+
+/// A report that a store has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// PartitionNo as clients see it.
+    pub partition_no: u16,
+    /// ReportIndex.
+    pub report_index: u64,
+    /// TransactTime, by which a report is told from another one of the same number; [`Timestamp::ZERO`] where it is not known.
+    pub transact_time: Timestamp,
+}
+
+impl Kept {
+    /// What is kept with this report, whole as clients get it.
+    pub fn new(partition_no: u16, report_index: u64, report: &[u8]) -> Self {
+        Self { partition_no, report_index, transact_time: transact_time(report) }
+    }
+}
+
+/// TransactTime of a report.
+fn transact_time(report: &[u8]) -> Timestamp {
+    let Ok(Some(frame)) = frame::decode(report, frame::BODY_LEN_MAX) else { return Timestamp::ZERO };
+    let base: Result<&ReportBase, DecodeError> = match frame.msg_type {
+        OrderReport::MSG_TYPE => frame.view::<OrderReport>().map(|report| &report.base),
+        TradeReport::MSG_TYPE => frame.view::<TradeReport>().map(|report| &report.base),
+        CancelReject::MSG_TYPE => frame.view::<CancelReject>().map(|report| &report.base),
+        _ => return Timestamp::ZERO,
+    };
+    base.map_or(Timestamp::ZERO, |base| base.transact_time)
 }
 
 /// A payload that is no record of the audit.

@@ -1,7 +1,7 @@
 //! A door: where the audit goes. [`FileStore`] keeps it in files of this machine; an integrator may put another one behind
 //! it, a replicated one for instance.
 
-use crate::audit::{Kind, Record};
+use crate::audit::{Kept, Kind, Record};
 use journal::{AppendError, Limits, Reader, Writer};
 use std::path::Path;
 
@@ -31,13 +31,13 @@ pub trait Store: Send {
     /// It is not. Nothing that was taken is lost: a later commit tries again.
     fn commit(&mut self) -> Result<(), StoreError>;
 
-    /// Shows `see` the PartitionNo and ReportIndex of reports that the store has been given since this time (nanoseconds
-    /// since 1970; ReportIndex begins anew every day), of each partition the highest at least: reports up to there are not
-    /// given to it again.
+    /// Shows `see` the reports that the store has been given since this time (nanoseconds
+    /// since 1970; ReportIndex begins anew every day), in that order, of each partition the last at least: reports up to there are not
+    /// given to it again, as long as the core has the same ones.
     ///
     /// # Errors
     /// It cannot be read.
-    fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError>;
+    fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(Kept)) -> Result<(), StoreError>;
 }
 
 /// Files of this machine: a [`journal`] in a directory.
@@ -79,15 +79,15 @@ impl Store for FileStore {
         safe.map_err(|error| StoreError::Outside(error.to_string()))
     }
 
-    fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(u16, u64)) -> Result<(), StoreError> {
+    fn reports(&mut self, since_unix_ns: u64, see: &mut dyn FnMut(Kept)) -> Result<(), StoreError> {
         let outside = |error: journal::ReadError| StoreError::Outside(error.to_string());
         let mut reader = Reader::oldest(&self.directory).map_err(outside)?;
         while let Some(record) = reader.next().map_err(outside)? {
-            if let Ok(Record::Report { partition_no, report_index, .. }) =
+            if let Ok(Record::Report { partition_no, report_index, frame, .. }) =
                 Record::parse(record.kind, record.payload)
                 && record.unix_ns >= since_unix_ns
             {
-                see(partition_no, report_index);
+                see(Kept::new(partition_no, report_index, frame));
             }
         }
         Ok(())

@@ -2,14 +2,14 @@
 //! as fast as the store takes it.
 
 use super::record::{Head, report_head};
-use super::{Kind, Progress, Store, StoreError};
+use super::{Kept, Kind, Progress, Store, StoreError};
 use crate::metrics::Metrics;
 use flow::{Reader, Seq, Tag};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use wire::szse::Text;
+use wire::szse::{Text, Timestamp};
 
 /// Records taken before a commit, at most.
 const BATCH_MAX: usize = 16_384;
@@ -22,8 +22,8 @@ pub(crate) struct Keeper {
     reports: (Reader, Seq),
     /// The names of accounts, by key less 1.
     accounts: Vec<Text<12>>,
-    /// The highest ReportIndex that the store has, by PartitionNo.
-    kept: HashMap<u16, u64>,
+    /// What the store has of each partition, by PartitionNo.
+    kept: HashMap<u16, Span>,
     /// What the store has said to a record that it did not take in this round.
     refused: Option<StoreError>,
     metrics: Metrics,
@@ -44,12 +44,16 @@ impl Keeper {
         interval: Duration,
     ) -> Result<Self, StoreError> {
         let mut kept = HashMap::new();
-        store.reports(day_begin_ns(unix_ns()), &mut |lane, number| {
-            let highest: &mut u64 = kept.entry(lane).or_default();
-            *highest = number.max(*highest);
+        store.reports(day_begin_ns(unix_ns()), &mut |of: Kept| {
+            kept.entry(of.partition_no).or_insert(Span { first: of, last: of }).see(of);
         })?;
         let (own, reports) = ((own, 0), (reports, 0));
         Ok(Self { store, progress, own, reports, accounts, kept, refused: None, metrics, interval })
+    }
+
+    /// The last report of today that the store has, of each partition.
+    pub(crate) fn had(&self) -> impl Iterator<Item = Kept> {
+        self.kept.values().map(|span| span.last)
     }
 
     /// Runs until the hot thread has ended and all of it is safe, or cannot be made so.
@@ -113,9 +117,18 @@ impl Keeper {
                     continue;
                 }
             };
-            let kept = self.kept.entry(tag.lane).or_default();
-            let is_new = tag.key != Tag::EVERYONE && tag.number > *kept;
-            if is_new {
+            if tag.key == Tag::EVERYONE {
+                *next += 1;
+                continue;
+            }
+            let here = Kept::new(tag.lane, tag.number, frame);
+            if let Some(span) = self.kept.get(&tag.lane)
+                && span.is_other(here)
+            {
+                begun_anew(&self.progress, &self.metrics, here);
+                self.kept.remove(&tag.lane);
+            }
+            if self.kept.get(&tag.lane).is_none_or(|span| tag.number > span.last.report_index) {
                 let account = (tag.key as usize).checked_sub(1).and_then(|at| self.accounts.get(at));
                 let before = report_head(tag.lane, tag.number, account.copied().unwrap_or(Text::BLANK));
                 let head = Head { kind: Kind::Report, unix_ns };
@@ -123,7 +136,7 @@ impl Keeper {
                     self.refused = Some(error);
                     break;
                 }
-                *kept = tag.number;
+                self.kept.entry(tag.lane).or_insert(Span { first: here, last: here }).last = here;
                 taken += 1;
             }
             *next += 1;
@@ -160,6 +173,34 @@ impl Keeper {
     }
 }
 
+/// What the store has of a partition's reports.
+#[derive(Clone, Copy)]
+struct Span {
+    /// Of those that it has shown the first one, where it has shown more than the last.
+    first: Kept,
+    last: Kept,
+}
+
+impl Span {
+    fn see(&mut self, of: Kept) {
+        if of.report_index <= self.first.report_index {
+            self.first = of;
+        }
+        if of.report_index >= self.last.report_index {
+            self.last = of;
+        }
+    }
+
+    /// Whether this has the number of one that is kept, and is another report.
+    fn is_other(&self, here: Kept) -> bool {
+        let differs = |kept: Kept| {
+            let known = kept.transact_time != Timestamp::ZERO && here.transact_time != Timestamp::ZERO;
+            kept.report_index == here.report_index && known && kept.transact_time != here.transact_time
+        };
+        differs(self.first) || differs(self.last)
+    }
+}
+
 fn unix_ns() -> u64 {
     std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64
 }
@@ -183,6 +224,22 @@ fn append(store: &mut dyn Store, metrics: &Metrics, head: Head, parts: &[&[u8]])
         metrics.audit_records.with_label_values(&[head.kind.name()]).inc();
     }
     appended
+}
+
+/// The core has another report of this number today than the store: its day is lost, and this is the beginning of another one. It is
+/// written, as everything behind it; what the store has been told of the first day is its own.
+#[cold]
+fn begun_anew(progress: &Progress, metrics: &Metrics, here: Kept) {
+    progress.failing.store(true, Ordering::Release);
+    metrics.audit_failing.set(1);
+    metrics.audit_incomplete.set(1);
+    let Kept { partition_no, report_index, .. } = here;
+    tracing::error!(
+        partition = partition_no,
+        report_index,
+        "audit: the core's reports of today are not those that are kept: it has lost its day. Orders are refused: bring the core's day back \
+         from its journal, or begin the day anew with an empty store (docs/operations.md, \"A core that has lost its day\")"
+    );
 }
 
 #[cold]

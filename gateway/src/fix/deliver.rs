@@ -8,8 +8,9 @@ use super::report::Entry;
 use super::session::{Ended, Place, label, now};
 use crate::accounts::Accounts;
 use crate::app::Gateway;
+use crate::past::{Had, day_of};
 use fix::session::SessionError;
-use fix::store::{Store, StoreError};
+use fix::store::{Mark, Store, StoreError};
 use flow::{FindError, Seq, Tag};
 use shard::{Cx, Reason};
 
@@ -28,12 +29,18 @@ enum Halt {
 }
 
 impl Port {
-    /// Makes a message of an entry, for one session.
+    /// Makes a message of an entry of this flow, for one session.
     #[inline]
-    fn give(&mut self, cx: &mut Cx, number: usize, (seq, tag): (Seq, Tag), bytes: &[u8]) -> Result<(), Halt> {
+    fn give(
+        &mut self,
+        cx: &mut Cx,
+        number: usize,
+        (seq, tag, flow): (Seq, Tag, u64),
+        bytes: &[u8],
+    ) -> Result<(), Halt> {
         let half = self.out_bytes_max / 2;
         let session = &mut self.sessions[number];
-        if tag.number <= session.engine.store().mark(tag.lane) {
+        if tag.number <= session.engine.store().marks().of(tag.lane, flow) {
             return Ok(());
         }
         let conn = session.conn.ok_or(Halt::Gone)?;
@@ -49,7 +56,8 @@ impl Port {
             session.earlier.is_some_and(|(until, before_ms)| seq < until || entry.unix_ms < before_ms);
         let mut sent = Err(Halt::Gone);
         cx.send(conn, |out| {
-            let kept = session.engine.send_marked(&entry, (tag.lane, tag.number), now, out);
+            let mark = Mark { lane: tag.lane, flow, number: tag.number };
+            let kept = session.engine.send_marked(&entry, mark, now, out);
             sent = kept.map_err(Halt::Store).map(drop);
         });
         sent?;
@@ -58,40 +66,65 @@ impl Port {
         Ok(())
     }
 
-    /// The place in the port's log from which a session goes on.
+    /// The place in the port's log from which a session goes on; `flows` are the lanes and the flow of each.
     ///
     /// # Errors
     /// A report that it lacks is no longer held.
     pub(super) fn place_of(
         &self,
         number: usize,
-        lanes: impl Iterator<Item = (u16, u64)>,
-    ) -> Result<Seq, FindError> {
-        let store = self.sessions[number].engine.store();
+        flows: impl Iterator<Item = (u16, u64)>,
+    ) -> Result<Seq, NoLongerHeld> {
+        let marks = self.sessions[number].engine.store().marks();
         let mut from = self.reader.end();
-        for (lane, _) in lanes {
-            match self.reader.find(lane, store.mark(lane) + 1) {
+        for (lane, flow) in flows {
+            match self.reader.find(lane, marks.of(lane, flow) + 1) {
                 Ok(seq) => from = from.min(seq),
                 // The gateway has just started, and is still reading the day's reports.
                 Err(FindError::NotYet { .. }) => {}
-                Err(gone @ FindError::NoLongerHeld { .. }) => return Err(gone),
+                Err(FindError::NoLongerHeld { .. }) => return Err(NoLongerHeld),
             }
         }
         Ok(from)
     }
 
-    /// Whether a message was made for the session of any report.
-    pub(super) fn has_marks(&self, number: usize, mut lanes: impl Iterator<Item = (u16, u64)>) -> bool {
-        let store = self.sessions[number].engine.store();
-        lanes.any(|(lane, _)| store.mark(lane) > 0)
+    /// Whether a message was made for the session of any report of the flows that the cores have today, or will have when their first
+    /// report has come.
+    pub(super) fn has_marks(
+        &self,
+        number: usize,
+        mut flows: impl Iterator<Item = (u16, u64)>,
+        today: u64,
+    ) -> bool {
+        let marks = self.sessions[number].engine.store().marks();
+        flows.any(|(lane, flow)| match flow {
+            0 => marks.all().iter().any(|mark| mark.lane == lane && day_of(mark.flow) == today),
+            flow => marks.of(lane, flow) > 0,
+        })
+    }
+
+    /// How far the sessions' stores say that reports of today were had.
+    pub(crate) fn had(&self, today: u64) -> impl Iterator<Item = Had> {
+        let stores = self.sessions.iter().map(|session| session.engine.store());
+        stores.flat_map(move |store| had(store, today))
     }
 }
+
+/// How far a store says that reports of today were had.
+pub(super) fn had(store: &impl Store, today: u64) -> impl Iterator<Item = Had> {
+    let of_today = store.marks().all().iter().filter(move |mark| day_of(mark.flow) == today);
+    of_today.map(|mark| Had { lane: mark.lane, flow: mark.flow, number: mark.number })
+}
+
+/// A report that a session lacks is no longer held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoLongerHeld;
 
 impl Gateway {
     /// What came in the turn goes to the live sessions of its accounts; then those that are behind go on.
     #[inline]
     pub(super) fn fix_deliver(&mut self, cx: &mut Cx) {
-        let port = &mut self.fix;
+        let Self { fix: port, lines, .. } = self;
         let (end, mut failed) = (port.reader.end(), Vec::new());
         let mut bytes = std::mem::take(&mut port.bytes);
         while port.given < end {
@@ -99,6 +132,7 @@ impl Gateway {
             port.given += 1;
             let Ok(Some(entry)) = port.reader.entry(seq) else { continue };
             let tag = entry.tag;
+            let flow = lines.flow(tag.lane);
             bytes.clear();
             bytes.extend_from_slice(entry.frame);
             for at in 0..port.by_account[tag.key as usize].len() {
@@ -106,7 +140,7 @@ impl Gateway {
                 if !matches!(port.sessions[number].place, Place::Live) {
                     continue;
                 }
-                match port.give(cx, number, (seq, tag), &bytes) {
+                match port.give(cx, number, (seq, tag, flow), &bytes) {
                     Ok(()) => {}
                     Err(Halt::Busy) => port.fall_behind(number, seq),
                     Err(Halt::Gone) => port.sessions[number].place = Place::Away,
@@ -151,7 +185,7 @@ impl Gateway {
 
     /// One session's share of this turn; whether it has caught up.
     fn fix_go_on(&mut self, cx: &mut Cx, number: usize, from: Seq) -> Result<bool, Ended> {
-        let Self { fix: port, desk, .. } = self;
+        let Self { fix: port, desk, lines, .. } = self;
         let quarter = port.out_bytes_max / 4;
         let session = &mut port.sessions[number];
         let Some(conn) = session.conn else { return Err(Ended::Gone) };
@@ -188,7 +222,7 @@ impl Gateway {
                 Err(_) => break Err(Ended::NotRead),
             };
             if owned(tag.key) {
-                match port.give(cx, number, (seq, tag), &bytes) {
+                match port.give(cx, number, (seq, tag, lines.flow(tag.lane)), &bytes) {
                     Ok(()) => {}
                     Err(Halt::Busy) => break Ok(()),
                     Err(Halt::Gone) => break Err(Ended::Gone),

@@ -4,10 +4,12 @@
 //! all that a turn has done to it is one batch, and what waits does not grow. It waits from its logon, too, until it is this
 //! gateway's. Jobs end by their own deadlines, so no session waits for ever.
 
+use super::deliver::had;
 use super::jetstream::{BATCH_BYTES_MAX, Claimed, Job, Keeper, Told};
 use super::session::{STORE_FAILED, label, now};
 use super::store::SessionStore;
 use crate::app::Gateway;
+use crate::past::today;
 use fix::session::SessionError;
 use fix::store::{Store, StoreError};
 use shard::{ConnId, Cx, Reason};
@@ -153,6 +155,7 @@ impl Gateway {
         let claim = remote.claim.take();
         if let Some(store) = claimed.store {
             self.metrics.fix_takeovers.inc();
+            had(&store, today(cx.wall_ns())).for_each(|had| self.lines.expect(had, false));
             *session.engine.store_mut() = SessionStore::Elsewhere(Box::new(store));
         }
         let Some((id, reset)) = claim.filter(|(id, _)| session.conn == Some(*id)) else {

@@ -30,6 +30,7 @@ pub(super) const fn order_reason(refusal: Refusal) -> OrdRejReason {
         | Refusal::MarginLineDown
         | Refusal::TooManyUnderWay
         | Refusal::AuditUnavailable
+        | Refusal::ReportsMissing
         | Refusal::Closing
         | Refusal::Own(..) => OrdRejReason::Broker,
         Refusal::UnsupportedMessage
@@ -60,6 +61,7 @@ pub(super) const fn cancel_reason(refusal: Refusal) -> CxlRejReason {
         | Refusal::MarginLineDown
         | Refusal::TooManyUnderWay
         | Refusal::AuditUnavailable
+        | Refusal::ReportsMissing
         | Refusal::Closing
         | Refusal::Own(..)
         | Refusal::Rule(_) => CxlRejReason::Broker,

@@ -1,17 +1,19 @@
 //! A FIX client's session: whose a connection is, its logon, its messages, its end.
 
 use super::config::{self, Authentication, Config, MESSAGE_BYTES_MAX, Reset};
+use super::deliver::NoLongerHeld;
 use super::kept::Remote;
 use super::port::Conn;
 use super::store::SessionStore;
 use crate::accounts::CompNo;
 use crate::app::Gateway;
 use crate::check::Refusal;
+use crate::past::today;
 use fix::Now;
 use fix::codec::Limits;
 use fix::session::{Event, Handled, LogonRequest, SessionError, Takes, identify};
 use fix::store::{BatchStore, OnReset, StoreError};
-use flow::{FindError, Seq};
+use flow::Seq;
 use shard::{ConnId, Cx, Opened, Reason};
 use std::net::SocketAddr;
 use wire::szse::{Password, Text};
@@ -371,14 +373,9 @@ impl Gateway {
         reset: bool,
         now: Now,
     ) -> Result<(), Reason> {
-        if !reset && let Err(error) = self.fix.place_of(number, self.lines.lanes()) {
-            return match error {
-                FindError::NoLongerHeld { .. } => {
-                    let text = "reports no longer held: log on with ResetSeqNumFlag";
-                    Err(self.fix_refuse(cx, id, number, text))
-                }
-                FindError::NotYet { .. } => unreachable!("a place that is still to come is the end"),
-            };
+        if !reset && self.fix.place_of(number, self.lines.flows()).is_err() {
+            let text = "reports no longer held: log on with ResetSeqNumFlag";
+            return Err(self.fix_refuse(cx, id, number, text));
         }
         let session = &mut self.fix.sessions[number];
         if let Err(error) = session.engine.accept_logon(now, &mut self.out) {
@@ -396,13 +393,13 @@ impl Gateway {
     }
 
     /// From where a session that has logged on, or begun its numbers anew, gets its reports.
-    fn fix_begin(&mut self, _cx: &Cx, number: usize, reset: bool, now: Now) -> Result<(), FindError> {
-        let from = match self.fix.place_of(number, self.lines.lanes()) {
+    fn fix_begin(&mut self, cx: &Cx, number: usize, reset: bool, now: Now) -> Result<(), NoLongerHeld> {
+        let from = match self.fix.place_of(number, self.lines.flows()) {
             // Who begins anew gives up what it cannot have.
-            Err(FindError::NoLongerHeld { .. }) if reset => self.fix.reader.start(),
+            Err(NoLongerHeld) if reset => self.fix.reader.start(),
             from => from?,
         };
-        let fresh = !self.fix.has_marks(number, self.lines.lanes());
+        let fresh = !self.fix.has_marks(number, self.lines.flows(), today(cx.wall_ns()));
         self.fix.sessions[number].earlier = fresh.then_some((self.fix.reader.end(), now.wall_ns / 1_000_000));
         self.fix.fall_behind(number, from);
         Ok(())

@@ -2,7 +2,8 @@
 
 use super::config::{Config, Durability, Kind};
 use fix::store::{
-    BatchStore, Durability as Promise, FileLimits, FileStore, MemoryStore, OnReset, Store, StoreError,
+    BatchStore, Durability as Promise, FileLimits, FileStore, Mark, Marks, MemoryStore, OnReset, Store,
+    StoreError,
 };
 use std::path::PathBuf;
 use wire::szse::Text;
@@ -99,12 +100,12 @@ impl Store for SessionStore {
         each!(self, store => store.set_next_target(number))
     }
 
-    fn mark(&self, lane: u16) -> u64 {
-        each!(self, store => store.mark(lane))
+    fn marks(&self) -> &Marks {
+        each!(self, store => store.marks())
     }
 
-    fn set_mark(&mut self, lane: u16, number: u64) {
-        each!(self, store => store.set_mark(lane, number));
+    fn set_mark(&mut self, mark: Mark) {
+        each!(self, store => store.set_mark(mark));
     }
 
     fn read(&mut self, number: u64, out: &mut Vec<u8>) -> Result<bool, StoreError> {

@@ -81,6 +81,7 @@ impl Bench {
             refused: &mut self.refused,
             answers: Answers::new(&Tracer::default(), (0, 0)),
             settles_ns: 1_000,
+            wall_ns: 0,
         };
         let consumed = self.link.receive(&mut self.line, data, 0, &mut intake, &mut self.out);
         self.writer.publish();

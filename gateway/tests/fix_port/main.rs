@@ -2,6 +2,7 @@
 
 mod certificate;
 mod client;
+mod day;
 mod disconnect;
 mod elsewhere;
 mod killed;

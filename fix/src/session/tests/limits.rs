@@ -6,7 +6,7 @@ use super::Play;
 use super::harness::Play as AnyPlay;
 use crate::codec::{Encoder, Limits};
 use crate::session::{Config, Credentials, Identity, LogonRequest, SessionError, Takes, identify};
-use crate::store::{FileLimits, FileStore, MemoryStore, OnReset, Store, StoreError};
+use crate::store::{FileLimits, FileStore, Mark, Marks, MemoryStore, OnReset, Store, StoreError};
 use crate::time::Now;
 
 const LOGON: &str = "
@@ -242,7 +242,8 @@ fn credentials_are_compared_whole() {
 }
 
 /// Refuses to keep anything.
-struct Broken;
+#[derive(Default)]
+struct Broken(Marks);
 
 impl Store for Broken {
     fn next_sender(&self) -> u64 {
@@ -260,10 +261,10 @@ impl Store for Broken {
     fn read(&mut self, _number: u64, _out: &mut Vec<u8>) -> Result<bool, StoreError> {
         Err(StoreError::Full)
     }
-    fn mark(&self, _lane: u16) -> u64 {
-        0
+    fn marks(&self) -> &Marks {
+        &self.0
     }
-    fn set_mark(&mut self, _lane: u16, _number: u64) {}
+    fn set_mark(&mut self, _mark: Mark) {}
     fn reset(&mut self, _marks: OnReset) -> Result<(), StoreError> {
         Err(StoreError::Full)
     }
@@ -274,7 +275,7 @@ impl Store for Broken {
 
 #[test]
 fn what_cannot_be_kept_is_not_sent() {
-    AnyPlay::with(Config::new("S", "C", Takes::Orders), Broken).run(
+    AnyPlay::with(Config::new("S", "C", Takes::Orders), Broken::default()).run(
         "accept
         > 35=A|34=1|98=0|108=30
         error the store is full",
