@@ -614,7 +614,7 @@ impl service::config::Config for Config {
     fn validate(&self) -> Result<(), Invalid> {
         self.validate_clients()?;
         self.validate_cores()?;
-        self.fix.validate(&self.clients, self.tls.as_ref())?;
+        self.fix.validate(&self.clients, &self.forwarding, self.tls.as_ref())?;
         self.checks.validate()?;
         self.quotes.validate(self.tls.as_ref(), &self.checks)?;
         self.throttle.validate(&self.clients)?;

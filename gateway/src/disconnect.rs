@@ -143,8 +143,9 @@ impl Gateway {
     /// A request has ended without a report. If it was a cancel of ours that the core did not take (its line died, and it
     /// had become too old to be sent again; or what is behind the core is not there), its order is still open.
     pub(crate) fn cancel_not_taken(&mut self, cx: &mut Cx, refused: &Refused) {
-        let ours = refused.reject.business_reject_ref_id.as_bytes()[0] == OWN_CL_ORD_ID;
-        if ours && let Some(open) = &mut self.desk.checks.open {
+        if refused.is_own()
+            && let Some(open) = &mut self.desk.checks.open
+        {
             let any = open.leave_again(refused.core);
             self.left.open = true;
             let pause_ns = match refused.by {

@@ -125,8 +125,8 @@ pub enum Next {
 pub enum Named {
     /// There is none.
     Nobodys,
-    /// This account's.
-    Of(AccountKey),
+    /// Those of one account: the oldest.
+    Of(Identity),
     /// Those of several accounts.
     Several,
 }
@@ -367,8 +367,8 @@ impl Flight {
             let Entry { identity, behind, .. } = &self.entries[place as usize];
             if (identity.kind, identity.cl_ord_id) == (kind, cl_ord_id) {
                 match named {
-                    Named::Of(account) if account != identity.account => return (Named::Several, oldest),
-                    Named::Nobodys => (named, oldest) = (Named::Of(identity.account), Some(place)),
+                    Named::Of(first) if first.account != identity.account => return (Named::Several, oldest),
+                    Named::Nobodys => (named, oldest) = (Named::Of(*identity), Some(place)),
                     _ => {}
                 }
             }
@@ -483,7 +483,7 @@ mod tests {
         flight.sent(cancel("a"), OVER, 5, b"cancel");
         assert!(!flight.holds(cancel("b")), "the cancel of another");
         flight.sent(cancel("b"), OVER, 5, b"cancel");
-        assert_eq!(flight.refused(Kind::Cancel, "m".parse().unwrap()), Named::Of(1));
+        assert_eq!(flight.refused(Kind::Cancel, "m".parse().unwrap()), Named::Of(cancel("a")));
         assert!(flight.answered(cancel("b")) && !flight.answered(cancel("a")));
         assert!(!flight.answered(Identity { account: 3, ..order }), "another's");
         assert!(flight.answered(order));
@@ -530,7 +530,7 @@ mod tests {
             flight.sent(order(account, name), OVER, sent_ns, b"order");
         }
         let name = |name: &str| name.parse().unwrap();
-        assert_eq!(flight.oldest_named(Kind::Order, name("b")).0, Named::Of(2));
+        assert_eq!(flight.oldest_named(Kind::Order, name("b")).0, Named::Of(order(2, "b")));
         assert_eq!(flight.oldest_named(Kind::Order, name("a")).0, Named::Several);
         assert_eq!(flight.oldest_named(Kind::Cancel, name("a")).0, Named::Nobodys);
         assert_eq!(flight.oldest_ns(), Some(5));
@@ -540,7 +540,7 @@ mod tests {
         assert!(flight.answered(order(1, "a")));
         assert_eq!(
             (flight.oldest_ns(), flight.oldest_named(Kind::Order, name("a")).0),
-            (Some(6), Named::Of(2))
+            (Some(6), Named::Of(order(2, "a")))
         );
         flight.review(|entry| if entry.settles_ns.is_some() { Next::Ends } else { Next::Stays });
         assert_eq!((flight.len(), flight.settles_next_ns()), (1, u64::MAX));

@@ -410,16 +410,19 @@ impl Link {
         };
         if let Some(kind) = kind {
             let mut sent_ns = None;
-            let account = match self.meant(kind, reject, intake) {
+            let whose = match self.meant(kind, reject, intake) {
                 Meant::This(identity) => {
                     sent_ns = intake.flight.sent_ns(identity);
                     intake.flight.end(identity);
-                    Some(identity.account)
+                    Some((identity.account, identity.of))
                 }
                 Meant::Over => None,
                 Meant::Named => match intake.flight.refused(kind, id) {
-                    Named::Of(account) => Some(account),
-                    Named::Nobodys => intake.orders.owner_of_refused(self.core, id),
+                    Named::Of(identity) => Some((identity.account, identity.of)),
+                    Named::Nobodys => intake
+                        .orders
+                        .owner_of_refused(self.core, id)
+                        .map(|account| (account, intake.orders.named_by_cancel(self.core, account, id))),
                     // What concerns one account must not be told to another: whose it was shows in who is not reported.
                     Named::Several => {
                         intake.flight.settle_named(kind, id, intake.settles_ns);
@@ -427,13 +430,14 @@ impl Link {
                     }
                 },
             };
-            if let (Some(account), Kind::Order) = (account, kind) {
+            if let (Some((account, _)), Kind::Order) = (whose, kind) {
                 intake.checks.refused(account, id);
                 if let Some(name) = intake.accounts.name(account) {
                     intake.answers.refused(name, id, self.core, sent_ns);
                 }
             }
-            intake.refused.push(Refused { by: By::Core, core: self.core, account, reject: *reject });
+            let (account, of) = whose.map_or((None, Text::BLANK), |(account, of)| (Some(account), of));
+            intake.refused.push(Refused { by: By::Core, core: self.core, account, of, reject: *reject });
             if account.is_some() {
                 return Ok(());
             }

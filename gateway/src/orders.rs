@@ -183,6 +183,18 @@ impl Orders {
         accounts.all(|other| other == account).then_some(account)
     }
 
+    /// Which order of an account its last cancel with this ClOrdID named; blank where that is not known.
+    #[cold]
+    pub fn named_by_cancel(&self, core: Core, account: AccountKey, cl_ord_id: Text<10>) -> Text<10> {
+        let lately = self.cancels[..self.oldest_cancel]
+            .iter()
+            .rev()
+            .chain(self.cancels[self.oldest_cancel..].iter().rev());
+        let is_it =
+            |cancel: &&Cancel| (cancel.core, cancel.account, cancel.cl_ord_id) == (core, account, cl_ord_id);
+        lately.filter(is_it).map(|cancel| cancel.orig_cl_ord_id).next().unwrap_or(Text::BLANK)
+    }
+
     #[inline]
     fn place(&self, hash: u32, account: AccountKey, cl_ord_id: Text<10>) -> Option<u32> {
         self.by_identity.find(hash, |place| {

@@ -1,5 +1,6 @@
 //! Requests that end without a report: by a core's BusinessReject, or by the gateway's own word.
 
+use crate::check::OWN_CL_ORD_ID;
 use crate::flight::{Identity, Kind};
 use crate::orders::AccountKey;
 use crate::route::Core;
@@ -26,11 +27,18 @@ pub struct Refused {
     pub core: Core,
     /// Whose it was; `None` where a core's word does not tell.
     pub account: Option<AccountKey>,
+    /// Of a cancel the ClOrdID of the order that it means; blank where that is not known.
+    pub of: Text<10>,
     /// What is said.
     pub reject: BusinessReject,
 }
 
 impl Refused {
+    /// Whether it was a cancel of the gateway's own, of which no client knows.
+    pub fn is_own(&self) -> bool {
+        self.reject.business_reject_ref_id.as_bytes()[0] == OWN_CL_ORD_ID
+    }
+
     /// The gateway's own word on a request.
     pub(crate) fn by_gateway(core: Core, identity: Identity, time: Timestamp, text: &str) -> Self {
         let ref_msg_type = match identity.kind {
@@ -46,6 +54,6 @@ impl Refused {
             business_reject_text: Text::truncated(text),
             ..BusinessReject::default()
         };
-        Self { by: By::Gateway, core, account: Some(identity.account), reject }
+        Self { by: By::Gateway, core, account: Some(identity.account), of: identity.of, reject }
     }
 }

@@ -199,6 +199,7 @@ impl Gateway {
             self.lines.forward(cx, core, identity, write)?;
             self.counts.orders[core as usize] += 1;
             self.desk.sent(at, comp_no, (account, core), request);
+            self.fix.sent(account, request);
             Ok(())
         });
         self.trace_placed(cx, comp_no, request, forwarded);
@@ -481,7 +482,11 @@ impl Gateway {
                 audit.reject(cx.wall_ns(), of, |out| frame::encode(&reject, out));
             }
             let Some(account) = account else { continue };
-            self.fix_core_refused(cx, account, &reject);
+            // Of the gateway's own cancels no client knows.
+            if refused.is_own() {
+                continue;
+            }
+            self.fix_core_refused(cx, &refused);
             for (comp_no, session) in self.by_comp.iter().enumerate() {
                 let owns = self.desk.accounts[comp_no].owns(account);
                 if let Some(id) = session.filter(|_| owns) {

@@ -155,8 +155,13 @@ impl Book {
     /// An order is on its way to its core.
     #[inline]
     pub fn sent(&mut self, account: AccountKey, request: &NewOrder) {
-        if self.place(account, request.cl_ord_id).is_none() {
-            self.add(Order::sent(account, request));
+        match self.place(account, request.cl_ord_id) {
+            None => {
+                self.add(Order::sent(account, request));
+            }
+            // The core had refused it without a report, and is asked again.
+            Some(place) if !self.list[place].reported => self.list[place] = Order::sent(account, request),
+            Some(_) => {}
         }
     }
 

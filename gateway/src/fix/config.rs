@@ -1,6 +1,6 @@
 //! `[fix]` of the configuration. `default.toml` has every key with its meaning.
 
-use crate::config::{Client, JetStream, text};
+use crate::config::{Client, Forwarding, JetStream, text};
 use serde::Deserialize;
 use service::config::Invalid;
 use service::proxy::{self, AcceptProxy};
@@ -155,7 +155,7 @@ impl Default for Config {
             messages_per_s_max: 50_000,
             garbled_max: 16,
             reset: Reset::Replay,
-            orders_max: 262_144,
+            orders_max: 1 << 20,
             window_bytes: 128 << 20,
             store: Store::default(),
             sessions: Vec::new(),
@@ -187,7 +187,12 @@ impl Config {
         self.address.is_some()
     }
 
-    pub(crate) fn validate(&self, clients: &[Client], tls: Option<&tls::Settings>) -> Result<(), Invalid> {
+    pub(crate) fn validate(
+        &self,
+        clients: &[Client],
+        forwarding: &Forwarding,
+        tls: Option<&tls::Settings>,
+    ) -> Result<(), Invalid> {
         let invalid = |key: &str, problem: &str| Err(Invalid::new(format!("fix.{key}"), problem));
         tls::validate_listener(tls, self.transport, "fix.transport")?;
         proxy::validate(&self.accept_proxy, "fix.accept_proxy")?;
@@ -209,6 +214,10 @@ impl Config {
         }
         if self.orders_max == 0 || self.orders_max > 1 << 28 {
             return invalid("orders_max", "expected 1 to 268435456");
+        }
+        if self.is_on() && self.orders_max < forwarding.orders_max {
+            // Of an order that the gateway knows and the port has forgotten no state could be told.
+            return invalid("orders_max", "expected at least forwarding.orders_max");
         }
         if self.window_bytes < 2 << 20 {
             return invalid("window_bytes", "expected at least 2097152");

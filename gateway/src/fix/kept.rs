@@ -10,10 +10,25 @@ use super::session::{STORE_FAILED, label, now};
 use super::store::SessionStore;
 use crate::app::Gateway;
 use crate::past::today;
+use crate::refused::Refused;
 use fix::session::SessionError;
 use fix::store::{Store, StoreError};
 use shard::{ConnId, Cx, Reason};
 use std::sync::Arc;
+
+/// Refusals of cores that wait for one session's claim, at most.
+const REFUSALS_MAX: usize = 1_024;
+
+/// Whose a session's memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    /// This gateway's, as far as it knows: where another one has it meanwhile, nothing more is kept, and this one is told so.
+    Ours,
+    /// It is being asked for.
+    Claiming,
+    /// Not this gateway's.
+    Elsewhere,
+}
 
 /// What is known of a memory that is kept elsewhere.
 pub(super) struct Remote {
@@ -30,6 +45,10 @@ pub(super) struct Remote {
     letting_out: bool,
     /// The connection is to be closed when what is to be told it is safe.
     closing: Option<Reason>,
+    /// Refusals of cores that came while the session was being claimed.
+    refusals: Vec<Refused>,
+    /// Such ones as are numbered and not kept yet.
+    unkept: u64,
 }
 
 impl Remote {
@@ -42,12 +61,27 @@ impl Remote {
             batch: false,
             letting_out: false,
             closing: None,
+            refusals: Vec::new(),
+            unkept: 0,
         }
     }
 
-    /// Its memory is not known here.
-    pub(super) fn forget(&mut self) {
+    /// Its memory is not known here. Returns how many refusals are lost with it.
+    pub(super) fn forget(&mut self) -> u64 {
         (self.sequence, self.ours) = (None, false);
+        std::mem::take(&mut self.unkept)
+    }
+
+    pub(super) fn holding(&self) -> Holding {
+        match (self.claim, self.sequence) {
+            (Some(_), _) => Holding::Claiming,
+            (None, Some(_)) => Holding::Ours,
+            (None, None) => Holding::Elsewhere,
+        }
+    }
+
+    pub(super) fn refusal_numbered(&mut self) {
+        self.unkept += 1;
     }
 
     /// Whether it was claimed for the connection that it has.
@@ -100,8 +134,8 @@ impl Gateway {
         }
         let Some(after) = remote.sequence else {
             // Of a session that is not known any more nothing is kept.
-            session.forget();
-            return;
+            let lost = session.forget();
+            return self.fix_refusals_lost(number, lost);
         };
         let batch = store.take_batch(BATCH_BYTES_MAX);
         remote.batch = true;
@@ -125,11 +159,15 @@ impl Gateway {
             Told::Claimed(Err(error)) => {
                 self.fix_store_counted(error);
                 let session = &mut self.fix.sessions[number];
-                session.forget();
-                let Some((id, _)) = session.remote.as_mut().and_then(|remote| remote.claim.take()) else {
-                    return;
-                };
-                if session.conn == Some(id) {
+                let mut lost = session.forget();
+                let claim = session.remote.as_mut().and_then(|remote| {
+                    lost += std::mem::take(&mut remote.refusals).len() as u64;
+                    remote.claim.take()
+                });
+                let conn = session.conn;
+                self.fix_refusals_lost(number, lost);
+                let Some((id, _)) = claim else { return };
+                if conn == Some(id) {
                     let reason = self.fix_refuse(cx, id, number, "session store not reachable");
                     self.flush(cx, id);
                     cx.close(id, reason);
@@ -138,17 +176,44 @@ impl Gateway {
             Told::Kept(Err(error)) => {
                 self.fix_store_counted(error);
                 let session = &mut self.fix.sessions[number];
-                session.forget();
+                let lost = session.forget();
                 if let Some(remote) = &mut session.remote {
                     (remote.batch, remote.closing) = (false, None);
                 }
+                self.fix_refusals_lost(number, lost);
                 self.fix_store_failed(cx, number, error);
             }
         }
     }
 
-    /// The session is this gateway's: its logon goes on.
+    /// The session is this gateway's: its logon goes on, and then what cores have refused meanwhile.
     fn fix_claimed(&mut self, cx: &mut Cx, number: usize, claimed: Claimed) {
+        self.fix_go_on_claimed(cx, number, claimed);
+        let remote = self.fix.sessions[number].remote.as_mut();
+        for refused in remote.map(|remote| std::mem::take(&mut remote.refusals)).unwrap_or_default() {
+            self.fix_tell_refused(cx, number, &refused);
+        }
+    }
+
+    /// A core's refusal waits until the session that it concerns is this gateway's.
+    pub(super) fn fix_hold_refused(&mut self, number: usize, refused: Refused) {
+        match &mut self.fix.sessions[number].remote {
+            Some(remote) if remote.refusals.len() < REFUSALS_MAX => remote.refusals.push(refused),
+            _ => self.fix_refusals_lost(number, 1),
+        }
+    }
+
+    /// Refusals of cores do not reach a session: another gateway has it, or its store failed.
+    #[cold]
+    pub(super) fn fix_refusals_lost(&mut self, number: usize, lost: u64) {
+        if lost > 0 {
+            self.metrics.fix_refusals_lost.inc_by(lost);
+            let comp_id = self.fix.sessions[number].comp_id;
+            tracing::warn!(%comp_id, lost, "what a core refused without a report cannot be told: the session is not this gateway's");
+        }
+    }
+
+    fn fix_go_on_claimed(&mut self, cx: &mut Cx, number: usize, claimed: Claimed) {
         let session = &mut self.fix.sessions[number];
         let Some(remote) = &mut session.remote else { return };
         (remote.sequence, remote.ours) = (Some(claimed.sequence), true);
@@ -189,6 +254,7 @@ impl Gateway {
         if !store.is_safe() {
             return self.fix_keep(cx, number);
         }
+        remote.unkept = 0;
         let closing = remote.closing.take();
         let Some(conn) = session.conn else { return };
         session.engine.excuse(now(cx));

@@ -2,22 +2,24 @@
 //!
 //! Rules: no allocation for an order or a cancel; one encoding, into the line's bytes.
 
+use super::kept::Holding;
 use super::refuse::{cancel_reason, cancel_refused, order_reason};
-use super::report::{blank, of_order, ord_status};
+use super::report::{NO_ORDER, blank, of_order, ord_status};
 use super::request;
 use crate::app::Gateway;
 use crate::check::{Refusal, Rule};
 use crate::orders::AccountKey;
+use crate::refused::Refused;
 use fix::Now;
 use fix::codec::Message;
 use fix::message::{
-    BusinessRejectReason, CxlRejReason, ExecType, MassCancelRejectReason, MassCancelRequestType,
-    MassCancelResponse, NewOrderSingle, OrdRejReason, OrdStatus, OrderCancelRequest, OrderMassCancelReport,
-    OrderMassCancelRequest, OrderStatusRequest, Security,
+    BusinessRejectReason, CxlRejReason, CxlRejResponseTo, ExecType, MassCancelRejectReason,
+    MassCancelRequestType, MassCancelResponse, NewOrderSingle, OrdRejReason, OrdStatus, OrderCancelReject,
+    OrderCancelRequest, OrderMassCancelReport, OrderMassCancelRequest, OrderStatusRequest, Security,
 };
 use fix::tag;
 use shard::{Cx, Reason};
-use wire::szse::trading::{self, BusinessReject, NewOrder, RequestBase};
+use wire::szse::trading::{self, NewOrder, RequestBase};
 use wire::szse::{Message as _, Text, Timestamp, frame};
 
 /// Open orders that one mass cancel may be about.
@@ -110,9 +112,6 @@ impl Gateway {
         }
         let placed = self.place(cx, comp_no, &request, |out| frame::encode(&request, out));
         let Err(refusal) = placed else {
-            if let Some((_, key)) = owned {
-                self.fix.book.sent(key, &request);
-            }
             self.fix.counts.orders += 1;
             self.fix.sessions[number].requests += 1;
             return Ok(None);
@@ -367,57 +366,89 @@ impl Gateway {
         Ok(None)
     }
 
-    /// A core has refused a request without a report: told to the account's sessions. It has no number in the flow, so who is
+    /// A request has ended without a report: told to the account's sessions. It has no number in the flow, so who is
     /// not logged on gets it from the session's store, and a gateway that dies before knows of it no more.
     #[cold]
-    pub(crate) fn fix_core_refused(&mut self, cx: &mut Cx, account: AccountKey, reject: &BusinessReject) {
+    pub(crate) fn fix_core_refused(&mut self, cx: &mut Cx, refused: &Refused) {
+        let Some(account) = refused.account else { return };
         let count = self.fix.by_account.get(account as usize).map_or(0, |sessions| sessions.len());
-        let now = super::session::now(cx);
-        let cl_ord_id = reject.business_reject_ref_id;
         for at in 0..count {
-            let number = self.fix.by_account[account as usize][at];
-            let exec_id = self.fix.exec_id(now);
-            let name = self.desk.accounts.name(account).unwrap_or(Text::BLANK);
-            let order = self.fix.book.find(account, cl_ord_id).copied();
-            let text = reject.business_reject_text;
-            let mut out = Vec::new();
-            let session = &mut self.fix.sessions[number];
-            let kept = match order {
-                Some(order) if reject.ref_msg_type.get() == NewOrder::MSG_TYPE => {
-                    let mut answer = of_order(&order, Some(name.trimmed()));
-                    answer.exec_id = exec_id.bytes();
-                    answer.exec_type = ExecType::Rejected;
-                    answer.ord_status = OrdStatus::Rejected;
-                    answer.ord_rej_reason = Some(OrdRejReason::Broker);
-                    answer.leaves_qty = fix::Qty::ZERO;
-                    answer.transact_time = Some(now.utc());
-                    answer.text = Some(text.trimmed());
-                    session.engine.send(&answer, now, &mut out)
-                }
-                _ => {
-                    let answer = fix::message::BusinessMessageReject {
-                        ref_seq_num: 0,
-                        ref_msg_type: if reject.ref_msg_type.get() == NewOrder::MSG_TYPE {
-                            b"D"
-                        } else {
-                            b"F"
-                        },
-                        business_reject_ref_id: Some(cl_ord_id.trimmed()),
-                        business_reject_reason: BusinessRejectReason::Other,
-                        text: Some(text.trimmed()),
-                    };
-                    session.engine.send(&answer, now, &mut out)
-                }
-            };
-            let conn = session.conn;
-            self.fix.touch(number);
-            match (kept, conn) {
-                (Ok(_), Some(conn)) => cx.send(conn, |bytes| bytes.extend_from_slice(&out)),
-                (Ok(_), None) => {}
-                (Err(error), _) => self.fix_store_failed(cx, number, error),
+            self.fix_tell_refused(cx, self.fix.by_account[account as usize][at], refused);
+        }
+        if refused.reject.ref_msg_type.get() == NewOrder::MSG_TYPE {
+            self.fix.book.refused(account, refused.reject.business_reject_ref_id);
+        }
+    }
+
+    /// Tells one session that a request has ended without a report, if the session is this gateway's: then it is numbered and kept,
+    /// whether its client is there or not. What is another's is not written to: its client learns of it by asking.
+    #[cold]
+    pub(super) fn fix_tell_refused(&mut self, cx: &mut Cx, number: usize, refused: &Refused) {
+        let Some(account) = refused.account else { return };
+        match self.fix.sessions[number].holding() {
+            Holding::Ours => {}
+            Holding::Claiming => return self.fix_hold_refused(number, *refused),
+            Holding::Elsewhere => return self.fix_refusals_lost(number, 1),
+        }
+        let (now, reject) = (super::session::now(cx), &refused.reject);
+        let is_order = reject.ref_msg_type.get() == NewOrder::MSG_TYPE;
+        let exec_id = self.fix.exec_id(now);
+        let name = self.desk.accounts.name(account).unwrap_or(Text::BLANK);
+        let (cl_ord_id, text) = (reject.business_reject_ref_id, reject.business_reject_text);
+        let order = self.fix.book.find(account, if is_order { cl_ord_id } else { refused.of }).copied();
+        let mut out = Vec::new();
+        let session = &mut self.fix.sessions[number];
+        let kept = match order {
+            Some(order) if is_order => {
+                let mut answer = of_order(&order, Some(name.trimmed()));
+                answer.exec_id = exec_id.bytes();
+                answer.exec_type = ExecType::Rejected;
+                answer.ord_status = OrdStatus::Rejected;
+                answer.ord_rej_reason = Some(OrdRejReason::Broker);
+                answer.leaves_qty = fix::Qty::ZERO;
+                answer.transact_time = Some(now.utc());
+                answer.text = Some(text.trimmed());
+                session.engine.send(&answer, now, &mut out)
+            }
+            None if is_order => {
+                let answer = fix::message::BusinessMessageReject {
+                    ref_seq_num: 0,
+                    ref_msg_type: b"D",
+                    business_reject_ref_id: Some(cl_ord_id.trimmed()),
+                    business_reject_reason: BusinessRejectReason::Other,
+                    text: Some(text.trimmed()),
+                };
+                session.engine.send(&answer, now, &mut out)
+            }
+            order => {
+                let status = order.and_then(|order| order.status).map_or(OrdStatus::Rejected, ord_status);
+                let named = |name: &[u8]| if name.is_empty() { NO_ORDER.to_vec() } else { name.to_vec() };
+                let answer = OrderCancelReject {
+                    order_id: &named(order.as_ref().map_or(b"", |order| order.order_id.trimmed())),
+                    cl_ord_id: cl_ord_id.trimmed(),
+                    orig_cl_ord_id: &named(refused.of.trimmed()),
+                    ord_status: status,
+                    account: Some(name.trimmed()),
+                    transact_time: Some(now.utc()),
+                    cxl_rej_response_to: CxlRejResponseTo::CancelRequest,
+                    cxl_rej_reason: Some(CxlRejReason::Broker),
+                    text: Some(text.trimmed()),
+                };
+                session.engine.send(&answer, now, &mut out)
+            }
+        };
+        // Before its logon is answered nothing may go to it: it comes behind, from the store.
+        let conn = session.conn.filter(|_| session.engine.is_active());
+        session.refusal_numbered();
+        self.fix.touch(number);
+        match (kept, conn) {
+            (Ok(_), Some(conn)) => cx.send(conn, |bytes| bytes.extend_from_slice(&out)),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                self.fix_refusals_lost(number, 1);
+                self.fix_store_failed(cx, number, error);
             }
         }
-        self.fix.book.refused(account, cl_ord_id);
     }
 }
 

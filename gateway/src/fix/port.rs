@@ -11,6 +11,7 @@ use super::session::{Place, Session};
 use super::store::{OpenError, SessionStore};
 use crate::accounts::{Accounts, CompNo};
 use crate::app::{Gateway, LOG};
+use crate::orders::AccountKey;
 use crate::status::SessionStatus;
 use fix::Now;
 use flow::{Limits, Reader, Seq, Tag, Writer};
@@ -18,6 +19,7 @@ use shard::{ConnId, Cx, Opened};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use wire::szse::frame;
+use wire::szse::trading::NewOrder;
 
 /// The tag of its listener.
 pub(crate) const PORT: u32 = 1;
@@ -243,6 +245,14 @@ impl Port {
         if !session.touched {
             session.touched = true;
             self.touched.push(number);
+        }
+    }
+
+    /// An order has gone to its core, by whichever port: what became of it can be asked for by FIX.
+    #[inline]
+    pub(crate) fn sent(&mut self, account: AccountKey, request: &NewOrder) {
+        if self.by_account.get(account as usize).is_some_and(|sessions| !sessions.is_empty()) {
+            self.book.sent(account, request);
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::book::{Book, Order};
 use crate::accounts::Accounts;
+use crate::check::OWN_CL_ORD_ID;
 use crate::orders::AccountKey;
 use fix::codec::Encoder;
 use fix::message::{
@@ -229,6 +230,10 @@ fn trade(
 }
 
 fn cancel_reject(account: Text<12>, report: &CancelReject, out: &mut Vec<u8>) -> Made {
+    // A gateway's own cancel: no client has sent it.
+    if report.cl_ord_id.as_bytes()[0] == OWN_CL_ORD_ID {
+        return Made::Other;
+    }
     let reason = CxlRejReason::from_code(u64::from(report.cxl_rej_reason.raw()));
     let told = OrderCancelReject {
         order_id: order_id(&report.order_id),

@@ -2,7 +2,7 @@
 
 use super::config::{self, Authentication, Config, MESSAGE_BYTES_MAX, Reset};
 use super::deliver::NoLongerHeld;
-use super::kept::Remote;
+use super::kept::{Holding, Remote};
 use super::port::Conn;
 use super::store::SessionStore;
 use crate::accounts::CompNo;
@@ -119,12 +119,24 @@ impl Session {
         self.remote.as_ref().is_some_and(Remote::waits)
     }
 
-    /// Its memory, which is kept elsewhere, is not known here: the next logon reads it.
-    pub(super) fn forget(&mut self) {
+    /// Its memory, which is kept elsewhere, is not known here: the next logon reads it. Returns how many refusals of cores are lost
+    /// with what was not kept yet.
+    #[must_use]
+    pub(super) fn forget(&mut self) -> u64 {
+        let Some(remote) = &mut self.remote else { return 0 };
+        *self.engine.store_mut() = SessionStore::Elsewhere(Box::new(BatchStore::new(self.memory_bytes_max)));
+        remote.forget()
+    }
+
+    /// Whose its memory is.
+    pub(super) fn holding(&self) -> Holding {
+        self.remote.as_ref().map_or(Holding::Ours, Remote::holding)
+    }
+
+    /// A core's refusal of a request was numbered in its memory.
+    pub(super) fn refusal_numbered(&mut self) {
         if let Some(remote) = &mut self.remote {
-            remote.forget();
-            *self.engine.store_mut() =
-                SessionStore::Elsewhere(Box::new(BatchStore::new(self.memory_bytes_max)));
+            remote.refusal_numbered();
         }
     }
 

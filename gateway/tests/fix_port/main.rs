@@ -300,6 +300,74 @@ fn a_request_that_the_core_refuses_without_a_report_is_answered() {
 }
 
 #[test]
+fn a_cancel_that_the_core_refuses_without_a_report_is_answered_as_a_cancel() {
+    use wire::szse::U32;
+    use wire::szse::trading::BusinessReject;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::start(folder.path(), |_| {});
+    let mut client = FixClient::log_on(house.address, 1);
+    client.order("x", "");
+    let order = house.line.order();
+    house.accept(&order, 1);
+    client.expect(&["150=0"]);
+    let reject = |id: Text<10>| BusinessReject {
+        ref_msg_type: U32::new(190_007),
+        business_reject_ref_id: id,
+        business_reject_text: text("not taken"),
+        ..BusinessReject::default()
+    };
+    client.tell("F", "41=x|11=y|55=000001|207=XSHE|54=1|60=now|38=100|");
+    let cancel: OrderCancelRequest = house.line.peer.expect();
+    house.line.peer.send(&reject(cancel.cl_ord_id));
+    client.expect(&["35=9", "37=o1", "11=y", "41=x", "39=0", "434=1", "102=2", "1=a1", "58=not taken"]);
+    // Said again, of what is not under way any more.
+    house.line.peer.send(&reject(cancel.cl_ord_id));
+    client.expect(&["35=9", "11=y", "41=x", "39=0"]);
+    house.gateway.stop();
+}
+
+#[test]
+fn what_is_sent_again_as_possible_repetition_is_told_the_state_of_the_first_whichever_port_it_came_by() {
+    use wire::szse::U32;
+    use wire::szse::trading::BusinessReject;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::start(folder.path(), |_| {});
+    let mut binary = peers::Client::log_on(house.gateway.address, 1);
+    binary.synchronize(&[]);
+    let mut client = FixClient::log_on(house.address, 1);
+    binary.order("x", CashMargin::CASH);
+    let order = house.line.order();
+    let again = |client: &mut FixClient, id: &str| {
+        client.tell("D", &format!("97=Y|11={id}|55=000001|207=XSHE|54=1|60=now|38=100|40=2|44=10|"));
+    };
+    again(&mut client, "x");
+    client.expect(&["150=I", "39=A", "11=x", "37=NONE", "151=100"]);
+    house.accept(&order, 1);
+    client.expect(&["150=0", "11=x"]);
+    again(&mut client, "x");
+    client.expect(&["150=I", "39=0", "11=x", "37=o1"]);
+    // One that the core refuses without a report may come again by the same name.
+    binary.order("y", CashMargin::CASH);
+    let order = house.line.order();
+    house.line.peer.send(&BusinessReject {
+        ref_msg_type: U32::new(100_101),
+        business_reject_ref_id: order.cl_ord_id,
+        business_reject_text: text("not now"),
+        ..BusinessReject::default()
+    });
+    client.expect(&["35=8", "150=8", "39=8", "11=y", "58=not now"]);
+    again(&mut client, "y");
+    client.expect(&["150=I", "39=8", "11=y"]);
+    binary.order("y", CashMargin::CASH);
+    let order = house.line.order();
+    again(&mut client, "y");
+    client.expect(&["150=I", "39=A", "11=y"]);
+    house.accept(&order, 2);
+    client.expect(&["150=0", "11=y"]);
+    house.gateway.stop();
+}
+
+#[test]
 fn what_was_asked_by_fix_is_in_the_audit() {
     use gateway::audit::{Outcome, Record};
     let folder = tempfile::tempdir().expect("a folder");

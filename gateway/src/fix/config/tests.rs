@@ -35,6 +35,10 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
         ("logon_timeout_ms = 0", "`fix.logon_timeout_ms`: expected more than 0"),
         ("garbled_max = 0", "`fix.garbled_max`: expected more than 0"),
         ("orders_max = 0", "`fix.orders_max`: expected 1 to"),
+        (
+            "address = \"127.0.0.1:0\"\norders_max = 1000\n[forwarding]\norders_max = 1001",
+            "`fix.orders_max`: expected at least forwarding.orders_max",
+        ),
         ("window_bytes = 4096", "`fix.window_bytes`: expected at least"),
         ("reset = \"maybe\"", "unknown variant `maybe`, expected one of `refuse`, `continue`, `replay`"),
         ("store = { kind = \"cloud\" }", "unknown variant `cloud`"),
