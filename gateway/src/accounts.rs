@@ -115,6 +115,16 @@ impl Accounts {
         comp_no.filter(|_| right)
     }
 
+    /// The accounts of a CompID that no other one may trade.
+    pub fn only_of(&self, comp_no: CompNo) -> impl Iterator<Item = AccountKey> + '_ {
+        let shared = move |account: AccountKey| {
+            let mut others =
+                self.comps.iter().enumerate().filter(|(no, comp)| *no != comp_no && !comp.read_only);
+            others.any(|(_, comp)| comp.owns(account))
+        };
+        self.comps[comp_no].accounts.iter().copied().filter(move |account| !shared(*account))
+    }
+
     /// The names of all accounts, that with key 1 first.
     pub fn names(&self) -> &[Text<12>] {
         &self.names
@@ -193,5 +203,7 @@ mod tests {
         assert_eq!(keys.map(|key| accounts[1].owns(key)), [false, true, true]);
         let sees = |key| accounts[1].filter().passes(Tag { lane: 1, number: 1, key });
         assert_eq!(keys.map(sees), [false, true, true]);
+        let only_of = |comp_no| accounts.only_of(comp_no).collect::<Vec<_>>();
+        assert_eq!([only_of(0), only_of(1)], [[keys[0]], [keys[2]]]);
     }
 }

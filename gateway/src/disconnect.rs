@@ -39,6 +39,7 @@ const REPEAT_REFUSED_NS: u64 = 1_000_000_000;
 const REPEAT_REFUSED_NS_MAX: u64 = 32_000_000_000;
 
 /// A session that is gone and may come back.
+#[derive(Clone, Copy)]
 struct Gone {
     comp_no: CompNo,
     peer: SocketAddr,
@@ -51,6 +52,8 @@ pub(crate) struct Left {
     grace_ns: Box<[Option<u64>]>,
     /// Those within their grace, each once.
     gone: Vec<Gone>,
+    /// Those whose grace is over, and of whom is being asked whether they go on through another gateway.
+    asked: Vec<Gone>,
     /// There are orders to be cancelled.
     open: bool,
     again_ns: u64,
@@ -73,6 +76,7 @@ impl Left {
         Self {
             grace_ns: (0..accounts.comps_len()).map(grace_ns).collect(),
             gone: Vec::with_capacity(config.len()),
+            asked: Vec::with_capacity(config.len()),
             open: false,
             again_ns: 0,
             repeats: 0,
@@ -85,11 +89,12 @@ impl Left {
     /// A CompID has logged on. What is being cancelled already is its earlier session's.
     pub(crate) fn came_back(&mut self, comp_no: CompNo) {
         self.gone.retain(|gone| gone.comp_no != comp_no);
+        self.asked.retain(|gone| gone.comp_no != comp_no);
     }
 
     /// Whether nothing is left to cancel.
     pub(crate) fn is_done(&self) -> bool {
-        !self.open && self.gone.is_empty()
+        !self.open && self.gone.is_empty() && self.asked.is_empty()
     }
 }
 
@@ -104,6 +109,29 @@ enum Looked {
 }
 
 impl Gateway {
+    /// A session of a CompID has come from another gateway, or from an earlier life of this one: what it has left open there is its own
+    /// here.
+    pub(crate) fn session_came(&mut self, comp_no: CompNo) {
+        if self.left.grace_ns[comp_no].is_some()
+            && let Some(open) = &mut self.desk.checks.open
+        {
+            self.desk.accounts.only_of(comp_no).for_each(|account| open.inherit(comp_no, account));
+        }
+    }
+
+    /// A session that may go on through another gateway is not here any more; `taken`: it does. What it does there is not seen here
+    /// from now on as its own.
+    pub(crate) fn session_left(&mut self, comp_no: CompNo, taken: bool) {
+        let here = self.by_comp[comp_no].is_some();
+        if let Some(open) = &mut self.desk.checks.open {
+            if taken && !here {
+                open.disinherit(comp_no);
+            } else {
+                open.inherit_no_more(comp_no);
+            }
+        }
+    }
+
     /// A session of a CompID has ended, and no other one of it was the reason.
     pub(crate) fn session_gone(&mut self, cx: &mut Cx, comp_no: CompNo, peer: SocketAddr, reason: Reason) {
         let Some(grace_ns) = self.left.grace_ns[comp_no] else { return };
@@ -120,24 +148,59 @@ impl Gateway {
         }
     }
 
+    /// A session that was lost here goes on through another gateway: it keeps its orders.
+    pub(crate) fn session_went_on(&mut self, comp_no: CompNo) {
+        self.left.came_back(comp_no);
+        self.session_left(comp_no, true);
+    }
+
+    /// Whether a session that is gone is this gateway's still.
+    pub(crate) fn session_looked_for(&mut self, cx: &mut Cx, comp_no: CompNo, ours: bool) {
+        let Some(at) = self.left.asked.iter().position(|gone| gone.comp_no == comp_no) else { return };
+        let gone = self.left.asked.swap_remove(at);
+        if ours {
+            self.leave_behind(cx, &gone);
+        } else {
+            self.session_went_on(comp_no);
+        }
+    }
+
     /// Whose grace is over.
     pub(crate) fn follow_grace(&mut self, cx: &mut Cx) {
         // While the gateway closes, nobody comes back.
         let (now_ns, closing) = (cx.now_ns(), self.desk.closing);
-        while let Some(at) = self.left.gone.iter().position(|gone| closing || gone.due_ns <= now_ns) {
-            let Gone { comp_no, peer, .. } = self.left.gone.swap_remove(at);
-            if let Some(open) = &mut self.desk.checks.open {
-                open.leave(comp_no);
+        if closing {
+            self.left.gone.append(&mut self.left.asked);
+        }
+        while let Some(at) = self
+            .left
+            .gone
+            .iter()
+            .position(|gone| closing || gone.due_ns <= now_ns && !self.fix_is_keeping(gone.comp_no))
+        {
+            let gone = self.left.gone.swap_remove(at);
+            if !closing && self.fix_looks(gone.comp_no) {
+                self.left.asked.push(gone);
+            } else {
+                self.leave_behind(cx, &gone);
             }
-            let comp_id = self.desk.accounts[comp_no].comp_id;
-            tracing::info!(%comp_id, %peer, "open orders are cancelled: the session is gone");
-            self.audit_session(cx, Some(comp_id), peer, ("open orders are cancelled", "session gone"));
-            self.left.open = true;
-            self.left.again_ns = now_ns;
-            self.left.repeats = 0;
-            cx.wake_at(now_ns);
         }
         self.metrics.disconnect_cancels_waiting.set(i64::from(self.left.open));
+    }
+
+    /// What a session has open is cancelled from now on.
+    fn leave_behind(&mut self, cx: &mut Cx, gone: &Gone) {
+        let (now_ns, Gone { comp_no, peer, .. }) = (cx.now_ns(), *gone);
+        if let Some(open) = &mut self.desk.checks.open {
+            open.leave(comp_no);
+        }
+        let comp_id = self.desk.accounts[comp_no].comp_id;
+        tracing::info!(%comp_id, %peer, "open orders are cancelled: the session is gone");
+        self.audit_session(cx, Some(comp_id), peer, ("open orders are cancelled", "session gone"));
+        self.left.open = true;
+        self.left.again_ns = now_ns;
+        self.left.repeats = 0;
+        cx.wake_at(now_ns);
     }
 
     /// A request has ended without a report. If it was a cancel of ours that the core did not take (its line died, and it
@@ -174,7 +237,8 @@ impl Gateway {
         let Some(open) = &mut self.desk.checks.open else { return };
         for sender in open.turned_up() {
             let here = self.by_comp[sender].is_some() || self.fix.is_logged_on(sender);
-            let may_come_back = self.left.gone.iter().any(|gone| gone.comp_no == sender);
+            let may_come_back =
+                self.left.gone.iter().chain(&self.left.asked).any(|gone| gone.comp_no == sender);
             if self.left.grace_ns[sender].is_some() && !here && !may_come_back {
                 open.leave(sender);
                 self.left.open = true;

@@ -2,7 +2,8 @@
 //! a session is gone (`disconnect.rs`). Kept only where a rule asks for it.
 //!
 //! An order is here from when it is sent, or from its first report, to its last one; so a gateway that has just
-//! started knows the day's open orders when it has read the report flows again. Who sent them it does not know then.
+//! started knows the day's open orders when it has read the report flows again. Who sent them it does not know then, nor of
+//! what was sent through another gateway: a session that it takes over has all of them in accounts that nobody else trades.
 //!
 //! Rules: no allocation after start; bounded: where there is no room an order is not sent.
 
@@ -97,6 +98,8 @@ pub struct OpenOrders {
     given_up: VecDeque<(AccountKey, Text<10>, CompNo)>,
     /// Who sent those of them that are open after all.
     turned_up: Vec<CompNo>,
+    /// By account: whose an order is that nobody is known to have sent.
+    heirs: Box<[Option<CompNo>]>,
     seed: Seed,
 }
 
@@ -120,6 +123,7 @@ impl OpenOrders {
             senders,
             given_up: VecDeque::with_capacity(if senders == 0 { 0 } else { GIVEN_UP_MAX }),
             turned_up: Vec::new(),
+            heirs: vec![None; accounts + 1].into(),
             seed: Seed::random(),
         }
     }
@@ -140,9 +144,57 @@ impl OpenOrders {
         self.len >= self.orders_max
     }
 
+    /// What is open, or comes to be, of an account and was sent by nobody that is known is taken for this sender's.
+    #[cold]
+    pub fn inherit(&mut self, sender: CompNo, account: AccountKey) {
+        if sender >= self.senders {
+            return;
+        }
+        let Some(heir) = self.heirs.get_mut(account as usize) else { return };
+        *heir = Some(sender);
+        let mut at = self.heads[account as usize];
+        while let Some(slot) = self.slots.get_mut(at as usize) {
+            let (here, core) = (at, slot.order.core);
+            at = slot.of_account.next;
+            if slot.order.sender.is_none() {
+                slot.order.sender = Some(sender);
+                self.link(here, self.ring(sender, core));
+            }
+        }
+    }
+
+    /// What comes to be open from now on is not this sender's unless it sends it.
+    #[cold]
+    pub fn inherit_no_more(&mut self, sender: CompNo) {
+        self.heirs.iter_mut().filter(|heir| **heir == Some(sender)).for_each(|heir| *heir = None);
+    }
+
+    /// What this sender has open in accounts that it has inherited is nobody's that is known: it goes on elsewhere.
+    #[cold]
+    pub fn disinherit(&mut self, sender: CompNo) {
+        if sender >= self.senders {
+            return;
+        }
+        for core in Core::ALL {
+            let head = self.ring(sender, core);
+            let mut at = self.rings[head as usize].next;
+            while at != head {
+                let next = self.rings[at as usize].next;
+                let order = &mut self.slots[at as usize].order;
+                if self.heirs[order.account as usize] == Some(sender) {
+                    order.sender = None;
+                    self.unlink(at);
+                }
+                at = next;
+            }
+        }
+        self.inherit_no_more(sender);
+    }
+
     /// An order is open, if it is not known already; `false` when there is no room for it.
     #[inline]
-    pub fn add(&mut self, order: Open) -> bool {
+    pub fn add(&mut self, mut order: Open) -> bool {
+        order.sender = order.sender.or_else(|| self.heirs.get(order.account as usize).copied().flatten());
         let hash = self.seed.hash(identity(order.account, order.cl_ord_id));
         if self.place(hash, order.account, order.cl_ord_id).is_some() {
             return true;
@@ -517,6 +569,38 @@ mod tests {
         assert_eq!(worst_price(OrdType::MARKET, Side::BUY, 5), i64::MAX);
         assert_eq!(worst_price(OrdType::OWN_BEST, Side::SELL, 5), 0);
         assert_eq!(worst_price(OrdType::LIMIT, Side::SELL, 5), 5);
+    }
+
+    #[test]
+    fn who_takes_a_session_over_has_what_nobody_is_known_to_have_sent() {
+        let mut orders = OpenOrders::new(2, 2, 8);
+        let of = |sender, account, id| Open { sender, ..open(account, id, 1) };
+        for order in [of(None, 1, 1), of(Some(1), 1, 2), of(None, 2, 3)] {
+            assert!(orders.add(order));
+        }
+        orders.inherit(0, 1);
+        orders.inherit(0, 1);
+        assert!(orders.add(of(None, 1, 4)), "reported later");
+        let mut left = |orders: &mut OpenOrders, sender| {
+            orders.leave(sender);
+            let mut all = Vec::new();
+            while let Some(order) = orders.left_behind(Core::Cash) {
+                all.push(order.cl_ord_id.to_string());
+                orders.deal_with_left(Core::Cash);
+            }
+            all
+        };
+        assert_eq!(left(&mut orders, 0), ["1", "4"], "neither another's nor of another account");
+        // It goes on elsewhere with what it has sent since, and comes back.
+        assert!(orders.add(of(Some(0), 1, 5)));
+        orders.disinherit(0);
+        assert!(orders.add(of(None, 1, 6)));
+        assert!(left(&mut orders, 0).is_empty());
+        orders.inherit(0, 1);
+        orders.inherit_no_more(0);
+        assert!(orders.add(of(None, 1, 7)));
+        assert_eq!(left(&mut orders, 0), ["6", "5"]);
+        assert_eq!(left(&mut orders, 1), ["2"]);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) enum Job {
     Claim { number: usize, subject: Arc<str>, known: Option<u64> },
     /// A batch that comes right behind this sequence.
     Keep { number: usize, subject: Arc<str>, after: u64, batch: Batch },
+    /// Whether nobody has taken it since this sequence, which is known here.
+    Look { number: usize, subject: Arc<str>, known: u64 },
 }
 
 /// A session that is this gateway's.
@@ -61,6 +63,8 @@ pub(super) enum Told {
     Claimed(Result<Claimed, StoreError>),
     /// The sequence of the batch.
     Kept(Result<u64, StoreError>),
+    /// Whether it is this gateway's still.
+    Looked(Result<bool, StoreError>),
 }
 
 /// The end at which jobs are given.
@@ -79,8 +83,8 @@ pub(super) fn keeper(
     session_bytes_max: usize,
     sessions: usize,
 ) -> (Keeper, Jobs) {
-    // A session has one claim and one batch under way at most.
-    let (to, jobs) = mpsc::channel(2 * sessions.max(1));
+    // A session has one claim, one batch and one look under way at most.
+    let (to, jobs) = mpsc::channel(3 * sessions.max(1));
     (to, Jobs { jobs, settings, session_bytes_max })
 }
 
@@ -161,6 +165,9 @@ impl Desk {
             Job::Claim { number, subject, known } => {
                 (number, Told::Claimed(self.claim(&subject, known).await), None)
             }
+            Job::Look { number, subject, known } => {
+                (number, Told::Looked(self.look(&subject, known).await), None)
+            }
             Job::Keep { number, subject, after, batch } => {
                 let kept = self.keep(&subject, after, &batch).await;
                 let reset = kept.ok().filter(|_| batch.reset).map(|sequence| (subject, sequence));
@@ -190,6 +197,14 @@ impl Desk {
         let sequence = self.publish(subject, mark, None).await?;
         let store = self.read(subject, sequence).await?;
         Ok(Claimed { sequence, store: Some(store) })
+    }
+
+    async fn look(&self, subject: &str, known: u64) -> Result<bool, StoreError> {
+        let stream = &self.connection().await?.stream;
+        let last = self.bounded(async {
+            stream.get_last_raw_message_by_subject(subject).await.map_err(unreachable("look"))
+        });
+        Ok(last.await?.sequence == known)
     }
 
     async fn keep(&self, subject: &str, after: u64, batch: &Batch) -> Result<u64, StoreError> {

@@ -8,6 +8,7 @@ use super::deliver::had;
 use super::jetstream::{BATCH_BYTES_MAX, Claimed, Job, Keeper, Told};
 use super::session::{STORE_FAILED, label, now};
 use super::store::SessionStore;
+use crate::accounts::CompNo;
 use crate::app::Gateway;
 use crate::past::today;
 use crate::refused::Refused;
@@ -120,6 +121,22 @@ impl Gateway {
         true
     }
 
+    /// Whether the memory of a CompID's session is on its way: who has it shows when it is there.
+    pub(crate) fn fix_is_keeping(&self, comp_no: CompNo) -> bool {
+        let session = self.fix.session_of(comp_no).map(|number| &self.fix.sessions[number]);
+        let session = session.filter(|session| session.remote.is_some());
+        session.is_some_and(|session| session.waits() || session.touched || !session.engine.store().is_safe())
+    }
+
+    /// Asks whether the session of a CompID that is gone is this gateway's still; false where no other one could have it.
+    pub(crate) fn fix_looks(&self, comp_no: CompNo) -> bool {
+        let Some(number) = self.fix.session_of(comp_no) else { return false };
+        let Some(remote) = &self.fix.sessions[number].remote else { return false };
+        let Some(known) = remote.sequence else { return false };
+        let job = Job::Look { number, subject: remote.subject.clone(), known };
+        given(self.fix.keeper.as_ref(), job)
+    }
+
     /// Gives what was committed to be kept; the session waits until it is.
     pub(super) fn fix_keep(&mut self, cx: &mut Cx, number: usize) {
         let session = &mut self.fix.sessions[number];
@@ -156,6 +173,11 @@ impl Gateway {
         match told {
             Told::Claimed(Ok(claimed)) => self.fix_claimed(cx, number, claimed),
             Told::Kept(Ok(sequence)) => self.fix_kept(cx, number, sequence),
+            Told::Looked(looked) => {
+                let comp_no = self.fix.sessions[number].comp_no;
+                // Who cannot reach the store cannot go on through another gateway either.
+                self.session_looked_for(cx, comp_no, looked.unwrap_or(true));
+            }
             Told::Claimed(Err(error)) => {
                 self.fix_store_counted(error);
                 let session = &mut self.fix.sessions[number];
@@ -180,7 +202,11 @@ impl Gateway {
                 if let Some(remote) = &mut session.remote {
                     (remote.batch, remote.closing) = (false, None);
                 }
+                let (comp_no, is_gone) = (session.comp_no, session.conn.is_none());
                 self.fix_refusals_lost(number, lost);
+                if is_gone && error == StoreError::Taken {
+                    return self.session_went_on(comp_no);
+                }
                 self.fix_store_failed(cx, number, error);
             }
         }
@@ -231,7 +257,11 @@ impl Gateway {
             return self.fix_close(cx, number, id, Reason::App("closed while it was claimed"));
         }
         cx.pause_reading(id, self.lines.paused());
+        let comp_no = session.comp_no;
         let admitted = self.fix_admitted(cx, id, number, reset, now(cx));
+        if admitted.is_ok() {
+            self.session_came(comp_no);
+        }
         self.fix.touch(number);
         self.flush(cx, id);
         match admitted {

@@ -581,8 +581,10 @@ impl Gateway {
         session.engine.disconnected();
         session.place = Place::Away;
         session.conn = None;
+        let comp_no = session.comp_no;
         if let Some(remote) = &mut session.remote {
             remote.left();
+            self.session_left(comp_no, reason == Reason::App(TAKEN));
         }
         self.metrics.fix_sessions.set(self.fix_logged_on());
         // A logout that the store has not got yet.

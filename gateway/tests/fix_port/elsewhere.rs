@@ -6,11 +6,12 @@ use crate::client::{FixClient, field, repeats};
 use crate::nats::{NODES, TIMEOUT_MS, cluster};
 use crate::peers::{self, Core, text};
 use gateway::Config;
-use gateway::config::JetStream;
+use gateway::config::{CancelOnDisconnect, JetStream};
 use gateway::fix::config::Kind;
 use std::io::Read;
 use std::path::Path;
-use wire::szse::trading::NewOrder;
+use wire::szse::Message;
+use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest};
 
 fn elsewhere(servers: &[String]) -> impl Fn(&mut Config) {
     let servers = servers.to_vec();
@@ -153,6 +154,118 @@ fn a_reset_begins_anew_and_what_was_before_it_is_let_go() {
         })
     };
     peers::eventually("the day before is let go", || kept() > 1);
+    houses.into_iter().for_each(|house| house.gateway.stop());
+}
+
+#[test]
+fn what_a_session_left_open_at_the_gateway_before_is_cancelled_by_the_one_where_it_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
+    let mut houses = ["a", "b"].map(|name| {
+        House::around(Core::listen(&[1, 2]), &folder.path().join(name), |config| {
+            elsewhere(&servers)(config);
+            config.cancel_on_disconnect = vec![CancelOnDisconnect { comp_id: text("c1"), grace_ms: 0 }];
+        })
+    });
+    let mut client = log_on(&houses[0]);
+    let order = resting(&mut houses, &mut client);
+    // Another client's, who is nowhere near.
+    let others = NewOrder { account_id: text("a2"), ..named(&order, "x2") };
+    houses.iter_mut().for_each(|house| house.accept(&others, 2));
+    let left = client.turn_away();
+    through(&mut client, &houses[1]);
+    // Sent through the first gateway before it lost the session, and reported later.
+    houses.iter_mut().for_each(|house| house.accept(&named(&order, "y"), 3));
+    client.expect(&["11=y"]);
+    client.order("w", "");
+    let order = houses[1].line.order();
+    houses.iter_mut().for_each(|house| house.accept(&order, 4));
+    client.expect(&["11=w"]);
+    client.lose();
+    let mut cancelled: Vec<_> = (0..3)
+        .map(|_| houses[1].line.peer.expect::<OrderCancelRequest>())
+        .map(|cancel| cancel.orig_cl_ord_id.to_string())
+        .collect();
+    cancelled.sort_unstable();
+    assert_eq!(cancelled, ["w", "x", "y"], "by whichever gateway they were sent");
+    // Nothing else is: what comes behind them on the line is what a client asks for.
+    let mut other = FixClient::log_on(houses[1].address, 2);
+    other.order("v", "");
+    assert_eq!(houses[1].line.order().cl_ord_id, text("v"));
+    drop(left);
+    houses.into_iter().for_each(|house| house.gateway.stop());
+}
+
+#[test]
+fn who_goes_on_elsewhere_within_its_grace_keeps_its_orders() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
+    let mut houses = ["a", "b"].map(|name| {
+        House::around(Core::listen(&[1, 2]), &folder.path().join(name), |config| {
+            elsewhere(&servers)(config);
+            config.cancel_on_disconnect = vec![CancelOnDisconnect { comp_id: text("c1"), grace_ms: 1_000 }];
+        })
+    });
+    let mut client = log_on(&houses[0]);
+    resting(&mut houses, &mut client);
+    client.lose();
+    peers::eventually("missed", || houses[0].gateway.metrics.fix_sessions.get() == 0);
+    through(&mut client, &houses[1]);
+    // The gateway that it left has no word of where it is, and asks when the grace is over.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let mut other = FixClient::log_on(houses[0].address, 2);
+    other.order("v", "");
+    assert_eq!(houses[0].line.order().cl_ord_id, text("v"), "an order, not a cancel");
+    client.lose();
+    let cancel: OrderCancelRequest = houses[1].line.peer.expect();
+    assert_eq!(cancel.orig_cl_ord_id, text("x"), "where it ends");
+    houses.into_iter().for_each(|house| house.gateway.stop());
+}
+
+#[test]
+fn what_a_core_refuses_after_its_client_has_gone_elsewhere_is_counted_and_the_client_learns_of_it_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
+    let mut houses = two_houses(folder.path(), &servers);
+    let mut client = log_on(&houses[0]);
+    client.order("x", "");
+    let order = houses[0].line.order();
+    let mut left = client.turn_away();
+    through(&mut client, &houses[1]);
+    let reject = BusinessReject {
+        ref_msg_type: NewOrder::MSG_TYPE.into(),
+        business_reject_ref_id: order.cl_ord_id,
+        business_reject_text: text("not taken"),
+        ..BusinessReject::default()
+    };
+    houses[0].line.peer.send(&reject);
+    let lost = |house: &House| house.gateway.metrics.fix_refusals_lost.get();
+    peers::eventually("counted", || lost(&houses[0]) == 1);
+    let mut said = Vec::new();
+    left.read_to_end(&mut said).expect("the end");
+    assert_eq!(String::from_utf8_lossy(&said), "", "nothing is said in a session that is another's");
+    // Of one that is known to be another's nothing is even numbered.
+    houses[0].line.peer.send(&reject);
+    peers::eventually("counted", || lost(&houses[0]) == 2);
+    // Where the client is, nobody knows of the order, which is true, and it may be sent again.
+    client.tell("H", "11=x|55=000001|207=XSHE|54=1|");
+    client.expect(&["150=I", "39=8", "103=5", "11=x"]);
+    client.tell("D", "97=Y|11=x|55=000001|207=XSHE|54=1|60=now|38=100|40=2|44=10|");
+    let order = houses[1].line.order();
+    houses.iter_mut().for_each(|house| house.accept(&order, 1));
+    client.expect(&["150=0", "11=x"]);
+    // A client that is only away gets it when it comes back.
+    client.order("y", "");
+    let order = houses[1].line.order();
+    client.lose();
+    peers::eventually("missed", || houses[1].gateway.metrics.fix_sessions.get() == 0);
+    houses[1].line.peer.send(&BusinessReject { business_reject_ref_id: order.cl_ord_id, ..reject });
+    peers::eventually("refused", || {
+        houses[1].gateway.metrics.core_rejects.with_label_values(&["cash"]).get() == 1
+    });
+    through(&mut client, &houses[1]);
+    client.expect(&["35=8", "150=8", "39=8", "11=y", "58=not taken"]);
+    assert_eq!(lost(&houses[1]), 0);
     houses.into_iter().for_each(|house| house.gateway.stop());
 }
 
