@@ -268,7 +268,7 @@ impl Store for Moody {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         while self.hangs.load(Ordering::Acquire) {
-            std::thread::yield_now();
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
         if self.fails.load(Ordering::Acquire) {
             return Err(StoreError::Outside("no".to_owned()));

@@ -5,6 +5,7 @@ mod peers;
 use gateway::config::CoreName;
 use peers::{Client, Core, Gateway, Line, config, decoded, eventually, text};
 use std::io::{ErrorKind, Write};
+use std::time::Duration;
 use wire::szse::code::{CashMargin, Side};
 use wire::szse::trading::{BusinessReject, NewOrder, OrderReport};
 use wire::szse::{Heartbeat, Logon, Message, frame};
@@ -357,7 +358,12 @@ fn clients_that_wait_hear_heartbeats_and_need_send_none() {
             }
         }
     });
-    eventually("clients wait", || gateway.metrics.pauses.get() > 0);
+    // Until then nobody excuses it.
+    eventually("clients wait", || {
+        quick.send(&Heartbeat);
+        std::thread::sleep(Duration::from_millis(50));
+        gateway.metrics.pauses.get() > 0
+    });
     // Four seconds of silence would be two more than a session that is not excused may have.
     let mut heard = 0;
     while heard < 4 {
@@ -375,7 +381,8 @@ fn a_core_that_stops_reading_is_given_up_and_clients_go_on() {
     let mut config = config(&[(CoreName::Cash, &core, 0)]);
     config.forwarding.out_bytes_max = 256 << 10;
     config.forwarding.in_flight_max = 1 << 20;
-    config.forwarding.stall_timeout_ms = 500;
+    // The line that comes after it is read by a test that the machine may hold up.
+    config.forwarding.stall_timeout_ms = 3_000;
     let Scene { gateway, line, mut innocent, .. } = Scene::with(&core, config);
     let mut client = Client::log_on(gateway.address, 2);
     let stalled = gateway.metrics.line_ended.with_label_values(&["cash", "a", "stalled"]);

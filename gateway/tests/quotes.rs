@@ -18,6 +18,9 @@ use wire::szse::{GroupMessage, Heartbeat, Logon, Logout, MdEntryPx, Text};
 const SECURITIES: &str =
     "security_id,source,board,schedule,prev_close,flags\n000001,102,main,szse,10.00,short-sale\n";
 
+/// A time that a test waits for the end of, and within which a busy machine does what comes before that, milliseconds.
+const BRIEF_MS: u64 = 3_000;
+
 /// A feed's port.
 struct Feed(TcpListener);
 
@@ -212,8 +215,9 @@ fn a_flood_of_quotes_leaves_the_newest_and_stops_no_order() {
 #[test]
 fn a_feed_that_says_nothing_of_the_market_is_left_though_its_session_lives() {
     let (primary, backup) = (Feed::listen(), Feed::listen());
-    let mut house =
-        House::start_with(&[&primary, &backup], StaleQuotes::Refuse, |quotes| quotes.silence_ms_max = 200);
+    let mut house = House::start_with(&[&primary, &backup], StaleQuotes::Refuse, |quotes| {
+        quotes.silence_ms_max = BRIEF_MS
+    });
     let mut silent = primary.accept();
     Feed::answer(&mut silent, RequestStatus::ACCEPTED);
     house.tell(&mut silent, &[snapshot("000001", ["0", "10.50", "0"])]);
@@ -230,8 +234,9 @@ fn a_feed_that_says_nothing_of_the_market_is_left_though_its_session_lives() {
 #[test]
 fn a_feed_that_never_answers_the_subscription_is_left_whatever_it_sends() {
     let (primary, backup) = (Feed::listen(), Feed::listen());
-    let house =
-        House::start_with(&[&primary, &backup], StaleQuotes::Refuse, |quotes| quotes.answer_timeout_ms = 200);
+    let house = House::start_with(&[&primary, &backup], StaleQuotes::Refuse, |quotes| {
+        quotes.answer_timeout_ms = BRIEF_MS
+    });
     let mut peer = primary.accept();
     Feed::answer_to(&mut peer, 7, RequestStatus::ACCEPTED);
     house.tell(&mut peer, &[snapshot("000001", ["0", "10.50", "0"])]);

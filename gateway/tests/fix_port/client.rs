@@ -74,11 +74,9 @@ impl FixClient {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        // A gateway that was killed takes nothing more: the next read says so.
-        if let Some(stream) = &mut self.stream
-            && let Err(error) = stream.write_all(bytes)
-        {
-            self.ended = Some(error.to_string());
+        // A gateway that was killed or has ended the session takes nothing more: what it said before, and its end, is read.
+        if let Some(stream) = &mut self.stream {
+            drop(stream.write_all(bytes));
         }
     }
 

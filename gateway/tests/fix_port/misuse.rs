@@ -107,7 +107,7 @@ fn who_is_sent_away_by_an_operator_is_told_so() {
 #[test]
 fn what_is_no_logon_is_closed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let house = House::start(folder.path(), |config| config.fix.logon_timeout_ms = 100);
+    let house = House::start(folder.path(), |config| config.fix.logon_timeout_ms = 2_000);
     assert_eq!(say(&house, b"GET / HTTP/1.1\r\n\r\n"), "");
     assert_eq!(refused(&house, "first message is not a logon"), 1);
     assert_eq!(say(&house, b""), "", "silence");

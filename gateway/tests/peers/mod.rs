@@ -349,6 +349,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = transport::Clock::start();
     while !holds() {
         assert!(begun.now_ns() < DEADLINE.as_nanos() as u64, "never: {what}");
-        std::thread::yield_now();
+        // What is waited for may want this core.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }

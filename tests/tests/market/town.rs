@@ -25,7 +25,8 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let clock = transport::Clock::start();
     while !holds() {
         assert!(clock.now_ns() < DEADLINE.as_nanos() as u64, "never: {what}");
-        std::thread::yield_now();
+        // What is waited for may want this core.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
