@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use transport::tls::{Client, Server, Settings, local_settings};
 use transport::{Connector, Listener};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 /// More than a handful of packets, less than a connection may have under way.
 const LAST_WORDS_BYTES: usize = 200_000;
 /// Packets that are lost, of those that the shard sends once it has been told to stop: about the first window.

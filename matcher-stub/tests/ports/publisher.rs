@@ -259,9 +259,10 @@ fn count(counts: &[(&'static str, u64)], text: &str) -> u64 {
 fn heartbeats_go_both_ways() {
     let source = Source::small();
     let mut peer = Peer::connect(source.served.addresses[0]);
-    peer.send(&Logon { heart_bt_int_s: I32::new(1), ..logon("FEED") });
+    peer.send(&Logon { heart_bt_int_s: I32::new(2), ..logon("FEED") });
     peer.expect::<Logon>();
-    for _ in 0..4 {
+    // Six seconds: one more than it would be borne with, did it say nothing.
+    for _ in 0..3 {
         peer.expect::<Heartbeat>();
         peer.send(&Heartbeat);
     }

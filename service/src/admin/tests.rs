@@ -76,7 +76,8 @@ fn json_ends_with_a_newline() {
 
 #[test]
 fn a_request_that_takes_too_long_is_given_up() {
-    let config = Config { request_timeout_ms: 10, ..Config::default() };
+    // Its head comes in time, however busy the machine is.
+    let config = Config { request_timeout_ms: 1_000, ..Config::default() };
     let admin = serve_plainly(&config, Router::new().route("/stuck", get(std::future::pending::<()>)));
     assert!(request(admin.address(), "GET /stuck", "").starts_with("HTTP/1.1 408"));
 }

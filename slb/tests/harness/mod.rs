@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ pub const DIE: u8 = 0xde;
 
 impl Backend {
     pub fn start(name: char) -> Self {
-        Self::start_at(name, SocketAddr::from(([127, 0, 0, 1], 0)))
+        Self::start_at(name, dead_address())
     }
 
     /// At an address of the past, for a backend that comes back.
@@ -112,10 +112,16 @@ fn serve(mut stream: TcpStream, name: char) {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, and which the system gives to nobody who asks for any: those are above it.
 pub fn dead_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = (std::process::id() % 16_000) as u16;
+    loop {
+        let port = 15_000 + (NEXT.fetch_add(1, Ordering::Relaxed) % 16_000 + begin) % 16_000;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
 }
 
 /// Two workers, one listener named "l", one pool named "p"; checks so rare that none happens after
@@ -215,7 +221,8 @@ pub fn wait_for(mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < GUARD, "this never became true");
-        std::thread::yield_now();
+        // What is waited for may want this core.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -71,7 +71,9 @@ impl Behind for Nginx {
 /// Each request on a connection of its own. What broke is a line of its report.
 pub(crate) fn wrk(at: SocketAddr) -> Generator {
     let mut command = Command::new("wrk");
-    command.args(["-t", "1", "-c", "16", "-d", "1s", "-H", "Connection: close"]).arg(format!("http://{at}/"));
+    command
+        .args(["-t", "1", "-c", "16", "-d", "1s", "--timeout", "60s", "-H", "Connection: close"])
+        .arg(format!("http://{at}/"));
     Generator {
         command,
         error: |content, text| {
