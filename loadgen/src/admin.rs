@@ -17,7 +17,12 @@ pub(crate) fn get(at: SocketAddr, path: &str) -> anyhow::Result<String> {
 
 /// The body of what is there, if the server answers in time.
 pub(crate) fn get_within(at: SocketAddr, path: &str, timeout: Duration) -> anyhow::Result<String> {
-    request_within(at, "GET", path, "", timeout)
+    request_within(at, ("GET", path, ""), None, timeout)
+}
+
+/// The body of what wants an operator's token.
+pub(crate) fn get_as(at: SocketAddr, path: &str, token: &str) -> anyhow::Result<String> {
+    request_within(at, ("GET", path, ""), Some(token), TIMEOUT)
 }
 
 /// A counter or gauge of what `/metrics` answers, summed over its labels; 0 for one that is not there.
@@ -37,22 +42,22 @@ pub(crate) fn post(at: SocketAddr, path: &str, json: &str) -> anyhow::Result<()>
 }
 
 fn request(at: SocketAddr, method: &str, path: &str, body: &str) -> anyhow::Result<String> {
-    request_within(at, method, path, body, TIMEOUT)
+    request_within(at, (method, path, body), None, TIMEOUT)
 }
 
 fn request_within(
     at: SocketAddr,
-    method: &str,
-    path: &str,
-    body: &str,
+    (method, path, body): (&str, &str, &str),
+    token: Option<&str>,
     timeout: Duration,
 ) -> anyhow::Result<String> {
     let context = || format!("{method} http://{at}{path}");
     let mut stream = TcpStream::connect_timeout(&at, timeout).with_context(context)?;
     stream.set_read_timeout(Some(timeout)).with_context(context)?;
     stream.set_write_timeout(Some(timeout)).with_context(context)?;
+    let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n{token}content-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).with_context(context)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS",
         conflicts_with_all = ["cancels_percent", "fills_per_order", "order_bytes", "cancel_bytes", "report_bytes"])]
     pub measured: Option<SocketAddr>,
+    /// An operator's token for that admin port (role `read` is enough), in a file of its own
+    #[arg(long, requires = "measured", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Cancels for a hundred orders
     #[arg(long, default_value_t = 20, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub cancels_percent: u32,
@@ -122,10 +125,16 @@ impl PerOrder {
     /// From what a gateway's lines have carried so far, all cores together.
     ///
     /// # Errors
-    /// It does not answer, or has forwarded no order yet.
-    pub fn measured(gateway: SocketAddr) -> anyhow::Result<Self> {
+    /// It does not answer, wants a token that `token_file` does not have, or has forwarded no order yet.
+    pub fn measured(gateway: SocketAddr, token_file: Option<&Path>) -> anyhow::Result<Self> {
+        let token = token_file.map(token).transpose()?;
         let metrics = admin::get(gateway, "/metrics")?;
-        let lines = serde_json::from_str(&admin::get(gateway, "/lines")?).context("what /lines says")?;
+        let lines = match &token {
+            Some(token) => admin::get_as(gateway, "/lines", token)?,
+            None => admin::get(gateway, "/lines")
+                .context("is `[control]` on there? then --token-file is wanted")?,
+        };
+        let lines = serde_json::from_str(&lines).context("what /lines says")?;
         Self::from_counters(&metrics, lines).with_context(|| format!("the gateway at {gateway}"))
     }
 
@@ -146,6 +155,15 @@ impl PerOrder {
     }
 }
 
+/// The token in a file: its only line.
+fn token(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let token = text.trim();
+    let fit = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    ensure!(fit, "{}: expected the token alone, in one line", path.display());
+    Ok(token.to_owned())
+}
+
 /// Of `/lines`, what is needed here.
 #[derive(Deserialize)]
 struct Carried {
@@ -158,7 +176,8 @@ struct Carried {
 /// # Errors
 /// [`PerOrder::measured`], where that is asked for.
 pub fn need(args: &Args) -> anyhow::Result<Need> {
-    let order = args.measured.map_or_else(|| Ok(PerOrder::told(args)), PerOrder::measured)?;
+    let measured = |gateway| PerOrder::measured(gateway, args.token_file.as_deref());
+    let order = args.measured.map_or_else(|| Ok(PerOrder::told(args)), measured)?;
     let at_peak = |(messages, bytes): (f64, f64)| {
         let orders = f64::from(args.peak_orders_per_s);
         (orders * messages + 1.0, orders * bytes + OVERHEAD as f64)
@@ -240,6 +259,43 @@ mod tests {
         let idle =
             PerOrder::from_counters("gateway_orders_total{core=\"cash\"} 0\n", Vec::new()).unwrap_err();
         assert!(idle.to_string().contains("no order"), "{idle}");
+    }
+
+    /// A server with a `[control]`: `/metrics` is free, `/lines` wants the token.
+    fn guarded(listener: &std::net::TcpListener) {
+        use std::io::{Read, Write};
+        for _ in 0..2 {
+            let mut stream = listener.accept().unwrap().0;
+            let (mut asked, mut byte) = (String::new(), [0]);
+            while !asked.ends_with("\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                asked.push(char::from(byte[0]));
+            }
+            let (status, body) = if asked.starts_with("GET /metrics ") {
+                ("200 OK", "gateway_orders_total{core=\"cash\"} 10\n")
+            } else if asked.contains("authorization: Bearer 0123456789abcdef\r\n") {
+                ("200 OK", "[{\"sent_bytes\": 1210, \"received_bytes\": 2110}]")
+            } else {
+                ("401 Unauthorized", "a token is wanted")
+            };
+            write!(stream, "HTTP/1.1 {status}\r\n\r\n{body}").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_gateway_with_tokens_is_measured_with_one() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || (0..2).for_each(|_| guarded(&listener)));
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"0123456789abcdef\n").unwrap();
+        let order = PerOrder::measured(at, Some(file.path())).unwrap();
+        assert_eq!((order.sent.1, order.received.1), (121.0, 211.0));
+        let error = format!("{:#}", PerOrder::measured(at, None).unwrap_err());
+        assert!(error.contains("--token-file") && error.contains("a token is wanted"), "{error}");
+        server.join().unwrap();
+        std::io::Write::write_all(&mut file, b"another line\n").unwrap();
+        let error = PerOrder::measured(at, Some(file.path())).unwrap_err().to_string();
+        assert!(error.contains("the token alone"), "{error}");
     }
 
     #[test]
