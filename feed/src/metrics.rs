@@ -48,7 +48,9 @@ service::metrics! {
         held: IntCounter = "feed_frames_held_total",
         /// Frames that found no room to wait, and are asked for again.
         no_room: IntCounter = "feed_frames_no_room_total",
-        /// Bytes of frames that wait now.
+        /// Channels in which numbers are missing now; what is behind them waits.
+        open_gaps: IntGauge = "feed_gaps_open",
+        /// Bytes of frames that wait now, for a number before them or for the primary.
         held_bytes: IntGauge = "feed_held_bytes",
         /// Numbers too far ahead to be believed.
         implausible: IntCounter = "feed_numbers_implausible_total",
@@ -260,6 +262,7 @@ impl Exporter {
         snapshots("not kept", now.snapshots_not_kept - before.snapshots_not_kept);
         snapshots("duplicate", now.snapshots_duplicate - before.snapshots_duplicate);
         snapshots("no place", now.snapshots_no_place - before.snapshots_no_place);
+        metrics.open_gaps.set(ingest.filing.arbiter.open_gaps() as i64);
         metrics.held_bytes.set(ingest.filing.arbiter.held_bytes() as i64);
         self.arbiter(ingest.filing.arbiter.counters());
         if let Some(own) = &ingest.filing.notes.own {

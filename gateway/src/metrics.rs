@@ -131,6 +131,8 @@ service::metrics! {
         audit_records: IntCounterVec = "gateway_audit_records_total" ["kind"],
         /// Records that are not safe in the audit's store yet: the journal's lag.
         audit_lag: IntGauge = "gateway_audit_lag_records",
+        /// So many records behind, and new orders are refused (`audit.lag_records_max`); 0 without an audit.
+        audit_lag_max: IntGauge = "gateway_audit_lag_records_max",
         /// Commits of the audit's store that failed.
         audit_errors: IntCounter = "gateway_audit_errors_total",
         /// Whether the audit cannot be written: orders are refused meanwhile.

@@ -311,6 +311,9 @@ impl Server {
         self.own.into_iter().for_each(|check| assert!(checks.push(check), "invariant: `with_check` counts"));
         let desk = Desk::new(accounts, self.config.forwarding.orders_max, checks);
         let audit = self.store.as_ref().map(|_| Audit::new(self.config.audit.lag_records_max));
+        if audit.is_some() {
+            self.metrics.audit_lag_max.set(self.config.audit.lag_records_max as i64);
+        }
         let progress = audit.as_ref().map(Audit::progress);
         let mut had = Vec::new();
         if let (Some(audit), Some(store)) = (&audit, self.store) {

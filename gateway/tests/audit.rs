@@ -304,6 +304,7 @@ fn an_order_never_waits_for_a_store_that_hangs_and_is_refused_when_too_much_wait
     store.hangs.store(true, Ordering::Release);
     // Orders go, and their reports come, while nothing can be written.
     let mut accepted = 0_i64;
+    assert_eq!(gateway.metrics.audit_lag_max.get(), 1_000);
     while gateway.metrics.audit_lag.get() < 500 {
         let name = format!("o{accepted}");
         client.order(&name, CashMargin::CASH);

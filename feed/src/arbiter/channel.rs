@@ -290,10 +290,11 @@ impl Channel {
         }
         self.gap_ns = if self.gap.is_some() { now_ns } else { self.gap_ns };
         match (self.gap_end(), &mut self.gap) {
-            (None, gap) => *gap = None,
+            (None, gap) => shared.open_gaps -= usize::from(gap.take().is_some()),
             (Some(_), Some(gap)) => gap.progress(self.next, now_ns, &shared.settings),
             (Some(_), gap) => {
                 shared.counters.gaps += 1;
+                shared.open_gaps += 1;
                 *gap = Some(Gap::new(self.next, now_ns, source, &shared.settings));
             }
         }

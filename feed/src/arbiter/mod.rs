@@ -201,6 +201,8 @@ pub(crate) struct Shared {
     pub(crate) heard_ns: [u64; SOURCES_MAX],
     /// Bytes held by all windows.
     pub(crate) held_bytes: usize,
+    /// Channels in which numbers are missing now.
+    pub(crate) open_gaps: usize,
     /// Channels with a hole or with frames that wait.
     pub(crate) pending: usize,
 }
@@ -241,6 +243,7 @@ impl Arbiter {
             up: 0,
             heard_ns: [0; SOURCES_MAX],
             held_bytes: 0,
+            open_gaps: 0,
             pending: 0,
         };
         let places = vec![ABSENT; usize::from(u16::MAX) + 1].into_boxed_slice();
@@ -388,6 +391,12 @@ impl Arbiter {
     /// Bytes that wait in windows.
     pub fn held_bytes(&self) -> usize {
         self.shared.held_bytes
+    }
+
+    /// Channels in which numbers are missing now: what is behind the hole waits for them. What waits for the primary alone
+    /// (standby) has none missing.
+    pub fn open_gaps(&self) -> usize {
+        self.shared.open_gaps
     }
 
     /// Every channel's state, in the order in which they were first heard.

@@ -229,6 +229,6 @@ proptest! {
         prop_assert_eq!(next, world.published + 1, "the flow went on to the end");
         let lost = world.out.iter().any(|(.., lost)| *lost);
         prop_assert!(!(lost && histories == [History::Serves; 2]), "nothing is lost that both would give");
-        prop_assert_eq!((world.arbiter.held_bytes(), world.arbiter.poll_at_ns()), (0, None));
+        prop_assert_eq!((world.arbiter.held_bytes(), world.arbiter.open_gaps(), world.arbiter.poll_at_ns()), (0, 0, None));
     }
 }
