@@ -4,7 +4,9 @@
 //! All else of a packet is sealed. So a client that goes on with another connection ID, told to it under seal, is known
 //! again only by what the server has put into the ID itself.
 
-use quinn::{ConnectionId, ConnectionIdGenerator, RandomConnectionIdGenerator};
+use gm::tls::{Mode, provider};
+use quinn::{ConnectionId, ConnectionIdGenerator};
+use rustls::crypto::SecureRandom;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -128,28 +130,27 @@ impl ServerId {
 /// Makes a server's connection IDs: one byte that says how they are made, the server's number, and random bytes.
 pub(crate) struct Named {
     server: ServerId,
-    random: RandomConnectionIdGenerator,
+    random: &'static dyn SecureRandom,
 }
 
 impl Named {
     pub(crate) fn new(server: ServerId) -> Self {
-        let random = RandomConnectionIdGenerator::new(1 + server.bytes().len() + NONCE_BYTES);
-        Self { server, random }
+        Self { server, random: provider(Mode::Strict).secure_random }
     }
 }
 
 impl ConnectionIdGenerator for Named {
     fn generate_cid(&mut self) -> ConnectionId {
-        let random = self.random.generate_cid();
-        let mut bytes = random.to_vec();
-        let server = self.server.bytes();
-        bytes[0] = (server.len() + NONCE_BYTES) as u8;
-        bytes[1..=server.len()].copy_from_slice(server);
-        ConnectionId::new(&bytes)
+        let (mut bytes, server) = ([0; CONNECTION_ID_BYTES_MAX], self.server.bytes());
+        let id = &mut bytes[..self.cid_len()];
+        self.random.fill(id).expect("the system has random numbers: handshakes need them too");
+        id[0] = (server.len() + NONCE_BYTES) as u8;
+        id[1..=server.len()].copy_from_slice(server);
+        ConnectionId::new(id)
     }
 
     fn cid_len(&self) -> usize {
-        self.random.cid_len()
+        1 + self.server.bytes().len() + NONCE_BYTES
     }
 
     fn cid_lifetime(&self) -> Option<Duration> {
