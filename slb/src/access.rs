@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use service::prometheus::IntCounter;
 use tokio::time::Instant;
-use transport::Stream;
 
 use crate::backend::Backend;
 use crate::port::Slot;
@@ -109,10 +108,14 @@ impl<'a> Record<'a> {
         Self { slot, client, since: Instant::now(), reached: None, outcome: Outcome::Closed, traced }
     }
 
-    /// It came to a backend, over this stream: what counts its bytes there and back.
-    pub(crate) fn reached(&mut self, backend: &Arc<Backend>, stream: &Stream) -> (&Tally, &Tally) {
+    /// It came to a backend, which sees it come from `own`: what counts its bytes there and back.
+    pub(crate) fn reached(
+        &mut self,
+        backend: &Arc<Backend>,
+        own: impl FnOnce() -> Option<SocketAddr>,
+    ) -> (&Tally, &Tally) {
         if let Some(traced) = &mut self.traced {
-            traced.reached(self.slot, backend.name(), stream);
+            traced.reached(self.slot, backend.name(), own());
         }
         let reached = self.reached.insert(Reached {
             backend: Arc::clone(backend),

@@ -36,7 +36,8 @@ pub(crate) async fn serve(
     if let Some(task) = task.get() {
         lease.close_with(task.clone());
     }
-    let (inward, outward) = record.reached(lease.backend(), &stream);
+    let own = || if let Stream::Tcp(tcp) = &stream { tcp.local_addr().ok() } else { None };
+    let (inward, outward) = record.reached(lease.backend(), own);
     let counts = Counts { inward, outward, held: &slot.metrics().held_bytes };
     let end = carry(&mut client, &mut stream, &scratch, &slot, counts).await;
     match (outward.get(), end) {

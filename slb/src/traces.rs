@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use service::traces::{Kind, Name, Place, Span, Subject, Tracer, Value, connection};
-use transport::{Clock, Stream};
+use transport::Clock;
 
 use crate::access::Outcome;
 use crate::config::SendProxy;
@@ -43,11 +43,10 @@ impl Traced {
         Some(Box::new(Self { clock, subject, client, number: None }))
     }
 
-    /// It came to a backend, over this stream.
+    /// It came to a backend, from this address of ours.
     #[cold]
-    pub(crate) fn reached(&mut self, slot: &Slot, backend: &str, stream: &Stream) {
+    pub(crate) fn reached(&mut self, slot: &Slot, backend: &str, own: Option<SocketAddr>) {
         let told = slot.rules().pool.plan().config.send_proxy;
-        let own = if let Stream::Tcp(tcp) = stream { tcp.local_addr().ok() } else { None };
         // By that address the backend knows it.
         let seen = match told {
             Some(SendProxy::V2) => Some(self.client),

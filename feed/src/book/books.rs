@@ -215,7 +215,7 @@ impl Books {
 
     #[inline]
     fn tick(&mut self, tag: Tag, names: Names, time: Timestamp, event: Event) {
-        let Self { limits, books, lanes, orders, tally, seed, changed } = self;
+        let Self { limits, books, lanes, orders, tally, seed, changed, .. } = self;
         let Some(lane) = lanes.get_mut(&tag.lane) else { return };
         lane.time_ms = time.ms_of_day();
         let Some(book) = place(books, limits, tally, *seed, (tag.key, names)) else { return };

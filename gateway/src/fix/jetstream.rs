@@ -202,7 +202,7 @@ impl Desk {
     async fn look(&self, subject: &str, known: u64) -> Result<bool, StoreError> {
         let stream = &self.connection().await?.stream;
         let last = self.bounded(async {
-            stream.get_last_raw_message_by_subject(subject).await.map_err(unreachable("look"))
+            stream.get_last_raw_message_by_subject(subject).await.map_err(self.unreachable("look"))
         });
         Ok(last.await?.sequence == known)
     }

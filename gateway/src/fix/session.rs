@@ -273,11 +273,11 @@ impl Gateway {
         let Some(conn) = self.fix.conn(id) else { return Reason::App(reason) };
         conn.refused = true;
         let peer = conn.peer;
-        self.fix_tell_refused(cx, comp_id, peer, reason);
+        self.fix_logon_refused(cx, comp_id, peer, reason);
         Reason::App(reason)
     }
 
-    fn fix_tell_refused(&mut self, cx: &Cx, comp_id: Option<Text<20>>, peer: SocketAddr, reason: &str) {
+    fn fix_logon_refused(&mut self, cx: &Cx, comp_id: Option<Text<20>>, peer: SocketAddr, reason: &str) {
         match comp_id {
             Some(comp_id) => {
                 tracing::warn!(%comp_id, %peer, reason, "FIX logon refused");
@@ -575,7 +575,7 @@ impl Gateway {
             // The session machine has refused it, for what stands in the logon.
             let comp_id = session.comp_id;
             self.metrics.fix_logons_refused.with_label_values(&[label]).inc();
-            self.fix_tell_refused(cx, Some(comp_id), conn.peer, label);
+            self.fix_logon_refused(cx, Some(comp_id), conn.peer, label);
         }
         let session = &mut self.fix.sessions[number];
         session.engine.disconnected();

@@ -246,7 +246,8 @@ pub(super) async fn serve(
     if let Some(task) = task.get() {
         lease.close_with(task.clone());
     }
-    let outcome = carry(&session, &shared, &slot.rules().quic, record.reached(lease.backend())).await;
+    let outcome =
+        carry(&session, &shared, &slot.rules().quic, record.reached(lease.backend(), || None)).await;
     record.end(outcome);
 }
 
