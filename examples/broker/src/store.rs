@@ -231,10 +231,11 @@ mod tests {
         };
         std::fs::write(&path, format!("{}\n{}\n{}\n", line(9, 5), line(1, 10), line(2, 11))).unwrap();
         let mut seen = Vec::new();
-        JsonLines::open(&path).unwrap().reports(10, &mut |lane, index| seen.push((lane, index))).unwrap();
+        let mut see = |kept: Kept| seen.push((kept.partition_no, kept.report_index));
+        JsonLines::open(&path).unwrap().reports(10, &mut see).unwrap();
         assert_eq!(seen, [(2, 1), (2, 2)]);
         std::fs::write(&path, "nonsense\n").unwrap();
-        let error = JsonLines::open(&path).unwrap().reports(0, &mut |_, _| {}).unwrap_err();
+        let error = JsonLines::open(&path).unwrap().reports(0, &mut |_| {}).unwrap_err();
         assert!(error.to_string().contains("not a line of ours"), "{error}");
     }
 

@@ -581,7 +581,7 @@ mod tests {
         orders.inherit(0, 1);
         orders.inherit(0, 1);
         assert!(orders.add(of(None, 1, 4)), "reported later");
-        let mut left = |orders: &mut OpenOrders, sender| {
+        let left = |orders: &mut OpenOrders, sender| {
             orders.leave(sender);
             let mut all = Vec::new();
             while let Some(order) = orders.left_behind(Core::Cash) {

@@ -70,6 +70,7 @@ fn bench() -> Bench {
 
 impl Bench {
     fn receive(&mut self, data: &[u8]) -> Result<usize, LinkError> {
+        let tracer = Tracer::default();
         let mut intake = Intake {
             writer: &mut self.writer,
             accounts: &self.accounts,
@@ -79,7 +80,7 @@ impl Bench {
             over: self.over,
             counts: &mut self.counts,
             refused: &mut self.refused,
-            answers: Answers::new(&Tracer::default(), (0, 0)),
+            answers: Answers::new(&tracer, (0, 0)),
             settles_ns: 1_000,
             wall_ns: 0,
         };

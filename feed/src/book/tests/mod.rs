@@ -256,7 +256,7 @@ fn a_feed_that_begins_in_the_middle_of_the_day_has_a_book_from_the_next_snapshot
     exchange.snapshot(false);
     take(&mut books, &exchange.out[begin..]);
     assert_eq!(best_ten(&levels(&books, Side::Buy)), best_ten(&exchange.levels(true)));
-    assert_eq!(count(&books, Outcome::Agreed), 1);
+    assert_eq!(outcomes(&books), [("healed agreed", 1)]);
 }
 
 #[test]
