@@ -112,12 +112,7 @@ impl Server {
         let metrics = Metrics::register(&host.registry)?;
         let operators = Operators::load(&config.control.token_file, metrics.commands.clone())?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
-        let file = config.entitlement.file.as_deref();
-        let rights_file = file
-            .map(|file| RightsFile::open(file, &config.entitlement.delays_min))
-            .transpose()
-            .map_err(BindError::Rights)?
-            .map(Arc::new);
+        let rights_file = open_rights(&config.entitlement)?;
         let entitlement = rights_file.clone().map(|file| file as Arc<dyn Entitlement>);
         let listen = &config.listen;
         Listener::ensure_unused(listen.address)?;
@@ -430,6 +425,11 @@ impl Server {
             .collect();
         Assembled { shards, retention: threads, doorkeeper: doorkeeper() }
     }
+}
+
+fn open_rights(entitled: &config::Entitled) -> Result<Option<Arc<RightsFile>>, BindError> {
+    let Some(file) = entitled.file.as_deref() else { return Ok(None) };
+    RightsFile::open(file, &entitled.delays_min).map(Arc::new).map(Some).map_err(BindError::Rights)
 }
 
 fn no_door(name: &str, why: &str) -> io::Error {

@@ -45,9 +45,9 @@ pub(crate) struct Had {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Past {
     /// The flow that is being read; 0 until its first report.
-    now: u64,
-    /// Of what was had; 0 where it is not known.
     flow: u64,
+    /// Of what was had; 0 where it is not known.
+    had_flow: u64,
     /// Up to where.
     number: u64,
     /// It was known when the gateway started, not learnt from the store of a session that another gateway had.
@@ -73,35 +73,35 @@ impl Past {
     /// The flow that is being read; 0 until its first report.
     #[inline]
     pub(crate) fn flow(&self) -> u64 {
-        self.now
+        self.flow
     }
 
     /// The first report of the core's flow has come.
     #[cold]
     pub(crate) fn begin(&mut self, flow: u64) {
-        self.now = flow;
+        self.flow = flow;
         self.compare();
     }
 
     /// Somebody has had this of it.
     pub(crate) fn expect(&mut self, Had { flow, number, .. }: Had, at_start: bool) {
         // Two that remember different flows of today: the core has lost its day in any case, and the earlier one says so.
-        if self.flow == 0 || (flow != 0 && flow < self.flow) {
-            self.flow = flow;
+        if self.had_flow == 0 || (flow != 0 && flow < self.had_flow) {
+            self.had_flow = flow;
         }
         self.number = self.number.max(number);
         self.at_start |= at_start;
-        if self.now != 0 {
+        if self.flow != 0 {
             self.compare();
         }
     }
 
     fn compare(&mut self) {
-        if self.flow == 0 || self.flow == self.now {
+        if self.had_flow == 0 || self.had_flow == self.flow {
             return;
         }
-        if day_of(self.now) > day_of(self.flow) {
-            *self = Self { now: self.now, ..Self::default() };
+        if day_of(self.flow) > day_of(self.had_flow) {
+            *self = Self { flow: self.flow, ..Self::default() };
         } else {
             self.other = true;
         }

@@ -216,7 +216,7 @@ fn a_flood_of_quotes_leaves_the_newest_and_stops_no_order() {
 fn a_feed_that_says_nothing_of_the_market_is_left_though_its_session_lives() {
     let (primary, backup) = (Feed::listen(), Feed::listen());
     let mut house = House::start_with(&[&primary, &backup], StaleQuotes::Refuse, |quotes| {
-        quotes.silence_ms_max = BRIEF_MS
+        quotes.silence_ms_max = BRIEF_MS;
     });
     let mut silent = primary.accept();
     Feed::answer(&mut silent, RequestStatus::ACCEPTED);
@@ -235,7 +235,7 @@ fn a_feed_that_says_nothing_of_the_market_is_left_though_its_session_lives() {
 fn a_feed_that_never_answers_the_subscription_is_left_whatever_it_sends() {
     let (primary, backup) = (Feed::listen(), Feed::listen());
     let house = House::start_with(&[&primary, &backup], StaleQuotes::Refuse, |quotes| {
-        quotes.answer_timeout_ms = BRIEF_MS
+        quotes.answer_timeout_ms = BRIEF_MS;
     });
     let mut peer = primary.accept();
     Feed::answer_to(&mut peer, 7, RequestStatus::ACCEPTED);

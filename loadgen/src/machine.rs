@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_never_rests_is_named() {
-        let (to, from) = std::sync::mpsc::channel::<()>();
+        let (to, from) = std::sync::mpsc::sync_channel::<()>(1);
         let busy = Busy::begin();
         let thread = std::thread::Builder::new().name("loadgen-x".to_owned());
         let thread = thread.spawn(move || {

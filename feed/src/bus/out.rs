@@ -454,7 +454,7 @@ mod tests {
         };
         let notice = |begin, end| {
             move |bytes: &mut Vec<u8>| {
-                frame::encode(&gap_notice(1, begin, end, GapReason::LOST_UPSTREAM), bytes)
+                frame::encode(&gap_notice(1, begin, end, GapReason::LOST_UPSTREAM), bytes);
             }
         };
         assert_eq!(tell(&tick, 1, 7, 3), Some((1, 6)), "a channel begins with 1");
