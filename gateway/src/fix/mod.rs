@@ -5,7 +5,7 @@
 //! subscriber would, keeps the state of each order from them ([`book`]), and writes each report once as the fields of a FIX
 //! message into a log of its own ([`report`]). Sessions have a place in that log: live ones are given what came in the turn by
 //! their account, others go on from where they stand (`deliver.rs`). A session's store keeps with each message of which report
-//! it was made ([`fix::store::Store::mark`]), so its place outlives the gateway, and each report becomes one message. Where the
+//! it was made ([`fix::store::Store::set_mark`]), so its place outlives the gateway, and each report becomes one message. Where the
 //! memory is in JetStream (`jetstream.rs`, `kept.rs`) it outlives the machine too, and the session goes on through another gateway.
 //!
 //! Where a session stands with its reports: while it is not logged on none is made for it; with the logon it goes on behind
