@@ -64,7 +64,7 @@ pub struct Config {
     pub reset_on_logon: bool,
     /// Whether a peer may begin both numbers at 1, and so give up what it did not receive.
     pub accept_reset: bool,
-    /// What a reset means for the marks in the store ([`crate::store::Store::mark`]).
+    /// What a reset means for the marks in the store ([`crate::store::Store::set_mark`]).
     pub on_reset: OnReset,
     /// Whether application messages are sent again when asked for. A peer that trades may rather not repeat stale
     /// orders: then a gap fill stands in for them.

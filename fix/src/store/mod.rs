@@ -45,7 +45,7 @@ impl From<io::Error> for StoreError {
     }
 }
 
-/// What becomes of the marks ([`Store::mark`]) when a session begins its numbers anew.
+/// What becomes of the marks ([`Store::set_mark`]) when a session begins its numbers anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnReset {
     /// They stay: the flow goes on where it was, and what the peer did not receive of the messages before is given up.
