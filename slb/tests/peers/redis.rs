@@ -43,9 +43,11 @@ impl Behind for Redis {
     }
 }
 
-/// Each request on a connection of its own. It ends at the first error.
+/// Each request on a connection of its own. It ends at the first error, or is ended: when a connection of its breaks off before
+/// its first answer it may turn in circles for ever.
 pub(crate) fn benchmark(at: SocketAddr) -> Generator {
-    let mut command = Command::new("redis-benchmark");
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "20", "redis-benchmark"]);
     command.args(["-h", "127.0.0.1", "-p", &at.port().to_string()]);
     command.args(["-t", "set", "-n", "1000", "-c", "16", "-k", "0", "-q"]);
     Generator { command, error: |content, text| !content || text.contains("Error") }
