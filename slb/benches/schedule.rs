@@ -4,7 +4,7 @@
 #![allow(missing_docs, reason = "criterion's macros")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use slb::schedule::{attraction, lighter, smooth_turns, stable_hash};
+use slb::schedule::{lighter, most_attracted, smooth_turns, stable_hash};
 use std::hint::black_box;
 
 const BACKENDS: [u32; 3] = [2, 16, 256];
@@ -40,8 +40,7 @@ fn choose(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("source", backends), |bencher| {
             bencher.iter(|| {
                 let client = stable_hash(black_box(&[10, 0, 0, 1]));
-                let pull = |at: &usize| attraction(client, names[*at], weights[*at]);
-                (0..names.len()).max_by(|a, b| pull(a).total_cmp(&pull(b)))
+                most_attracted(client, 0..names.len(), |at| (names[at], weights[at]))
             });
         });
     }

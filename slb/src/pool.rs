@@ -18,7 +18,7 @@ use crate::backend::{Backend, Lease};
 use crate::config::{BackendConfig, OutlierConfig, PoolConfig};
 use crate::metrics::{BackendMetrics, Metrics};
 use crate::persistence::Persistence;
-use crate::schedule::{Flow, Scheduler, Tried, Zones, attraction, smooth_turns};
+use crate::schedule::{Flow, Scheduler, Tried, Zones, most_attracted, smooth_turns};
 
 /// Tells of every change of what an operator sees: the configuration, health, weights, drains.
 pub(crate) type Changes = Arc<watch::Sender<u64>>;
@@ -301,11 +301,7 @@ impl Plan {
     }
 
     fn most_attracted(&self, flow: u64, untried: impl Iterator<Item = usize>) -> Option<usize> {
-        let pull = |at: usize| {
-            let backend = &self.backends[at];
-            attraction(flow, backend.name_hash, backend.weight())
-        };
-        untried.max_by(|&a, &b| pull(a).total_cmp(&pull(b)))
+        most_attracted(flow, untried, |at| (self.backends[at].name_hash, self.backends[at].weight()))
     }
 }
 

@@ -143,11 +143,22 @@ pub fn lighter(open: u32, weight: u32, than_open: u32, than_weight: u32) -> bool
     (u64::from(open) + 1) * u64::from(than_weight) < (u64::from(than_open) + 1) * u64::from(weight)
 }
 
-/// How much a backend (by the hash of its name) attracts a client (by the hash of its address):
-/// the highest takes it. Weighted rendezvous hashing: shares follow weights, and a backend's going
-/// or coming moves only the clients that it had or gets.
-#[must_use]
-pub fn attraction(client: u64, backend: u64, weight: u32) -> f64 {
+/// Of some backends, each with the hash of its name and its weight, the one that takes a client, which is the hash of its
+/// address. Weighted rendezvous hashing: shares follow weights, and a backend's going or coming moves only the clients that it
+/// had or gets.
+pub fn most_attracted<B: Copy>(
+    client: u64,
+    backends: impl Iterator<Item = B>,
+    hash_and_weight: impl Fn(B) -> (u64, u32),
+) -> Option<B> {
+    let pulls = backends.map(|backend| {
+        let (hash, weight) = hash_and_weight(backend);
+        (backend, attraction(client, hash, weight))
+    });
+    pulls.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(backend, _)| backend)
+}
+
+fn attraction(client: u64, backend: u64, weight: u32) -> f64 {
     // 53 bits are what an f64 holds; half a step keeps it away from 0 and 1.
     let uniform = ((mix(client ^ backend) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     f64::from(weight) / -uniform.ln()
@@ -220,12 +231,8 @@ mod tests {
     }
 
     fn choose(client: u64, weights: &[u32], gone: Option<usize>) -> usize {
-        let pull =
-            |at: usize| attraction(stable_hash(&client.to_be_bytes()), stable_hash(&[at as u8]), weights[at]);
-        (0..weights.len())
-            .filter(|&at| Some(at) != gone)
-            .max_by(|&a, &b| pull(a).total_cmp(&pull(b)))
-            .unwrap()
+        let there = (0..weights.len()).filter(|&at| Some(at) != gone);
+        most_attracted(stable_hash(&client.to_be_bytes()), there, |at| (stable_hash(&[at as u8]), weights[at])).unwrap()
     }
 
     #[test]

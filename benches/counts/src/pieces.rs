@@ -11,7 +11,9 @@ use gm::gcm::Key;
 use gm::sm2::SecretKey;
 use gm::sm4::Backend;
 use matcher_stub::core::{DeskNo, Now, Outlet};
-use slb::schedule::{attraction, stable_hash};
+use service::Host;
+use service::traces::{Config, Kind, Name, Place, Span, Subject, Traces, Value};
+use slb::schedule::{most_attracted, stable_hash};
 use std::hint::black_box;
 use wire::szse::frame;
 use wire::szse::market::TickOrder;
@@ -33,6 +35,9 @@ pub(crate) const PIECES: &[Piece] = &[
     Piece { name: "choose of 16 backends", times: 2_000, run: schedule },
     Piece { name: "check chain, all rules", times: 5_000, run: check_chain },
     Piece { name: "match a request", times: 5_000, run: match_requests },
+    Piece { name: "order untraced", times: 10_000, run: traces_off },
+    Piece { name: "order not in the sample", times: 10_000, run: not_in_the_sample },
+    Piece { name: "order in the sample", times: 10_000, run: in_the_sample },
     Piece { name: "SM4-GCM seal of 1 KiB", times: 1_000, run: seal },
     Piece { name: "SM2 sign", times: 50, run: sign },
     Piece { name: "SM2 agree", times: 50, run: agree },
@@ -96,8 +101,7 @@ fn schedule(times: u32) {
     let names: Vec<u64> = (0..16_u8).map(|at| stable_hash(&[at])).collect();
     for number in 0..times {
         let client = stable_hash(&number.to_be_bytes());
-        let pull = |name: &&u64| attraction(client, **name, 100);
-        black_box(names.iter().max_by(|a, b| pull(a).total_cmp(&pull(b))));
+        black_box(most_attracted(client, names.iter(), |name| (*name, 100)));
     }
 }
 
@@ -124,6 +128,41 @@ fn match_requests(times: u32) {
         core.apply(Now::at(OPEN_NS + step * 2_000), request.input(), &mut out);
     }
     black_box(out.0);
+}
+
+/// What traces cost an order at a gateway: it is looked for when it comes and when it is answered.
+fn traced(times: u32, config: &Config) {
+    let traces = Traces::bind(config, "counts", &Host::default()).expect("a tracer");
+    let tracer = traces.tracer();
+    for number in 0..times {
+        let cl_ord_id = *b"0000000000";
+        for place in [Place::Under("order"), Place::Root] {
+            let subject = || Subject::new(b"0100000001  ", black_box(&cl_ord_id), u64::from(number));
+            if let Some(sampled) = black_box(&tracer).sampled(subject) {
+                let span = Span::new("order", Kind::Server, place, (1, 2));
+                let span = span.with("tongdao.cl_ord_id", Value::Name(Name::new(&cl_ord_id)));
+                sampled.record(span.with("tongdao.core", Value::Word("cash")));
+            }
+        }
+    }
+}
+
+fn traces_off(times: u32) {
+    traced(times, &Config::default());
+}
+
+fn sample_of(sample_per_million: u32) -> Config {
+    // Room for all of a count's spans: what is dropped is cheaper.
+    let endpoint = "http://127.0.0.1:4318/v1/traces".to_owned();
+    Config { endpoint, sample_per_million, queue_spans_max: 65_536, ..Config::default() }
+}
+
+fn not_in_the_sample(times: u32) {
+    traced(times, &sample_of(0));
+}
+
+fn in_the_sample(times: u32) {
+    traced(times, &sample_of(1_000_000));
 }
 
 /// With the instructions that callgrind knows.
