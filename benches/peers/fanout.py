@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 
-from common import Failed, Setting, ask, build, certificates, counted, note, port, rows_of, stolen, worst
+from common import Failed, Setting, ask, build, certificates, counted, note, port, rows_of, stolen, undisturbed, worst
 
 SUITES = ["fanout.flat", "fanout.rate", "fanout.stalled"]
 PEERS = ("NATS", "Redis", "ZeroMQ")
@@ -151,7 +151,7 @@ def run(suite, args, binaries, scratch):
                 # It has no policy for who does not read.
                 if stalled and kind == "floor":
                     continue
-                figures = one(binaries, scratch, kind, how, subscribers, client, size, stalled)
+                figures = undisturbed(one, binaries, scratch, kind, how, subscribers, client, size, stalled)
                 print(f"round {round_number + 1}: {case}: {name}: {figures}", file=sys.stderr)
                 results.setdefault((case, name), []).append(figures)
     rows = rows_of(suite, results, METRICS, lambda _: "floor", lambda name: name in PEERS)

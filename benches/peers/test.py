@@ -48,6 +48,22 @@ class Rounds(unittest.TestCase):
         nothing = common.rows_of("s", {("c", "x"): [bad]}, {"p50_us": False}, lambda _: "x", lambda _: False)
         self.assertEqual([row["metric"] for row in nothing], ["lost", "late_share", "steal", "failed"])
 
+    def test_a_round_that_the_host_disturbed_is_made_again_and_no_other(self):
+        late = common.counted({"lost": 0, "late_share": 0.01, "steal": 0.2}, ["the client was late with 1.00%"])
+        good = {"p50_us": 10.0, "lost": 0, "late_share": 0.0, "steal": 0.2}
+        for rounds, tries in [
+            ([good], 1),
+            ([late, late, good], 3),
+            ([late] * 9, common.TRIES_MAX),
+            ([late | {"steal": 0.0}, good], 1),
+            ([late | {"failed": ["lost 1", "the client was late with 1.00%"]}, good], 1),
+            ([{"failed": ["exit code 2"]}, good], 1),
+        ]:
+            left = iter(rounds)
+            figures = common.undisturbed(lambda: next(left))
+            self.assertEqual(figures.get("tries", 1), tries)
+            self.assertEqual(figures | {"tries": 0}, rounds[tries - 1] | {"tries": 0})
+
     def test_the_best_peer_is_the_one_with_most_where_more_is_better(self):
         results = {
             ("c", "ours"): [{"achieved_per_s": 300.0, "p50_us": 10.0}],
