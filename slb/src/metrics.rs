@@ -16,7 +16,7 @@ service::metrics! {
         ended: IntCounterVec = "slb_connections_ended_total" ["listener", "reason"],
         /// Connections of balancers in front, which begin with a PROXY header. client: for a client, whose address it has; local: the balancer's own, or for nobody that is named; left: closed without a byte; malformed: something else came; timed_out: no header in time; refused: too many headers were awaited.
         proxy_headers: IntCounterVec = "slb_proxy_headers_total" ["listener", "outcome"],
-        /// Datagrams of QUIC that were dropped. malformed: no QUIC, or too short to begin a connection; unknown: of no connection that is known; handshakes: too many clients have not shown yet that they hear; client: the address had its most connections; full: there was no room to send.
+        /// Datagrams of QUIC that were dropped. malformed: no QUIC, or too short to begin a connection, or its connection ID is; unknown: of no connection that is known; handshakes: too many clients have not shown yet that they hear; client: the address had its most connections; full: there was no room to send.
         quic_dropped: IntCounterVec = "slb_quic_datagrams_dropped_total" ["listener", "reason"],
         /// Accepts that failed, for want of files most likely.
         accept_errors: IntCounterVec = "slb_accept_errors_total" ["listener"],

@@ -285,11 +285,16 @@ fn what_a_drained_backend_still_has_after_its_time_is_closed() {
     town.assert_echoes(stream, 1_000);
 }
 
-/// A datagram that begins a connection, as far as who cannot open it can tell.
-fn initial(number: u8) -> Vec<u8> {
-    let mut datagram = vec![0xc0, 0, 0, 0, 1, 8, number, 1, 2, 3, 4, 5, 6, 7, 0];
+/// A datagram that begins a connection under an ID, as far as who cannot open it can tell.
+fn initial_under(id: &[u8]) -> Vec<u8> {
+    let mut datagram = vec![0xc0, 0, 0, 0, 1, id.len() as u8];
+    datagram.extend_from_slice(id);
     datagram.resize(1_200, 0);
     datagram
+}
+
+fn initial(number: u8) -> Vec<u8> {
+    initial_under(&[number, 1, 2, 3, 4, 5, 6, 7])
 }
 
 #[test]
@@ -313,6 +318,21 @@ fn what_is_no_quic_or_of_no_connection_is_dropped_counted_and_not_answered() {
     assert_eq!(town.sessions(), 1);
     assert_eq!(stranger.recv(&mut [0; 100]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     town.assert_echoes(&mut stream, 1_000);
+}
+
+#[test]
+fn a_short_connection_id_takes_over_nobody() {
+    let town = town(true, |_| {});
+    let mut open = [town.open(), town.open()];
+    assert_ne!(open[0].0, open[1].0);
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // All IDs of servers whose numbers have two bytes begin like this.
+    stranger.send_to(&initial_under(&[2 + 8]), town.balancer.address).unwrap();
+    wait_for(|| town.dropped("malformed") == 1);
+    assert_eq!(town.sessions(), 2);
+    for (_, stream) in &mut open {
+        town.assert_echoes(stream, 10_000);
+    }
 }
 
 #[test]

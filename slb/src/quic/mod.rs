@@ -25,7 +25,7 @@ use std::sync::Arc;
 use quinn_udp::RecvMeta;
 use service::{Phase, Shutdown};
 use tokio::task::JoinSet;
-use transport::quic_route::{FIRST_DATAGRAM_BYTES_MIN, Header, header};
+use transport::quic_route::{FIRST_CONNECTION_ID_BYTES_MIN, FIRST_DATAGRAM_BYTES_MIN, Header, header};
 
 use crate::access::Record;
 use crate::backend::{Backend, Lease};
@@ -219,7 +219,10 @@ impl Door {
             return Some(session);
         }
         match header {
-            Header::Long { may_begin: true, .. } if datagram.len() < FIRST_DATAGRAM_BYTES_MIN => {
+            Header::Long { may_begin: true, destination, .. }
+                if datagram.len() < FIRST_DATAGRAM_BYTES_MIN
+                    || destination.len() < FIRST_CONNECTION_ID_BYTES_MIN =>
+            {
                 metrics.quic_malformed.inc();
                 None
             }

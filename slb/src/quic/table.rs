@@ -40,7 +40,7 @@ pub(crate) struct Table<S> {
     by_id: HashMap<Id, (usize, ChosenBy)>,
     by_client: HashMap<SocketAddr, Vec<usize>>,
     of_address: HashMap<IpAddr, usize>,
-    /// The lengths of IDs that were seen, one bit each: in short headers their length is not said.
+    /// The lengths of IDs that backends chose, one bit each: in short headers their length is not said.
     lengths: u32,
 }
 
@@ -100,7 +100,7 @@ impl<S: Clone> Table<S> {
     pub(crate) fn note(&mut self, at: usize, id: &[u8], chosen_by: ChosenBy) {
         let Some(id) = Id::new(id) else { return };
         let Some(entry) = self.sessions.get_mut(at) else { return };
-        // In answers to unknown versions servers say the client's own ID again.
+        // A server that takes the client's own ID for its own has told it nothing.
         if chosen_by == ChosenBy::Backend && self.by_id.get(&id) == Some(&(at, ChosenBy::Client)) {
             return;
         }
@@ -110,7 +110,9 @@ impl<S: Clone> Table<S> {
             }
             entry.ids.push(id);
         }
-        self.lengths |= 1 << id.len;
+        if chosen_by == ChosenBy::Backend {
+            self.lengths |= 1 << id.len;
+        }
         self.by_id.insert(id, (at, chosen_by));
     }
 
@@ -122,9 +124,13 @@ impl<S: Clone> Table<S> {
         };
         match *header {
             Header::Long { destination, .. } => found(destination),
+            // A client's own ID never stands here: what strangers make up must not pass for the beginning of a backend's. The
+            // longest first, as one may begin with another.
             Header::Short { destination } => {
-                let lengths = (1..=CONNECTION_ID_BYTES_MAX).filter(|len| self.lengths & (1 << len) != 0);
-                lengths.filter_map(|len| destination.get(..len)).find_map(found)
+                let lengths = (1..=CONNECTION_ID_BYTES_MAX).rev();
+                let given = lengths.filter(|len| self.lengths & (1 << len) != 0);
+                let mut of_backends = given.filter_map(|len| found(destination.get(..len)?));
+                of_backends.find(|(.., chosen_by)| *chosen_by == ChosenBy::Backend)
             }
         }
     }
@@ -171,6 +177,21 @@ mod tests {
         table.remove(one);
         assert_eq!(table.find(&long), None);
         assert_eq!(table.find(&short(b"abcd")).map(|(at, ..)| at), Some(other));
+    }
+
+    #[test]
+    fn a_short_header_has_a_whole_id_of_a_backend_and_none_of_a_clients() {
+        let mut table = Table::default();
+        let (one, other, third) =
+            (table.add(client(1), |at| at), table.add(client(2), |at| at), table.add(client(3), |at| at));
+        table.note(one, b"a", ChosenBy::Client);
+        table.note(one, b"abcdef", ChosenBy::Client);
+        table.note(third, b"ab", ChosenBy::Backend);
+        table.note(third, b"ghijkl", ChosenBy::Backend);
+        table.note(other, b"abcd", ChosenBy::Backend);
+        assert_eq!(table.find(&short(b"abcdef")), Some((other, &b"abcd"[..], ChosenBy::Backend)));
+        assert_eq!(table.find(&short(b"abc")), Some((third, &b"ab"[..], ChosenBy::Backend)));
+        assert_eq!(table.find(&short(b"a, and no other")), None);
     }
 
     #[test]

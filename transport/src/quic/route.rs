@@ -14,6 +14,8 @@ use thiserror::Error;
 pub const CONNECTION_ID_BYTES_MAX: usize = 20;
 /// A datagram that begins a connection has so many bytes at least (RFC 9000, section 14.1).
 pub const FIRST_DATAGRAM_BYTES_MIN: usize = 1_200;
+/// The connection ID that a client makes up to begin with has so many bytes at least (RFC 9000, section 7.2).
+pub const FIRST_CONNECTION_ID_BYTES_MIN: usize = 8;
 /// Bytes of a server's number at most.
 const SERVER_ID_BYTES_MAX: usize = 8;
 /// What makes connection IDs of one server differ, and cannot be guessed.
@@ -32,7 +34,8 @@ pub enum Header<'a> {
         may_begin: bool,
         /// Whose connection it is, in the receiver's terms.
         destination: &'a [u8],
-        /// What its sender wants to be called in answers.
+        /// What its sender wants to be called in answers. Nothing in a version negotiation: there a server only says again what
+        /// the client called it.
         source: &'a [u8],
     },
     /// Of all others.
@@ -60,12 +63,12 @@ pub fn header(datagram: &[u8]) -> Result<Header<'_>, NotQuic> {
     let (destination, rest) = connection_id(rest)?;
     let (source, _) = connection_id(rest)?;
     let kind = (first >> 4) & 0b11;
-    let may_begin = match u32::from_be_bytes(*version) {
+    let (may_begin, source) = match u32::from_be_bytes(*version) {
         // A version negotiation, which only servers send.
-        0 => false,
-        VERSION_1 => kind == 0,
-        VERSION_2 => kind == 1,
-        _ => true,
+        0 => (false, &[] as &[u8]),
+        VERSION_1 => (kind == 0, source),
+        VERSION_2 => (kind == 1, source),
+        _ => (true, source),
     };
     Ok(Header::Long { may_begin, destination, source })
 }
@@ -179,7 +182,11 @@ mod tests {
         assert!(!begins(0xd0, 1) && !begins(0xe0, 1) && !begins(0xf0, 1), "0-RTT, Handshake, Retry");
         assert!(begins(0xd0, VERSION_2) && !begins(0xc0, VERSION_2));
         assert!(begins(0xff, 0x0a0a_0a0a), "of a version that the server may answer");
-        assert!(!begins(0xc0, 0));
+        let negotiation = &[0x80, 0, 0, 0, 0, 1, b'c', 2, b'i', b'd', 0, 0, 0, 1];
+        assert_eq!(
+            header(negotiation),
+            Ok(Header::Long { may_begin: false, destination: b"c", source: &[] })
+        );
         assert_eq!(header(&[0x40, 1, 2]), Ok(Header::Short { destination: &[1, 2] }));
     }
 
