@@ -275,6 +275,22 @@ fn a_backend_that_is_not_there_is_passed_over_and_what_the_client_has_sent_goes_
 }
 
 #[test]
+fn what_no_server_can_read_has_no_backend_left_out() {
+    let town = town(false, |config| config.pools[0].connect.timeout_ms = 50);
+    let strangers: Vec<_> = (0..12).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    for (number, stranger) in strangers.iter().enumerate() {
+        stranger.send_to(&initial(number as u8), town.balancer.address).unwrap();
+    }
+    let of = |name: &str, metric: &str, reason: &str| {
+        town.balancer.metric(&format!("slb_backend_{metric}_total{{backend=\"{name}\",pool=\"p\"{reason}}}"))
+    };
+    let silences = |name| of(name, "connect_failures", ",reason=\"timeout\"");
+    wait_for(|| silences("a") == 12 && silences("b") == 12);
+    assert_eq!(of("a", "ejections", "") + of("b", "ejections", ""), 0);
+    assert!(town.balancer.control.pools()[0].backends.iter().all(|backend| backend.state == slb::State::Up));
+}
+
+#[test]
 fn what_a_drained_backend_still_has_after_its_time_is_closed() {
     let town = town(false, |config| config.pools[0].drain_timeout_ms = 20);
     let mut open = [town.open(), town.open()];

@@ -284,7 +284,10 @@ async fn reach(
         };
         tracing::debug!(pool = opening.pool.name(), backend = backend.name(), %error, "no answer over QUIC");
         backend.count_connect_error(error);
-        opening.pool.connect_failed(backend);
+        // Servers are silent too when they cannot read what they were sent, which is up to the client, whoever that is.
+        if error != io::ErrorKind::TimedOut {
+            opening.pool.connect_failed(backend);
+        }
         let (next, path) = opening.next(slot.port())?;
         lease = next;
         session.turn_to(path);
