@@ -406,6 +406,29 @@ fn a_client_that_never_shows_that_it_hears_is_given_up() {
 }
 
 #[test]
+fn a_made_up_id_of_a_server_proves_nobody() {
+    let answering = UdpSocket::bind("127.0.0.1:0").unwrap();
+    answering.set_read_timeout(Some(GUARD)).unwrap();
+    let address = answering.local_addr().unwrap();
+    let town = town(true, |config| {
+        config.listeners[0].quic.handshake_timeout_ms = 1_000;
+        config.listeners[0].quic.idle_timeout_ms = 3_600_000;
+        config.pools[0].backends.truncate(1);
+        config.pools[0].backends[0].address = address;
+    });
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.set_read_timeout(Some(GUARD)).unwrap();
+    stranger.send_to(&initial(1), town.balancer.address).unwrap();
+    let (_, from) = answering.recv_from(&mut [0; 2_000]).unwrap();
+    answering.send_to(&initial(2), from).unwrap();
+    stranger.recv(&mut [0; 2_000]).unwrap();
+    let made_up = [0x40, 2 + 8, 0x00, 0xff, 1, 2, 3, 4, 5, 6, 7, 8];
+    stranger.send_to(&made_up, town.balancer.address).unwrap();
+    assert_eq!(answering.recv(&mut [0; 2_000]).unwrap(), made_up.len(), "a server may know it");
+    wait_for(|| town.sessions() == 0);
+}
+
+#[test]
 fn a_session_is_over_when_its_backend_is_gone() {
     let answering = UdpSocket::bind("127.0.0.1:0").unwrap();
     answering.set_read_timeout(Some(GUARD)).unwrap();

@@ -207,14 +207,15 @@ impl Door {
             return None;
         };
         let found = self.shared.table.borrow().find(&header);
-        if let Some((session, id, chosen_by)) = found {
+        if let Some((mut session, id, chosen_by)) = found {
             if session.client != meta.addr {
-                let moved = self.moved(meta, &session.backend())?;
-                self.shared.table.borrow_mut().note(moved.at, id, chosen_by);
-                return Some(moved);
-            }
-            if chosen_by == ChosenBy::Backend {
+                session = self.moved(meta, &session.backend())?;
+                self.shared.table.borrow_mut().note(session.at, id, chosen_by);
+            } else if chosen_by == ChosenBy::Backend {
                 self.shared.prove(&session);
+            }
+            if matches!(header, Header::Long { .. }) {
+                session.mark_handshake();
             }
             return Some(session);
         }
@@ -260,6 +261,7 @@ impl Door {
             }
         };
         let session = self.start(meta, slot, lease, path, Some(opening));
+        session.mark_handshake();
         self.shared.table.borrow_mut().note(session.at, id, ChosenBy::Client);
         Some(session)
     }

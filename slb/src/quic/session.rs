@@ -11,7 +11,6 @@ use std::time::Duration;
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use transport::quic_route::FIRST_DATAGRAM_BYTES_MIN;
 
 use super::Shared;
 use crate::access::{Outcome, Record, Tally};
@@ -39,15 +38,41 @@ pub(crate) struct Session {
     /// What the client sent before the backend answered.
     early: RefCell<Vec<Vec<u8>>>,
     answered: Cell<bool>,
-    /// The backend has sent a datagram such as no answer to strangers is.
-    answered_at_length: Cell<bool>,
+    /// It has had packets of a handshake.
+    handshake: Cell<bool>,
     /// The client has shown that it hears what it is sent.
     proven: Cell<bool>,
     since: Instant,
     heard_client: Cell<Instant>,
     heard_backend: Cell<Instant>,
+    amounts: Amounts,
+}
+
+/// How much went each way.
+#[derive(Debug, Default)]
+struct Amounts {
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
+    longest_in_bytes: Cell<usize>,
+    /// The backend has sent what no answers to a stranger are: each of those (a stateless reset) is shorter than the datagram
+    /// that brought it about (RFC 9000, section 10.3).
+    is_more_than_resets: Cell<bool>,
+}
+
+impl Amounts {
+    fn count_in(&self, datagrams: Datagrams<'_>) {
+        self.bytes_in.set(self.bytes_in.get() + datagrams.bytes.len() as u64);
+        self.longest_in_bytes.set(self.longest_in_bytes.get().max(datagrams.longest_bytes()));
+    }
+
+    fn count_out(&self, datagrams: Datagrams<'_>) {
+        self.bytes_out.set(self.bytes_out.get() + datagrams.bytes.len() as u64);
+        if datagrams.longest_bytes() >= self.longest_in_bytes.get()
+            || self.bytes_out.get() > self.bytes_in.get()
+        {
+            self.is_more_than_resets.set(true);
+        }
+    }
 }
 
 /// The way to a backend.
@@ -80,6 +105,12 @@ pub(super) struct Datagrams<'a> {
     pub(super) ecn: Option<EcnCodepoint>,
 }
 
+impl Datagrams<'_> {
+    fn longest_bytes(&self) -> usize {
+        self.stride.min(self.bytes.len())
+    }
+}
+
 impl Session {
     pub(super) fn new(at: usize, meta: &RecvMeta, path: Path) -> Self {
         let now = Instant::now();
@@ -90,13 +121,12 @@ impl Session {
             path: RefCell::new(path),
             early: RefCell::default(),
             answered: Cell::new(false),
-            answered_at_length: Cell::new(false),
+            handshake: Cell::new(false),
             proven: Cell::new(false),
             since: now,
             heard_client: Cell::new(now),
             heard_backend: Cell::new(now),
-            bytes_in: Cell::new(0),
-            bytes_out: Cell::new(0),
+            amounts: Amounts::default(),
         }
     }
 
@@ -113,10 +143,15 @@ impl Session {
         self.answered.get() && !self.proven.replace(true)
     }
 
-    /// Whether the backend knows the connection, of which only the server's number is known here. Who makes that up
-    /// gets stateless resets, which are shorter than what brings them about.
+    /// A packet of a handshake belongs to it. To those backends answer at length, whoever has sent them.
+    pub(super) fn mark_handshake(&self) {
+        self.handshake.set(true);
+    }
+
+    /// Whether the backend knows the connection, of which only the server's number is known here: who makes that up gets less.
+    /// So may a client that sends much and is sent little; its session ends then, and it goes on in another one.
     pub(super) fn is_known_there(&self) -> bool {
-        self.answered_at_length.get() || self.bytes_out.get() > self.bytes_in.get()
+        !self.handshake.get() && self.amounts.is_more_than_resets.get()
     }
 
     pub(super) fn is_proven(&self) -> bool {
@@ -133,7 +168,7 @@ impl Session {
             early.extend(kept.take(room).map(<[u8]>::to_vec));
         }
         let path = self.path.borrow();
-        self.bytes_in.set(self.bytes_in.get() + datagrams.bytes.len() as u64);
+        self.amounts.count_in(datagrams);
         path.backend.metrics.bytes_in.inc_by(datagrams.bytes.len() as u64);
         send(&path.socket, path.backend.address(), None, datagrams)
     }
@@ -156,10 +191,7 @@ impl Session {
         if !self.answered.replace(true) {
             self.early.take();
         }
-        if datagrams.stride >= FIRST_DATAGRAM_BYTES_MIN {
-            self.answered_at_length.set(true);
-        }
-        self.bytes_out.set(self.bytes_out.get() + datagrams.bytes.len() as u64);
+        self.amounts.count_out(datagrams);
         self.path.borrow().backend.metrics.bytes_out.inc_by(datagrams.bytes.len() as u64);
         send(out, self.client, self.own, datagrams)
     }
@@ -315,10 +347,35 @@ async fn carry(
                 (due <= Instant::now()).then_some(Outcome::Idle)
             }
         };
-        inward.note(session.bytes_in.get());
-        outward.note(session.bytes_out.get());
+        inward.note(session.amounts.bytes_in.get());
+        outward.note(session.amounts.bytes_out.get());
         if let Some(outcome) = over {
             return outcome;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_resets_is_what_is_as_long_as_what_came_or_more_in_all() {
+        let bytes = [0; 4_000];
+        let datagrams = |len: usize, stride: usize| Datagrams { bytes: &bytes[..len], stride, ecn: None };
+        let known = |ins: &[(usize, usize)], outs: &[(usize, usize)]| {
+            let amounts = Amounts::default();
+            ins.iter().for_each(|&(len, stride)| amounts.count_in(datagrams(len, stride)));
+            outs.iter().for_each(|&(len, stride)| amounts.count_out(datagrams(len, stride)));
+            amounts.is_more_than_resets.get()
+        };
+        assert!(!known(&[(1_450, 1_450)], &[(1_300, 1_300)]));
+        assert!(!known(&[(2_900, 1_450)], &[(2_800, 1_449)]));
+        assert!(known(&[(1_450, 1_450)], &[(1_300, 1_300), (151, 151)]));
+        assert!(known(&[(2_900, 1_450)], &[(1_450, 1_450)]));
+        assert!(
+            !known(&[(40, 1_450)], &[(39, 39)]) && known(&[(40, 1_450)], &[(40, 40)]),
+            "a rest is as long as it is"
+        );
     }
 }
