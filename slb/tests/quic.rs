@@ -391,7 +391,7 @@ fn a_client_that_never_shows_that_it_hears_is_given_up() {
     answering.set_read_timeout(Some(GUARD)).unwrap();
     let address = answering.local_addr().unwrap();
     let town = town(false, |config| {
-        config.listeners[0].quic.handshake_timeout_ms = 20;
+        config.listeners[0].quic.handshake_timeout_ms = 2_000;
         config.pools[0].connect.timeout_ms = 3_600_000;
         config.pools[0].backends.iter_mut().for_each(|backend| backend.address = address);
     });
@@ -406,12 +406,27 @@ fn a_client_that_never_shows_that_it_hears_is_given_up() {
 }
 
 #[test]
+fn a_client_that_no_backend_answers_is_given_up_when_its_handshake_has_taken_too_long() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let quiet = silent.local_addr().unwrap();
+    let town = town(false, |config| {
+        config.listeners[0].quic.handshake_timeout_ms = 50;
+        config.pools[0].connect.timeout_ms = 3_600_000;
+        config.pools[0].backends.iter_mut().for_each(|backend| backend.address = quiet);
+    });
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.send_to(&initial(1), town.balancer.address).unwrap();
+    town.balancer.wait_for_metric("slb_connections_refused_total{listener=\"l\",reason=\"connect\"}", 1);
+    wait_for(|| town.sessions() == 0);
+}
+
+#[test]
 fn a_made_up_id_of_a_server_proves_nobody() {
     let answering = UdpSocket::bind("127.0.0.1:0").unwrap();
     answering.set_read_timeout(Some(GUARD)).unwrap();
     let address = answering.local_addr().unwrap();
     let town = town(true, |config| {
-        config.listeners[0].quic.handshake_timeout_ms = 1_000;
+        config.listeners[0].quic.handshake_timeout_ms = 2_000;
         config.listeners[0].quic.idle_timeout_ms = 3_600_000;
         config.pools[0].backends.truncate(1);
         config.pools[0].backends[0].address = address;

@@ -202,8 +202,13 @@ impl Session {
             self.heard_client.get().min(self.heard_backend.get())
                 + Duration::from_millis(quic.idle_timeout_ms)
         } else {
-            self.since + Duration::from_millis(quic.handshake_timeout_ms)
+            self.proof_due(quic)
         }
+    }
+
+    /// When the client must have shown that it hears what it is sent.
+    fn proof_due(&self, quic: &QuicConfig) -> Instant {
+        self.since + Duration::from_millis(quic.handshake_timeout_ms)
     }
 }
 
@@ -283,7 +288,7 @@ pub(super) async fn serve(
     record.end(outcome);
 }
 
-/// Waits for a backend's answer; goes on to another when there is none.
+/// Waits for a backend's answer; goes on to another when there is none, for as long as the client may be unproven.
 async fn reach(
     session: &Session,
     shared: &Shared,
@@ -291,9 +296,11 @@ async fn reach(
     mut lease: Lease,
     mut opening: Opening,
 ) -> Result<Lease, Outcome> {
+    let proof_due = session.proof_due(&slot.rules().quic);
     loop {
         let started = Instant::now();
         let timeout = Duration::from_millis(opening.pool.plan().config.connect.timeout_ms);
+        let answer_due = proof_due.min(started + timeout);
         let socket = session.socket();
         let answered = async {
             while !session.answered.get() {
@@ -303,7 +310,7 @@ async fn reach(
             Ok::<_, io::Error>(())
         };
         let backend = lease.backend();
-        let error = match tokio::time::timeout(timeout, answered).await {
+        let error = match tokio::time::timeout_at(answer_due, answered).await {
             Ok(Ok(())) => {
                 slot.metrics().connect_seconds.observe(started.elapsed().as_secs_f64());
                 backend.metrics.connected.inc();
@@ -319,6 +326,9 @@ async fn reach(
         // Servers are silent too when they cannot read what they were sent, which is up to the client, whoever that is.
         if error != io::ErrorKind::TimedOut {
             opening.pool.connect_failed(backend);
+        }
+        if proof_due <= Instant::now() {
+            return Err(Outcome::Connect);
         }
         let (next, path) = opening.next(slot.port())?;
         lease = next;
