@@ -16,7 +16,7 @@ service::metrics! {
         ended: IntCounterVec = "slb_connections_ended_total" ["listener", "reason"],
         /// Connections of balancers in front, which begin with a PROXY header. client: for a client, whose address it has; local: the balancer's own, or for nobody that is named; left: closed without a byte; malformed: something else came; timed_out: no header in time; refused: too many headers were awaited.
         proxy_headers: IntCounterVec = "slb_proxy_headers_total" ["listener", "outcome"],
-        /// Datagrams of QUIC that were dropped. malformed: no QUIC, or too short to begin a connection, or its connection ID is; unknown: of no connection that is known; handshakes: too many clients have not shown yet that they hear; client: the address had its most connections; full: there was no room to send.
+        /// Datagrams of QUIC that were dropped. malformed: no QUIC, or too short to begin a connection, or its connection ID is; unknown: of no connection that is known; handshakes: too many clients have not shown yet that they hear; client: the address had its most connections; full: there was no room to send; failed: the system did not send them, for nobody listens at the backend, say.
         quic_dropped: IntCounterVec = "slb_quic_datagrams_dropped_total" ["listener", "reason"],
         /// Accepts that failed, for want of files most likely.
         accept_errors: IntCounterVec = "slb_accept_errors_total" ["listener"],
@@ -82,7 +82,7 @@ impl Metrics {
 }
 
 const REFUSED: &[&str] = &["limit", "rate", "list", "no_backend", "connect"];
-const QUIC_DROPPED: &[&str] = &["malformed", "unknown", "handshakes", "client", "full"];
+const QUIC_DROPPED: &[&str] = &["malformed", "unknown", "handshakes", "client", "full", "failed"];
 const ENDED: &[&str] = &["done", "reset", "idle", "closed"];
 
 /// One that was never looked up is not there, which is as good.
@@ -111,6 +111,7 @@ pub(crate) struct ListenerMetrics {
     pub(crate) quic_handshakes: IntCounter,
     pub(crate) quic_client: IntCounter,
     pub(crate) quic_full: IntCounter,
+    pub(crate) quic_failed: IntCounter,
     pub(crate) accept_errors: IntCounter,
     pub(crate) panics: IntCounter,
     pub(crate) held_bytes: IntGauge,
@@ -139,6 +140,7 @@ impl ListenerMetrics {
             quic_handshakes: dropped("handshakes"),
             quic_client: dropped("client"),
             quic_full: dropped("full"),
+            quic_failed: dropped("failed"),
             accept_errors: metrics.accept_errors.with_label_values(&[listener]),
             panics: metrics.panics.clone(),
             held_bytes: metrics.held_bytes.clone(),

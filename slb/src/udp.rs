@@ -48,6 +48,22 @@ impl Buffers {
     }
 }
 
+/// Datagrams that were not sent, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{datagrams} not sent: {error}")]
+pub(crate) struct Unsent {
+    pub(crate) datagrams: usize,
+    error: io::Error,
+}
+
+impl Unsent {
+    /// Whether there was no room, rather than something amiss with them or with where they go.
+    pub(crate) fn is_for_room(&self) -> bool {
+        let no_buffers = self.error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error());
+        no_buffers || self.error.kind() == ErrorKind::WouldBlock
+    }
+}
+
 /// Listens at an address, alone.
 ///
 /// # Errors
@@ -118,20 +134,54 @@ impl Socket {
     /// Sends datagrams of `segment_size` bytes, as many by one call as the system takes.
     ///
     /// # Errors
-    /// `WouldBlock`: there is no room, and the rest was not sent; and what else the system says.
-    pub(crate) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+    /// What the system says; then the rest was not sent.
+    pub(crate) fn try_send(&self, transmit: &Transmit<'_>) -> Result<(), Unsent> {
         let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         let most = size * self.state.max_gso_segments().max(1);
-        for contents in transmit.contents.chunks(most) {
+        let mut left = transmit.contents;
+        while !left.is_empty() {
+            let (contents, rest) = left.split_at(most.min(left.len()));
             let segment_size = (contents.len() > size).then_some(size);
             let part = Transmit { contents, segment_size, ..transmit.clone() };
             // Not by the runtime's notion of what is ready: of a socket that was just opened it knows nothing yet.
-            let sent = self.state.try_send((&self.socket).into(), &part);
-            if sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
-                self.refused.notify_one();
+            if let Err(error) = self.state.try_send((&self.socket).into(), &part) {
+                if error.kind() == ErrorKind::ConnectionRefused {
+                    self.refused.notify_one();
+                }
+                return Err(Unsent { datagrams: left.len().div_ceil(size), error });
             }
-            sent?;
+            left = rest;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_sent_is_told_by_datagrams_and_why() {
+        let listening = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let closed = listening.local_addr().unwrap();
+        let socket = Socket::towards(closed).unwrap();
+        drop(listening);
+        let send = |bytes: &[u8]| {
+            socket.try_send(&Transmit {
+                destination: closed,
+                ecn: None,
+                contents: bytes,
+                segment_size: Some(100),
+                src_ip: None,
+            })
+        };
+        send(&[0; 100]).unwrap();
+        // It has heard that nobody listens there, and tells the next one who asks.
+        socket.readable().await.unwrap();
+        let unsent = send(&[0; 450]).unwrap_err();
+        assert_eq!((unsent.datagrams, unsent.error.kind()), (5, ErrorKind::ConnectionRefused));
+        assert!(!unsent.is_for_room());
+        let full = Unsent { datagrams: 1, error: ErrorKind::WouldBlock.into() };
+        assert!(full.is_for_room());
     }
 }

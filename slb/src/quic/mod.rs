@@ -30,7 +30,7 @@ use transport::quic_route::{FIRST_CONNECTION_ID_BYTES_MIN, FIRST_DATAGRAM_BYTES_
 use crate::access::Record;
 use crate::backend::{Backend, Lease};
 use crate::port::{Port, Slot};
-use crate::udp::{Buffers, Socket};
+use crate::udp::{Buffers, Socket, Unsent};
 use session::{Datagrams, Opening, Path, Session, serve};
 use table::{ChosenBy, Table};
 
@@ -74,11 +74,12 @@ impl Shared {
     }
 
     /// What is not sent is lost, as on any network: those who speak QUIC send it again.
-    fn count_sent(&self, sent: io::Result<()>) {
-        if let Err(error) = sent {
-            tracing::debug!(listener = self.port.name, %error, "a datagram is lost");
-            self.port.metrics.quic_full.inc();
-        }
+    fn count_sent(&self, sent: Result<(), Unsent>) {
+        let Err(unsent) = sent else { return };
+        tracing::debug!(listener = self.port.name, %unsent, "datagrams are lost");
+        let metrics = &self.port.metrics;
+        let reason = if unsent.is_for_room() { &metrics.quic_full } else { &metrics.quic_failed };
+        reason.inc_by(unsent.datagrams as u64);
     }
 
     fn prove(&self, session: &Session) {

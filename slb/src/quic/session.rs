@@ -19,7 +19,7 @@ use crate::config::QuicConfig;
 use crate::pool::Pool;
 use crate::port::{Port, Slot};
 use crate::schedule::{Flow, Tried};
-use crate::udp::Socket;
+use crate::udp::{Socket, Unsent};
 
 /// Datagrams that are kept for another backend until the first one has answered: a client's first flight, which with
 /// post-quantum keys is two or three.
@@ -159,7 +159,7 @@ impl Session {
     }
 
     /// Sends what came from the client on.
-    pub(super) fn to_backend(&self, datagrams: Datagrams<'_>) -> io::Result<()> {
+    pub(super) fn to_backend(&self, datagrams: Datagrams<'_>) -> Result<(), Unsent> {
         self.heard_client.set(Instant::now());
         if !self.answered.get() {
             let mut early = self.early.borrow_mut();
@@ -174,19 +174,17 @@ impl Session {
     }
 
     /// Goes on to another backend, with what the client has sent so far.
-    fn turn_to(&self, path: Path) {
+    fn turn_to(&self, path: Path, shared: &Shared) {
         *self.path.borrow_mut() = path;
         let path = self.path.borrow();
         for bytes in self.early.borrow().iter() {
             let datagrams = Datagrams { bytes, stride: bytes.len(), ecn: None };
-            if let Err(error) = send(&path.socket, path.backend.address(), None, datagrams) {
-                tracing::debug!(backend = path.backend.name(), %error, "not sent");
-            }
+            shared.count_sent(send(&path.socket, path.backend.address(), None, datagrams));
         }
     }
 
     /// Sends what came from the backend on.
-    pub(super) fn to_client(&self, out: &Socket, datagrams: Datagrams<'_>) -> io::Result<()> {
+    pub(super) fn to_client(&self, out: &Socket, datagrams: Datagrams<'_>) -> Result<(), Unsent> {
         self.heard_backend.set(Instant::now());
         if !self.answered.replace(true) {
             self.early.take();
@@ -212,7 +210,12 @@ impl Session {
     }
 }
 
-fn send(socket: &Socket, to: SocketAddr, from: Option<IpAddr>, datagrams: Datagrams<'_>) -> io::Result<()> {
+fn send(
+    socket: &Socket,
+    to: SocketAddr,
+    from: Option<IpAddr>,
+    datagrams: Datagrams<'_>,
+) -> Result<(), Unsent> {
     socket.try_send(&Transmit {
         destination: to,
         ecn: datagrams.ecn,
@@ -332,7 +335,7 @@ async fn reach(
         }
         let (next, path) = opening.next(slot.port())?;
         lease = next;
-        session.turn_to(path);
+        session.turn_to(path, shared);
     }
 }
 
