@@ -3,7 +3,7 @@
 //! One number says when the bucket will be full again; what it lacks now is how far that is away.
 //! (GCRA: ITU-T I.371, annex A.)
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,6 +20,17 @@ pub(crate) struct Limit {
     full_at_ns: AtomicU64,
     /// How often the limit was changed.
     changes: AtomicU64,
+    waiting: AtomicUsize,
+}
+
+/// Somebody waits for a turn, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waits<'a>(&'a Limit);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A turn in the line for what a limit gives out.
@@ -37,7 +48,18 @@ impl Limit {
             start: Instant::now(),
             full_at_ns: AtomicU64::new(0),
             changes: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
         }
+    }
+
+    pub(crate) fn wait(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(self)
+    }
+
+    /// How many wait for a turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Changes the limit. Another one begins with a full bucket: what was overdrawn by the old one, perhaps a wrong one,
