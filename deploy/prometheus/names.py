@@ -8,7 +8,7 @@ import sys
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 # Prometheus' own, and those of the crate `prometheus` for a process.
 OTHERS = {"up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"}
-FUNCTIONS = {"sum", "by", "rate", "increase", "max", "min", "and", "or", "on", "changes", "time", "histogram_quantile", "min_over_time", "max_over_time", "absent", "count", "abs", "group_left"}
+FUNCTIONS = {"sum", "by", "rate", "increase", "max", "min", "and", "or", "on", "changes", "time", "histogram_quantile", "min_over_time", "max_over_time", "absent", "unless", "count", "abs", "group_left"}
 
 
 def declared():
