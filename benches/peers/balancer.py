@@ -2,7 +2,7 @@
 
 One server behind them and one client in front, the same for all (`floor`), so that only what is between them differs. Each of
 them has one thread. HAProxy and nginx are those of Debian, with their default buffers (16 KiB), and once more with buffers as large
-as slb's reads may become (1 MiB). A run in which a round trip was lost is an error.
+as slb's reads may become (1 MiB).
 """
 
 import pathlib

@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
 """What a round of benches/peers/run is worth, and what stays of earlier results: `python3 benches/peers/test.py`, without any server."""
 
+import argparse
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
+import itertools
 import pathlib
 import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+import balancer
 import common
 
 loader = importlib.machinery.SourceFileLoader("run", str(HERE / "run"))
@@ -73,6 +79,17 @@ class Rounds(unittest.TestCase):
         rows = {(row["server"], row["metric"]): row for row in run.all_rows("capacity", results)}
         self.assertEqual(rows[("ours", "achieved_per_s")]["ratio_to_best_peer"], 3.0)
         self.assertEqual(rows[("ours", "p50_us")]["ratio_to_best_peer"], 2.0)
+
+    def test_a_lost_round_trip_costs_a_balancer_one_round(self):
+        rounds = itertools.cycle([{"mb_per_s": 10.0}, common.counted({"mb_per_s": 90.0, "lost": 1}, ["lost 1"]), {"mb_per_s": 12.0}])
+        args = argparse.Namespace(rounds=3, quick=False)
+        kinds = lambda: [("slb", "slb", False, False)]
+        said = io.StringIO()
+        with unittest.mock.patch.multiple(balancer, one=lambda *_: next(rounds), kinds=kinds), contextlib.redirect_stderr(io.StringIO()):
+            with contextlib.redirect_stdout(said):
+                rows = {row["metric"]: row for row in balancer.run("balancer.bulk", args, None, None)}
+        self.assertEqual((rows["mb_per_s"]["median"], rows["mb_per_s"]["rounds"], rows["lost"]["max"]), (11.0, 2, 1))
+        self.assertIn("slb, 2 of 3 rounds (lost 1)", said.getvalue())
 
     def test_servers_end_whatever_ends_their_round(self):
         with tempfile.TemporaryDirectory() as folder:
