@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 
-from common import Failed, Setting, ask, counted, note, port, rows_of, stolen, undisturbed, worst
+from common import Failed, Setting, ask, counted, port, rows_of, stolen, undisturbed
 
 SUITES = ["balancer.pingpong", "balancer.rate", "balancer.bulk", "balancer.storm", "balancer.idle"]
 PEERS = ("HAProxy", "HAProxy, 1 MiB", "HAProxy, splice", "nginx", "nginx, 1 MiB")
@@ -184,7 +184,7 @@ def cases(suite, quick):
 
 
 def run(suite, args, binaries, scratch):
-    """Measures a suite, prints its table, and returns its rows."""
+    """Measures a suite: its rows."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     results = {}
     for round_number in range(args.rounds):
@@ -196,21 +196,4 @@ def run(suite, args, binaries, scratch):
                 figures = undisturbed(one, suite, binaries, scratch, kind, splice, large, client)
                 print(f"round {round_number + 1}: {case}: {name}: {figures}", file=sys.stderr)
                 results.setdefault((case, name), []).append(figures)
-    rows = rows_of(suite, results, METRICS, lambda _: "floor", lambda name: name in PEERS)
-    table(rows, results)
-    return rows
-
-
-def table(rows, results):
-    """One column for each figure, with its ratio to the best peer's."""
-    metrics = [metric for metric in METRICS if any(row["metric"] == metric for row in rows)]
-    found = {(row["case"], row["server"], row["metric"]): row for row in rows}
-    print("| case | server | " + " | ".join(metric.replace("_", " ") for metric in metrics) + " | lost | late | stolen |")
-    print("|---" * (len(metrics) + 5) + "|")
-    for (case, server), runs in results.items():
-        cells = []
-        for metric in metrics:
-            row = found.get((case, server, metric))
-            ratio = row and row["ratio_to_best_peer"]
-            cells.append((f"{row['median']:,.4g}" if row["median"] < 1_000 else f"{row['median']:,.0f}") + (f" ({ratio:.2f})" if ratio else "") if row else "")
-        print(f"| {case} | {server}{note(runs)} | " + " | ".join(cells) + f" | {worst(runs)} |")
+    return rows_of(suite, results, METRICS, lambda _: "floor", lambda name: name in PEERS)

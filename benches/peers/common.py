@@ -199,18 +199,6 @@ def rows_of(suite, results, metrics, floor_of, is_peer):
     return rows
 
 
-def note(runs):
-    """What a table says of a server beside its figures: how many of its rounds did not count, and why the first did not."""
-    failed = [run["failed"] for run in runs if "failed" in run]
-    return f", {len(runs) - len(failed)} of {len(runs)} rounds ({'; '.join(failed[0])})" if failed else ""
-
-
-def worst(runs):
-    """Of all rounds: what was lost in all, the largest share that was late, the largest that was stolen."""
-    largest = lambda name: max((run[name] for run in runs if name in run), default=0)
-    return f"{sum(run.get('lost', 0) for run in runs)} | {largest('late_share'):.2%} | {largest('steal'):.2%}"
-
-
 def build(scratch, name, source, *libraries):
     """A peer that is a program of a few lines here, or None where its library is not installed."""
     program = scratch / name

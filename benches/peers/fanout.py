@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 
-from common import Failed, Setting, ask, build, certificates, counted, note, port, rows_of, stolen, undisturbed, worst
+from common import Failed, Setting, ask, build, certificates, counted, port, rows_of, stolen, undisturbed
 
 SUITES = ["fanout.flat", "fanout.rate", "fanout.stalled"]
 PEERS = ("NATS", "Redis", "ZeroMQ")
@@ -138,7 +138,7 @@ def cases(suite, quick):
 
 
 def run(suite, args, binaries, scratch):
-    """Measures a suite, prints its table, and returns its rows."""
+    """Measures a suite: its rows."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     results, servers = {}, kinds(scratch)
@@ -154,24 +154,4 @@ def run(suite, args, binaries, scratch):
                 figures = undisturbed(one, binaries, scratch, kind, how, subscribers, client, size, stalled)
                 print(f"round {round_number + 1}: {case}: {name}: {figures}", file=sys.stderr)
                 results.setdefault((case, name), []).append(figures)
-    rows = rows_of(suite, results, METRICS, lambda _: "floor", lambda name: name in PEERS)
-    table(rows, results)
-    return rows
-
-
-def table(rows, results):
-    found = {(row["case"], row["server"], row["metric"]): row for row in rows}
-    print("| case | server | delivered/s | of the floor's | of the best peer's | CPU us | p50 | p99 | p99.9 | KiB a connection | server's memory | lost | late | stolen |")
-    print("|---" * 14 + "|")
-    for (case, server), runs in results.items():
-        def tell(metric, form, scale=1.0, key="median"):
-            value = found.get((case, server, metric), {}).get(key)
-            return "" if value is None else form.format(value * scale)
-
-        cells = [
-            tell("delivered_per_s", "{:.2f} M", 1e-6), tell("delivered_per_s", "{:.2f}", key="ratio_to_floor"),
-            tell("delivered_per_s", "{:.2f}", key="ratio_to_best_peer"), tell("server_cpu_us_per_delivery", "{:.3f}"),
-            tell("p50_us", "{:.2f} ms", 1e-3), tell("p99_us", "{:.2f} ms", 1e-3), tell("p999_us", "{:.2f} ms", 1e-3),
-            tell("server_kib_per_connection", "{:.1f}"), tell("server_memory_mib", "{:.0f} MiB"),
-        ]
-        print(f"| {case} | {server}{note(runs)} | " + " | ".join(cells) + f" | {worst(runs)} |")
+    return rows_of(suite, results, METRICS, lambda _: "floor", lambda name: name in PEERS)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from common import Failed, Setting, median, note, port, rows_of, stolen
+from common import Failed, Setting, port, rows_of, stolen
 
 GROUPS = (1, 64, 1024)
 # metric: more is better
@@ -74,12 +74,4 @@ def run(args, binaries, scratch):
                 results.setdefault((f"groups of {group}", server), []).append(figures)
                 # What one has left to be written back is not the next one's.
                 time.sleep(0.2)
-    print("| records of a group | by | records/s | a group: p50 | p99 | p99.9 |")
-    print("|---|---|---|---|---|---|")
-    for (case, server), runs in results.items():
-        if median(runs, "p50_us") is None:
-            print(f"| {case} | {server}{note(runs)} | | | | |")
-            continue
-        times = " | ".join(f"{median(runs, metric):.0f} us" for metric in METRICS if metric != "records_per_s")
-        print(f"| {case} | {server}{note(runs)} | {median(runs, 'records_per_s') / 1e3:.1f}k | {times} |")
     return rows_of("journal", results, METRICS, lambda _: FLOOR, lambda name: name.startswith("JetStream"))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a round of benches/peers/run is worth, and what stays of earlier results: `python3 benches/peers/test.py`, without any server."""
+"""What a round of benches/peers/run is worth, what stays of earlier results, and whether docs/benchmarks.md has their tables: `python3 benches/peers/test.py`, without any server."""
 
 import argparse
 import contextlib
@@ -7,6 +7,7 @@ import importlib.machinery
 import importlib.util
 import io
 import itertools
+import json
 import pathlib
 import subprocess
 import sys
@@ -19,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import balancer
 import common
+import tables
 
 loader = importlib.machinery.SourceFileLoader("run", str(HERE / "run"))
 run = importlib.util.module_from_spec(importlib.util.spec_from_loader("run", loader))
@@ -44,9 +46,6 @@ class Rounds(unittest.TestCase):
         bad = common.counted({"p50_us": 900.0, "lost": 2, "late_share": 0.01, "steal": 0.2}, ["lost 2"])
         runs = [good, bad, good | {"p50_us": 12.0}]
         self.assertEqual(common.median(runs, "p50_us"), 11.0)
-        self.assertEqual(common.note(runs), ", 2 of 3 rounds (lost 2)")
-        self.assertEqual(common.note([good]), "")
-        self.assertEqual(common.worst(runs), "2 | 1.00% | 20.00%")
         rows = {row["metric"]: row for row in common.rows_of("s", {("c", "x"): runs}, {"p50_us": False}, lambda _: "x", lambda _: False)}
         self.assertEqual((rows["p50_us"]["min"], rows["p50_us"]["max"], rows["p50_us"]["rounds"]), (10.0, 12.0, 2))
         self.assertEqual((rows["lost"]["max"], rows["steal"]["max"], rows["failed"]["median"]), (2, 0.2, 1.0))
@@ -84,12 +83,9 @@ class Rounds(unittest.TestCase):
         rounds = itertools.cycle([{"mb_per_s": 10.0}, common.counted({"mb_per_s": 90.0, "lost": 1}, ["lost 1"]), {"mb_per_s": 12.0}])
         args = argparse.Namespace(rounds=3, quick=False)
         kinds = lambda: [("slb", "slb", False, False)]
-        said = io.StringIO()
         with unittest.mock.patch.multiple(balancer, one=lambda *_: next(rounds), kinds=kinds), contextlib.redirect_stderr(io.StringIO()):
-            with contextlib.redirect_stdout(said):
-                rows = {row["metric"]: row for row in balancer.run("balancer.bulk", args, None, None)}
+            rows = {row["metric"]: row for row in balancer.run("balancer.bulk", args, None, None)}
         self.assertEqual((rows["mb_per_s"]["median"], rows["mb_per_s"]["rounds"], rows["lost"]["max"]), (11.0, 2, 1))
-        self.assertIn("slb, 2 of 3 rounds (lost 1)", said.getvalue())
 
     def test_servers_end_whatever_ends_their_round(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -108,6 +104,44 @@ class Rounds(unittest.TestCase):
         with self.assertRaises(common.Failed) as failed:
             common.ask(["sh", "-c", "echo broken; exit 7"], pathlib.Path("/none"), 5)
         self.assertIn("exit code 7: broken", str(failed.exception))
+
+
+class Tables(unittest.TestCase):
+    def test_the_page_has_the_tables_of_the_results(self):
+        page, results = run.PAGE.read_text(), json.loads(run.LATEST.read_text())
+        made = tables.made(results)
+        self.assertTrue(tables.filled(page, made) == page, f"{run.PAGE} is not what {run.LATEST} says: benches/peers/run --tables")
+        marked = {name for name in tables.TABLES if f"<!-- peers:{name} -->\n" in page}
+        # Of the reader that stops no figures were ever taken.
+        self.assertEqual(marked, set(tables.TABLES) - {"fanout.stalled"})
+
+    def test_what_does_not_count_is_said_below(self):
+        good = {"delivered_per_s": 28.8e6, "server_cpu_us_per_delivery": 0.0342, "lost": 0, "late_share": 0.0004, "steal": 0.01}
+        bad = common.counted(good | {"lost": 7}, ["lost 7"])
+        results = {("100 subscribers", "NATS"): [bad, bad], ("10 subscribers", "NATS"): [good, bad], ("10 subscribers", "feed"): [good, good]}
+        rows = common.rows_of("fanout.flat", results, {"delivered_per_s": True, "server_cpu_us_per_delivery": False}, lambda _: "x", lambda _: False)
+        machine = {"cores": 2, "cpu": "Z80", "kernel": "6.18"}
+        meta = {"machine": machine, "date": "2026-11-28T00:00:00Z", "commit": "0123456789abcdef+", "rounds": 2, "earlier": ["Redis"]}
+        table = tables.made({"rows": rows, "meta": {"fanout.flat": meta}})["fanout.flat"].splitlines()
+        self.assertEqual(table[:4], [
+            "| M deliveries/s, CPU for one | 10 subscribers |",
+            "|---|---|",
+            "| feed | 28.80, 0.034 us |",
+            "| NATS | 28.80, 0.034 us |",
+        ])
+        self.assertEqual(table[5], (
+            "2026-11-28, commit 0123456789+; 2 cores of Z80, Linux 6.18; the median of 2 rounds. At most in a round: 7 lost, 0.04 % late, "
+            "1.00 % of the machine stolen. Rounds that do not count: NATS, 100 subscribers: 2 of 2; NATS, 10 subscribers: 1 of 2. "
+            "Of an earlier run: Redis."
+        ))
+
+    def test_only_what_is_between_known_markers_changes(self):
+        page = "a\n<!-- peers:journal -->\nold\n<!-- /peers:journal -->\nb\n<!-- peers:orders -->\nby hand\n<!-- /peers:orders -->\n"
+        filled = tables.filled(page, {"journal": "new"})
+        self.assertEqual(filled, page.replace("\nold\n", "\n\nnew\n\n"))
+        self.assertEqual(tables.filled(filled, {"journal": "new"}), filled)
+        with self.assertRaises(ValueError):
+            tables.filled(page.replace("journal", "jurnal"), {})
 
 
 class Results(unittest.TestCase):
