@@ -43,7 +43,7 @@ impl Seen {
 #[derive(Debug, Default)]
 struct State {
     spans: Vec<Seen>,
-    posts: usize,
+    posts: Vec<Vec<u8>>,
 }
 
 /// See the module. It listens until the process ends.
@@ -79,7 +79,12 @@ impl Collector {
 
     /// How often it was posted to.
     pub(crate) fn posts(&self) -> usize {
-        self.state.lock().unwrap().posts
+        self.state.lock().unwrap().posts.len()
+    }
+
+    /// What was posted, each a body.
+    pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
+        self.state.lock().unwrap().posts.clone()
     }
 
     fn serve(&self, mut stream: TcpStream, answer: impl Fn(usize) -> Answer) {
@@ -87,8 +92,8 @@ impl Collector {
         let spans = spans(&serde_json::from_slice(&body).expect("JSON"));
         let number = {
             let mut state = self.state.lock().unwrap();
-            state.posts += 1;
-            state.posts - 1
+            state.posts.push(body);
+            state.posts.len() - 1
         };
         let answer = answer(number);
         if let Answer::Take | Answer::Refuse(_) = answer {

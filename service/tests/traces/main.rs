@@ -3,8 +3,10 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use serde_json::json;
 use service::traces::{Config, Kind, Name, Place, Span, Subject, Tracer, Traces, Value, connection, day};
 use service::{Host, Phase, Running, prometheus};
 
@@ -213,6 +215,56 @@ fn spans_of_two_servers_meet_by_their_ids() {
         (root.trace.as_str(), root.id.as_str()),
         ("1483a2eb43972c2ea1088482842d9bae", "450c5fe13f22a4f8")
     );
+}
+
+/// What the collector here looks at was written by who wrote the posts: these definitions were not.
+#[test]
+fn opentelemetrys_own_definitions_read_the_posts() {
+    const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/deploy-tools/bin/python");
+    let imported = Command::new(PYTHON).args(["-c", "import opentelemetry.proto"]).output();
+    let there = imported.is_ok_and(|imported| imported.status.success());
+    assert!(there || std::env::var("CI").as_deref() != Ok("true"), "opentelemetry-proto is missing");
+    if !there {
+        return eprintln!("skipped: no opentelemetry-proto here (bash deploy/check installs it)");
+    }
+    let collector = Collector::start(|_| Answer::Take);
+    let served = Served::start(&Config { instance: "one".to_owned(), ..config(collector.endpoint()) });
+    let root = Span::new("order", Kind::Server, Place::Root, (5, 7))
+        .with("tongdao.n", Value::Number(-7))
+        .with("tongdao.word", Value::Word("new"));
+    let below = check(1).with_event("sent", 9).failed("no line");
+    for span in [root, below] {
+        served.tracer.sampled(|| order(1)).unwrap().record(span);
+    }
+    served.end();
+    let read_by_them = |body: Vec<u8>| {
+        let mut reader = Command::new(PYTHON)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces/otlp.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        io::Write::write_all(&mut reader.stdin.take().unwrap(), &body).unwrap();
+        let output = reader.wait_with_output().unwrap();
+        assert!(output.status.success(), "a post that they do not read");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+    };
+    let found: Vec<_> = collector.bodies().into_iter().flat_map(read_by_them).collect();
+    let seen = collector.spans();
+    let expected = [
+        json!({
+            "service": "test", "instance": "one", "scope": "tongdao", "trace": seen[0].trace, "id": seen[0].id, "parent": "",
+            "name": "order", "kind": "SPAN_KIND_SERVER", "took": [5, 7], "events": [],
+            "attributes": { "tongdao.n": -7, "tongdao.word": "new" }, "status": ["STATUS_CODE_UNSET", ""],
+        }),
+        json!({
+            "service": "test", "instance": "one", "scope": "tongdao", "trace": seen[1].trace, "id": seen[1].id, "parent": seen[0].id,
+            "name": "check", "kind": "SPAN_KIND_INTERNAL", "took": [1_001, 2_001], "events": [["sent", 9]],
+            "attributes": {}, "status": ["STATUS_CODE_ERROR", "no line"],
+        }),
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]
