@@ -123,7 +123,7 @@ pub struct Arbitration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OwnNumbers {
-    /// Added to its ChannelNo; the other sources' channels are below it.
+    /// Added to its ChannelNo. With more than one source the numbered ones' channels are below it.
     pub channel_offset: u16,
     /// How long a message waits for its like, milliseconds.
     pub window_ms: u64,
@@ -316,9 +316,10 @@ impl Arbitration {
                 FromName::Live => From::Live,
             },
             channels_max: self.channels_max,
-            channel_end: match sources.iter().all(Source::is_numbered) {
-                true => 1 << 16,
-                false => self.own.channel_offset.into(),
+            // What a feed numbers for its vendor another one may number otherwise: of several sources none brings such channels.
+            channel_end: match sources.len() {
+                1 => 1 << 16,
+                _ => self.own.channel_offset.into(),
             },
             held_count_max: self.held_count_max,
             held_bytes_max: self.held_bytes_max,

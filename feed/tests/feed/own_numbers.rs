@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use feed::Config;
-use feed::config::{Numbering, OwnNumbers};
+use feed::config::{FromName, Numbering, OwnNumbers};
 use wire::szse::ext::GapReason;
 use wire::szse::market::TickOrder;
 use wire::szse::{Price, Timestamp};
@@ -137,4 +137,41 @@ fn neither_takes_channels_of_the_other() {
     vendor.send(&TickOrder { appl_seq_num: 0.into(), ..says(3, 1, 1) });
     vendor.send(&TickOrder { appl_seq_num: i64::MAX.into(), ..says(3, 1, 1) });
     wait_for("channel and numbers to be refused", || feed.own("refused") == 3);
+}
+
+#[test]
+fn a_feed_behind_two_does_not_mix_their_vendors_numbers() {
+    let feeds = [start(|_| {}), start(|_| {})];
+    let [[one, vendor_of_one], [other, vendor_of_other]] = feeds.each_ref().map(Feed::exchange_and_vendor);
+    let (mut exchanges, mut vendors) = ([one, other], [vendor_of_one, vendor_of_other]);
+    let behind = Feed::with_sources(&feeds.each_ref().map(|feed| feed.address), |config| {
+        config.arbitration.from = FromName::Open;
+        config.sources.iter_mut().for_each(|source| source.subscribe = true);
+    });
+    behind.wait_for_sources(2);
+    let mut reader = subscribe(behind.address, &Wanted::all());
+    // Over each feed a channel that the other one does not have: what was sent before has come as far.
+    let mut expect_next_of_both = |exchanges: &mut [Peer; 2], number| {
+        for (channel, exchange) in (1..).zip(exchanges) {
+            exchange.send(&says(1, channel, number));
+        }
+        let seen = [reader.see(), reader.see()];
+        assert!([1, 2].iter().all(|channel| seen.contains(&Seen::Tick(*channel, number))), "{seen:?}");
+    };
+    expect_next_of_both(&mut exchanges, 1);
+    drop(exchanges);
+    let later = |price, number| TickOrder {
+        transact_time: Timestamp::from_raw(20_260_105_093_001_000),
+        ..says(price, 7, number)
+    };
+    // The vendor was restarted while two of its messages were on their way to one of the feeds.
+    for ((vendor, feed), last) in vendors.iter_mut().zip(&feeds).zip([50, 48]) {
+        (1..=last).for_each(|number| vendor.send(&says(100 + number, 7, number as u64)));
+        (1..=3).for_each(|number| vendor.send(&later(200 + number, number as u64)));
+        let went_out = || (feed.own("published"), feed.metrics.own_restarts.get());
+        wait_for("the vendor to be used", || went_out() == (last as u64 + 3, 1));
+    }
+    let mut exchanges = feeds.each_ref().map(|feed| feed.upstreams[0].accept());
+    expect_next_of_both(&mut exchanges, 2);
+    wait_for("the vendor's channel to be refused", || behind.metrics.channel_refused.get() > 0);
 }
