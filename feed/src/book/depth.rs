@@ -36,7 +36,7 @@ pub(super) struct Level {
     pub(super) orders: i64,
 }
 
-/// What became of a level.
+/// What a tick does to a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) side: Side,
@@ -107,7 +107,8 @@ impl Depth {
         (price > 0).then(|| self.shift(side, price, by))
     }
 
-    /// Adds to a level, which goes when nothing is left in it. What it came to.
+    /// Adds to a level, which goes when nothing is left in it; after a hole it may hold less than is taken from it. Returned is what was
+    /// asked for: a snapshot of before that is set right by it, not by what was there to be taken.
     pub(super) fn shift(&mut self, side: Side, price: i64, by: Level) -> Change {
         let total = &mut self.totals[side as usize];
         let (rank, levels) = (side.rank(price), &mut self.levels[side as usize]);
@@ -123,7 +124,6 @@ impl Depth {
             levels.remove(&rank);
         }
         *total = total.saturating_add(after.quantity - before.quantity);
-        let by = Level { quantity: after.quantity - before.quantity, orders: after.orders - before.orders };
         Change { side, price, by }
     }
 
@@ -222,13 +222,15 @@ mod tests {
     }
 
     #[test]
-    fn a_level_never_holds_less_than_nothing_and_says_what_it_came_to() {
+    fn a_level_never_holds_less_than_nothing_and_says_what_was_asked_for() {
         let mut depth = depth();
         depth.enter(1, buy(100, 5));
-        let change = depth.shift(Side::Buy, 100, Level { quantity: -8, orders: -3 });
-        assert_eq!(change.by, Level { quantity: -5, orders: -1 });
+        let by = Level { quantity: -8, orders: -3 };
+        assert_eq!(depth.shift(Side::Buy, 100, by).by, by);
         assert_eq!((depth.level_count(), depth.total(Side::Buy)), (0, 0));
-        assert_eq!(depth.reduce(1, 5).unwrap().by, Level::default(), "its level was empty already");
+        let by = Level { quantity: -5, orders: -1 };
+        assert_eq!(depth.reduce(1, 5).unwrap().by, by, "its level was empty already");
+        assert_eq!((depth.level_count(), depth.total(Side::Buy)), (0, 0));
         depth.shift(Side::Sell, 7, Level { quantity: i64::MAX, orders: i64::MAX });
         depth.shift(Side::Sell, 7, Level { quantity: i64::MAX, orders: i64::MAX });
         assert_eq!(depth.total(Side::Sell), i64::MAX);

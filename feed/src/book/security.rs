@@ -259,9 +259,6 @@ impl Book {
     /// Notes what a tick did, and tells the snapshots that wait for theirs.
     #[inline]
     fn step(&mut self, step: Step, tally: &mut Tally) {
-        if self.reference.is_none() {
-            return self.trail.skip();
-        }
         self.trail.push(step);
         for check in &mut self.pending {
             check.forward(&step);
@@ -395,9 +392,11 @@ impl Book {
         self.known = known;
     }
 
+    /// Each level that the snapshot shows becomes what it says and what the ticks since have done to it.
     fn take_over(&mut self, undone: usize, check: &Check) {
         for Change { side, price, by } in check.excess() {
-            self.depth.shift(side, price, Level { quantity: -by.quantity, orders: -by.orders });
+            let by = Level { quantity: by.quantity.saturating_neg(), orders: by.orders.saturating_neg() };
+            self.depth.shift(side, price, by);
         }
         self.trail.keep(undone);
     }

@@ -60,11 +60,6 @@ impl Trail {
         !self.cut || self.steps.front().is_some_and(|oldest| oldest.time_ms <= time_ms)
     }
 
-    /// A tick is not recorded.
-    pub(super) fn skip(&mut self) {
-        self.cut = true;
-    }
-
     /// Keeps the newest `count` alone: snapshots come in order, and no later one was taken before this one.
     pub(super) fn keep(&mut self, count: usize) {
         let gone = self.steps.len().saturating_sub(count);

@@ -102,10 +102,6 @@ proptest! {
     ) {
         let (exchange, snapshots) = day(style, &acts);
         let mut books = Books::new(Limits::default());
-        // The exchange has said that it is there: from then on a book remembers its last ticks.
-        let mut before = Exchange::new(style);
-        before.snapshot(false);
-        take(&mut books, &before.out);
         take(&mut books, &exchange.out);
         prop_assert_eq!(book(&books).state, State::Whole);
         prop_assert_eq!(levels(&books, Side::Buy), exchange.levels(true));
@@ -454,6 +450,52 @@ fn healed() -> (Exchange, Books) {
 /// Levels without their numbers of orders.
 fn uncounted(levels: &Levels) -> Levels {
     levels.iter().take(10).map(|(price, quantity, _)| (*price, *quantity, 0)).collect()
+}
+
+/// A book that was healed has the exchange's best ten levels, and publishes them.
+fn expect_healed(books: &mut Books, exchange: &Exchange) {
+    assert_eq!(book(books).state, State::Healed);
+    let [buys, sells] = [true, false].map(|buys| uncounted(&exchange.levels(buys)));
+    assert_eq!(uncounted(&levels(books, Side::Buy)), buys);
+    assert_eq!(uncounted(&levels(books, Side::Sell)), sells);
+    assert_eq!(published(books), [(buys, sells, 0)]);
+}
+
+#[test]
+fn a_snapshot_that_comes_late_after_a_hole_undoes_no_tick() {
+    let mut exchange = quiet(Style::Shanghai);
+    exchange.wait(100);
+    exchange.limit(true, 50, 1);
+    exchange.limit(true, 100, 7);
+    let _lost = exchange.out.pop();
+    exchange.wait(100);
+    exchange.snapshot(false);
+    let late = exchange.out.pop().unwrap();
+    exchange.wait(900);
+    // Of the order that was lost, which the snapshot shows: it takes more than the book has there.
+    exchange.cancel(25);
+    exchange.out.push(late);
+    let mut books = Books::new(Limits::default());
+    take(&mut books, &exchange.out);
+    assert_eq!(exchange.levels(true)[0], (100, 5, 1));
+    expect_healed(&mut books, &exchange);
+}
+
+#[test]
+fn a_first_snapshot_that_comes_late_undoes_no_tick() {
+    let mut exchange = quiet(Style::Shanghai);
+    let begin = exchange.out.len();
+    exchange.limit(true, 50, 1);
+    exchange.wait(100);
+    exchange.snapshot(false);
+    let late = exchange.out.pop().unwrap();
+    exchange.wait(900);
+    exchange.limit(true, 100, 7);
+    exchange.out.push(late);
+    let mut books = Books::new(Limits::default());
+    take(&mut books, &exchange.out[begin..]);
+    assert_eq!(exchange.levels(true)[0], (100, 12, 2));
+    expect_healed(&mut books, &exchange);
 }
 
 #[test]
