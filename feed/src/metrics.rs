@@ -89,7 +89,7 @@ service::metrics! {
         /// Bytes of snapshots held for who comes late, on all shards.
         snapshot_bytes: IntGauge = "feed_snapshot_bytes",
 
-        /// Whether the bus is there on which quotes are published.
+        /// Whether the bus on which quotes are published takes them: it is asked at least once a second, and has to say so in time.
         bus_up: IntGauge = "feed_bus_up",
         /// Entries of the log that the bus has taken.
         bus_entries: IntCounter = "feed_bus_entries_total",

@@ -2,6 +2,7 @@
 //! connection, and notes it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -9,21 +10,31 @@ use tokio::net::{TcpListener, TcpStream};
 /// What was published: subject and payload, headers before it.
 pub(super) type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
+/// One that runs.
+#[derive(Debug)]
+pub(super) struct Fake {
+    pub(super) address: SocketAddr,
+    pub(super) seen: Seen,
+    /// It reads no more, and closes nothing.
+    pub(super) deaf: Arc<AtomicBool>,
+}
+
 /// Starts one on the current runtime.
-pub(super) async fn serve() -> (SocketAddr, Seen) {
+pub(super) async fn serve() -> Fake {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, seen) = (listener.local_addr().unwrap(), Seen::default());
-    let noted = seen.clone();
+    let address = listener.local_addr().unwrap();
+    let (seen, deaf) = (Seen::default(), Arc::<AtomicBool>::default());
+    let fake = Fake { address, seen: seen.clone(), deaf: deaf.clone() };
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(talk(stream, noted.clone()));
+            tokio::spawn(talk(stream, seen.clone(), deaf.clone()));
         }
     });
-    (address, seen)
+    fake
 }
 
 /// Until the client goes.
-async fn talk(stream: TcpStream, seen: Seen) -> std::io::Result<()> {
+async fn talk(stream: TcpStream, seen: Seen, deaf: Arc<AtomicBool>) -> std::io::Result<()> {
     let (from, mut to) = stream.into_split();
     let mut from = BufReader::new(from);
     let info =
@@ -36,6 +47,9 @@ async fn talk(stream: TcpStream, seen: Seen) -> std::io::Result<()> {
         line.clear();
         if from.read_line(&mut line).await? == 0 {
             return Ok(());
+        }
+        if deaf.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
         }
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         match *words.as_slice() {

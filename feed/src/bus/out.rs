@@ -27,6 +27,8 @@ const BATCH_BYTES: usize = 1 << 20;
 const LOOK: Duration = Duration::from_millis(2);
 /// Pause when the bus is not there.
 const ABSENT: Duration = Duration::from_millis(50);
+/// How long what is under way may take when the feed ends.
+const LAST: Duration = Duration::from_secs(1);
 /// Numbers in the answer to one question.
 const ASK_COUNT_MAX: u64 = 50_000;
 /// Questions that may wait; more are lost, and asked again.
@@ -61,6 +63,9 @@ pub(crate) struct Out {
     at: Seq,
     /// Of each channel, the number after the last one of which something was published: a message, or that it will not come.
     next: Vec<(u16, u64)>,
+    clock: Clock,
+    /// When the bus is told next that somebody publishes, and asked whether it takes anything.
+    alive_at_ns: u64,
     metrics: Metrics,
 }
 
@@ -86,37 +91,40 @@ impl Line {
 impl Out {
     /// What the log has from now on is published.
     pub(crate) fn new(bus: Bus, log: Reader, metrics: Metrics) -> Self {
-        Self { bus, at: log.end(), log, next: Vec::new(), metrics }
+        Self { bus, at: log.end(), log, next: Vec::new(), clock: Clock::start(), alive_at_ns: 0, metrics }
     }
 
-    /// Follows the log until nobody writes it any more: until what `alive` points at is gone.
+    /// Follows the log until nobody writes it any more: until what `alive` points at is gone. A bus that takes nothing does not keep it.
     ///
     /// # Errors
     /// The system gives no runtime.
     pub(crate) fn run(mut self, alive: &Weak<()>) -> io::Result<()> {
-        runtime()?.block_on(async {
-            let Some(mut line) = self.connect(alive).await else { return };
-            let clock = Clock::start();
-            let mut alive_at_ns = 0;
+        let gone = async {
             while alive.strong_count() > 0 {
-                let there = line.client.connection_state() == State::Connected;
-                self.metrics.bus_up.set(there.into());
-                if !there {
-                    self.let_go();
-                    tokio::time::sleep(ABSENT).await;
-                    continue;
-                }
-                if clock.now_ns() >= alive_at_ns {
-                    alive_at_ns = clock.now_ns() + ALIVE_EVERY.as_nanos() as u64;
-                    // One that gets lost is followed by another.
-                    drop(line.client.publish(self.bus.alive(), Vec::new().into()).await);
-                }
-                if !self.turn(&mut line).await {
-                    tokio::time::sleep(LOOK).await;
-                }
+                tokio::time::sleep(ABSENT).await;
+            }
+            tokio::time::sleep(LAST).await;
+        };
+        runtime()?.block_on(async {
+            tokio::select! {
+                () = self.follow(alive) => {}
+                () = gone => {}
             }
         });
         Ok(())
+    }
+
+    async fn follow(&mut self, alive: &Weak<()>) {
+        let Some(mut line) = self.connect(alive).await else { return };
+        while alive.strong_count() > 0 {
+            if line.client.connection_state() != State::Connected {
+                self.metrics.bus_up.set(0);
+                self.let_go();
+                tokio::time::sleep(ABSENT).await;
+            } else if !self.turn(&mut line).await {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
     }
 
     async fn connect(&mut self, alive: &Weak<()>) -> Option<Line> {
@@ -148,35 +156,52 @@ impl Out {
     /// One batch of what is new and one part of one answer, so that neither keeps the other waiting for longer than that takes;
     /// whether there may be more.
     async fn turn(&mut self, line: &mut Line) -> bool {
-        let more = match self.batch(line).await {
-            Ok(more) => more,
+        match self.batch(line).await {
+            Ok(more) => self.answer(line).await || more,
+            // Who asked waits: what the bus does not take it would not take either.
             Err(error) => {
                 tracing::warn!(%error, "the bus did not take a batch: it is published again");
                 self.metrics.bus_batches_again.inc();
+                self.metrics.bus_up.set(0);
                 tokio::time::sleep(ABSENT).await;
                 true
             }
-        };
-        self.answer(line).await || more
+        }
     }
 
-    /// Publishes some entries and waits until the bus has them; whether there may be more.
+    /// Publishes some entries and waits until the bus has them; whether there may be more. When it is time to say so it is told that
+    /// somebody publishes, be there entries or not: a connection alone does not show that it takes anything.
     async fn batch(&mut self, line: &mut Line) -> Result<bool, Failed> {
         self.let_go();
         let until = self.log.end().min(self.at + BATCH);
-        if self.at == until {
+        let now_ns = self.clock.now_ns();
+        let alive = now_ns >= self.alive_at_ns;
+        if self.at == until && !alive {
             return Ok(false);
         }
-        let taken = tokio::time::timeout(self.bus.timeout(), self.publish(line, until)).await??;
-        let (at, next) = taken;
-        self.metrics.bus_entries.inc_by(at - self.at);
-        (self.at, self.next) = (at, next);
-        Ok(true)
+        if alive {
+            // One that gets lost is followed by another.
+            self.alive_at_ns = now_ns + ALIVE_EVERY.as_nanos() as u64;
+        }
+        let taken = tokio::time::timeout(self.bus.timeout(), self.publish(line, until, alive)).await??;
+        self.metrics.bus_up.set(1);
+        let count = taken.0 - self.at;
+        self.metrics.bus_entries.inc_by(count);
+        (self.at, self.next) = taken;
+        Ok(count > 0)
     }
 
     /// How far it got, when the bus has it all.
-    async fn publish(&self, line: &mut Line, until: Seq) -> Result<(Seq, Vec<(u16, u64)>), Failed> {
+    async fn publish(
+        &self,
+        line: &mut Line,
+        until: Seq,
+        alive: bool,
+    ) -> Result<(Seq, Vec<(u16, u64)>), Failed> {
         let connection = line.connections();
+        if alive {
+            line.client.publish(self.bus.alive(), Vec::new().into()).await?;
+        }
         let taken = self.send(line, until).await?;
         Self::confirm(line, connection).await?;
         Ok(taken)
@@ -244,7 +269,9 @@ impl Out {
                 break;
             }
             let Some(Some(ask)) = line.asks.next().now_or_never() else { break };
-            self.take(line, &ask).await;
+            if !self.take(line, &ask).await {
+                break;
+            }
         }
         let Some((to, mut replay)) = line.answers.pop_front() else { return false };
         let mut out = Vec::new();
@@ -258,20 +285,25 @@ impl Out {
         !line.answers.is_empty()
     }
 
-    /// A question joins those that are answered; one that has no meaning here is answered at once.
-    async fn take(&self, line: &mut Line, ask: &Message) {
+    /// A question joins those that are answered; one that has no meaning here is answered at once. Whether the bus took what there was to say.
+    async fn take(&self, line: &mut Line, ask: &Message) -> bool {
         let frame = frame::decode(&ask.payload, frame::BODY_LEN_MAX).ok().flatten();
         let request = frame.as_ref().and_then(|frame| frame.view::<Resend>().ok());
         let (Some(to), Some(request)) = (ask.reply.clone(), request) else {
-            return self.asked("no question");
+            self.asked("no question");
+            return true;
         };
         match Replay::new(request, ASK_COUNT_MAX) {
-            Ok(replay) => line.answers.push_back((to, replay)),
+            Ok(replay) => {
+                line.answers.push_back((to, replay));
+                true
+            }
             Err(refused) => {
                 let mut out = Vec::new();
                 frame::encode(&refused, &mut out);
                 let sent = self.tell(line, &to, out).await;
                 self.asked(if sent { "answered" } else { "not sent" });
+                sent
             }
         }
     }
@@ -331,23 +363,32 @@ fn headers(tag: Tag) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{Seen, serve};
+    use super::super::fake::{Fake, Seen, serve};
     use super::*;
     use flow::{Limits, Writer};
+    use std::net::SocketAddr;
+    use std::sync::{Arc, mpsc};
+    use std::thread;
     use wire::szse::code::ResendType;
-    use wire::szse::market::TickOrder;
+    use wire::szse::market::{MdEntry, Snapshot, SnapshotHead, TickOrder};
     use wire::szse::{I64, Text, U16};
 
     /// A publisher of a log of ticks of channel 1, up to this number, connected to a bus that notes what it is told.
     async fn stage(last: u64) -> (Writer, Out, Line, Seen) {
-        let (address, seen) = serve().await;
-        let mut writer = Writer::new(Limits { segment_bytes: 1 << 20, window_bytes: 1 << 26 });
-        let registry = service::prometheus::Registry::new();
-        let bus = Bus { timeout_ms: 60_000, ..Bus::new(vec![format!("nats://{address}")]) };
-        let out = Out::new(bus, writer.reader(), Metrics::register(&registry).unwrap());
+        let Fake { address, seen, .. } = serve().await;
+        let (mut writer, out) = publisher(address, 60_000);
         append(&mut writer, 1, 1..=last);
         let line = out.line().await.unwrap();
         (writer, out, line, seen)
+    }
+
+    /// A log, and what publishes it.
+    fn publisher(address: SocketAddr, timeout_ms: u64) -> (Writer, Out) {
+        let writer = Writer::new(Limits { segment_bytes: 1 << 20, window_bytes: 1 << 26 });
+        let registry = service::prometheus::Registry::new();
+        let bus = Bus { timeout_ms, ..Bus::new(vec![format!("nats://{address}")]) };
+        let out = Out::new(bus, writer.reader(), Metrics::register(&registry).unwrap());
+        (writer, out)
     }
 
     fn append(writer: &mut Writer, lane: u16, numbers: std::ops::RangeInclusive<u64>) {
@@ -434,6 +475,65 @@ mod tests {
             frame::encode(&TickOrder::default(), &mut whole);
             assert_eq!(sizes, 20_000 * whole.len() + bytes.len());
         });
+    }
+
+    /// Snapshots of about 1 KB each: a few batches of them fill whatever is between a client and a server.
+    fn append_snapshots(writer: &mut Writer, count: u64) {
+        let head = SnapshotHead {
+            security_id: Text::literal("000001"),
+            security_id_source: Text::literal("102"),
+            ..SnapshotHead::default()
+        };
+        let mut frame = Vec::new();
+        let entry = MdEntry::default();
+        Snapshot::encode(&head, &mut frame, |entries| (0..30).try_for_each(|_| entries.push(&entry, &[])))
+            .unwrap();
+        for _ in 0..count {
+            writer.append(Tag { lane: 1, number: 0, key: 1 }, &frame).unwrap();
+        }
+        writer.publish();
+    }
+
+    fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
+        let clock = Clock::start();
+        while !reached() {
+            assert!(clock.now_ns() < 60_000_000_000, "still waiting for {what}");
+            thread::sleep(LOOK);
+        }
+    }
+
+    #[test]
+    fn a_bus_that_reads_no_more_is_not_there_and_holds_no_end_up() {
+        let (tell, told) = mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = thread::spawn(move || {
+            runtime().unwrap().block_on(async {
+                tell.send(serve().await).unwrap();
+                stopped.await.unwrap_err();
+            });
+        });
+        let Fake { address, deaf, .. } = told.recv().unwrap();
+        let (mut writer, out) = publisher(address, 100);
+        let (metrics, alive) = (out.metrics.clone(), Arc::new(()));
+        let watched = Arc::downgrade(&alive);
+        let publisher = thread::spawn(move || out.run(&watched));
+        append(&mut writer, 1, 1..=10);
+        wait_for("the bus to be there", || (metrics.bus_up.get(), metrics.bus_entries.get()) == (1, 10));
+
+        deaf.store(true, Ordering::Release);
+        wait_for("an idle bus to be missed", || metrics.bus_up.get() == 0);
+        append_snapshots(&mut writer, 5_000);
+        // By then nothing takes any more: neither the kernel nor the client.
+        let before = metrics.bus_batches_again.get();
+        wait_for("batches", || metrics.bus_batches_again.get() >= before + 15);
+        append_snapshots(&mut writer, 5);
+        wait_for("it to be behind", || metrics.bus_behind.get() == 5_005);
+        assert_eq!((metrics.bus_up.get(), metrics.bus_entries.get()), (0, 10));
+        drop(alive);
+        wait_for("the end", || publisher.is_finished());
+        publisher.join().unwrap().unwrap();
+        drop(stop);
+        server.join().unwrap();
     }
 
     #[test]
