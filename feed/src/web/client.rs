@@ -300,20 +300,21 @@ impl Client {
 }
 
 impl Subscription {
-    /// Writes what has changed since it was told last; without ticks, of what snapshots say alone.
+    /// Writes what has changed since it was told last; without ticks, of what the exchange's snapshots say alone.
     fn tell(&mut self, item: &Item, name: Option<&str>, (ticks, wall_ns): (bool, i64), batch: &mut Batch) {
         let (now, told) = (item.versions, self.told);
-        let (quote, moved) = match ticks {
-            true => (item.quote, now.quote != told.quote),
-            false => (item.shot, now.depth != told.depth),
+        let shot_is_new = now.shot != told.shot;
+        let (quote, quote_is_new, depth, depth_is_new) = match ticks {
+            true => (item.quote, now.quote != told.quote, item.depth(), now.depth != told.depth),
+            false => (item.shot.quote, shot_is_new, &item.shot, shot_is_new),
         };
         for part in self.parts.iter().filter(|part| part.is_for(ticks)) {
             match part {
-                Part::Snapshot if moved => {
+                Part::Snapshot if quote_is_new => {
                     let (code, lag_ms) = (item.code, lag_ms(quote.time, wall_ns));
                     batch.add(&Event::Snapshot(Shown { code, name, quote, lag_ms }));
                 }
-                Part::Depth if now.depth != told.depth => batch.add(&Event::Depth(Depth::of(item))),
+                Part::Depth if depth_is_new => batch.add(&Event::Depth(Depth::of(item.code, depth))),
                 Part::Trade if now.trades != told.trades => {
                     batch.add(&Event::Trade(Trades::after(item, told.trades)));
                 }

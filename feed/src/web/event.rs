@@ -3,7 +3,7 @@
 
 use crate::web::code::Code;
 use crate::web::line::Point;
-use crate::web::market::{Item, Level, Quote, Trade};
+use crate::web::market::{Item, Level, Quote, Shot, Trade};
 use serde::ser::SerializeTuple;
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
@@ -68,8 +68,8 @@ pub(super) struct LinePart<'a> {
 }
 
 impl<'a> Depth<'a> {
-    pub(super) fn of(item: &'a Item) -> Self {
-        Self { code: item.code, time: item.shot.time.raw(), bids: &item.bids, asks: &item.asks }
+    pub(super) fn of(code: Code, shot: &'a Shot) -> Self {
+        Self { code, time: shot.quote.time.raw(), bids: &shot.bids, asks: &shot.asks }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::web::code::Code;
 use crate::web::line::{Line, Point};
 use std::collections::{HashMap, VecDeque};
 use wire::szse::code::{ExecType, MdEntryType};
+use wire::szse::ext::STREAM_BOOK;
 use wire::szse::market::{Snapshot, SnapshotEntry, TickTrade};
 use wire::szse::{Frame, GroupMessage, MdEntryPx, Message, Text, Timestamp};
 
@@ -11,6 +12,9 @@ use wire::szse::{Frame, GroupMessage, MdEntryPx, Message, Text, Timestamp};
 pub(super) const LEVELS: usize = 10;
 /// Trades of a security that are kept: what a browser can miss between two updates without being told.
 pub(super) const TRADES_MAX: usize = 50;
+/// Beyond this the later one of two snapshots is the newer one, milliseconds: the exchange's have ticks of up to 1.5 s after their time
+/// (docs/book.md).
+const NEAR_MS: u32 = 5_000;
 
 /// A price level: price in units of 0.0001, quantity in units of 0.01.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,10 +52,21 @@ pub(super) struct Quote {
     pub(super) trades: i64,
 }
 
+/// A snapshot: its prices and totals, and the best levels, the best one first.
+#[derive(Debug, Default)]
+pub(super) struct Shot {
+    pub(super) quote: Quote,
+    pub(super) bids: Vec<Level>,
+    pub(super) asks: Vec<Level>,
+}
+
 /// How often each part of a security's state has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Versions {
     pub(super) quote: u64,
+    /// The exchange's snapshot.
+    pub(super) shot: u64,
+    /// Any snapshot.
     pub(super) depth: u64,
     pub(super) trades: u64,
     pub(super) line: u64,
@@ -61,12 +76,12 @@ pub(super) struct Versions {
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) code: Code,
-    /// Of trades and snapshots.
+    /// Of trades and the exchange's snapshots.
     pub(super) quote: Quote,
-    /// Of the latest snapshot alone.
-    pub(super) shot: Quote,
-    pub(super) bids: Vec<Level>,
-    pub(super) asks: Vec<Level>,
+    /// The exchange's latest: all that is for who sees no ticks.
+    pub(super) shot: Shot,
+    /// The latest of the book that a feed makes of ticks.
+    book: Shot,
     /// The newest last.
     pub(super) trades: VecDeque<Trade>,
     pub(super) line: Line,
@@ -142,13 +157,17 @@ impl Item {
         Self {
             code,
             quote: Quote::default(),
-            shot: Quote::default(),
-            bids: Vec::new(),
-            asks: Vec::new(),
+            shot: Shot::default(),
+            book: Shot::default(),
             trades: VecDeque::new(),
             line: Line::default(),
             versions: Versions::default(),
         }
+    }
+
+    /// The newest levels, for who sees ticks.
+    pub(super) fn depth(&self) -> &Shot {
+        if self.book.is_newer_than(&self.shot) { &self.book } else { &self.shot }
     }
 
     fn trade(&mut self, trade: &TickTrade) {
@@ -178,11 +197,17 @@ impl Item {
 
     /// A snapshot is as of its time: it takes nothing back that later trades have said already.
     fn snapshot(&mut self, snapshot: &Snapshot<'_>) {
-        let shot = Quote::of(snapshot);
-        let had = (self.quote.last, self.quote.volume);
-        let quote = &mut self.quote;
-        let earlier = *quote;
-        *quote = Quote {
+        self.versions.depth += 1;
+        if snapshot.head.md_stream_id == STREAM_BOOK {
+            // Its levels alone are news: the trades that it is made of are in the log too.
+            self.book.set(snapshot);
+            return;
+        }
+        self.shot.set(snapshot);
+        self.versions.shot += 1;
+        let shot = self.shot.quote;
+        let earlier = self.quote;
+        self.quote = Quote {
             time: earlier.time.max(shot.time),
             open: if shot.open == 0 { earlier.open } else { shot.open },
             high: earlier.high.max(shot.high),
@@ -195,8 +220,31 @@ impl Item {
             ..shot
         };
         if earlier.volume >= shot.volume {
-            (quote.volume, quote.value, quote.trades) = (earlier.volume, earlier.value, earlier.trades);
+            (self.quote.volume, self.quote.value, self.quote.trades) =
+                (earlier.volume, earlier.value, earlier.trades);
         }
+        self.versions.quote += 1;
+        if (self.quote.last, self.quote.volume) != (earlier.last, earlier.volume) && self.quote.last != 0 {
+            let traded =
+                if earlier.volume == 0 { 0 } else { self.quote.volume.saturating_sub(earlier.volume) };
+            self.draw(shot.time, self.quote.last, traded);
+        }
+    }
+
+    fn draw(&mut self, time: Timestamp, price: i64, volume: i64) {
+        let Quote { volume: total, value, .. } = self.quote;
+        let average = match i128::from(total) {
+            0 => price,
+            total => i64::try_from(i128::from(value) * 100 / total).unwrap_or(price),
+        };
+        self.line.add(Point { at_s: time.ms_of_day() / 1_000, price, average, volume });
+        self.versions.line += 1;
+    }
+}
+
+impl Shot {
+    fn set(&mut self, snapshot: &Snapshot<'_>) {
+        self.quote = Quote::of(snapshot);
         self.bids.clear();
         self.asks.clear();
         for SnapshotEntry { entry, .. } in snapshot.entries() {
@@ -210,23 +258,15 @@ impl Item {
                 side.push(Level { price, quantity, orders: entry.number_of_orders.get() });
             }
         }
-        self.shot = shot;
-        self.versions.quote += 1;
-        self.versions.depth += 1;
-        if (self.quote.last, self.quote.volume) != had && self.quote.last != 0 {
-            let traded = if had.1 == 0 { 0 } else { self.quote.volume.saturating_sub(had.1) };
-            self.draw(shot.time, self.quote.last, traded);
-        }
     }
 
-    fn draw(&mut self, time: Timestamp, price: i64, volume: i64) {
-        let Quote { volume: total, value, .. } = self.quote;
-        let average = match i128::from(total) {
-            0 => price,
-            total => i64::try_from(i128::from(value) * 100 / total).unwrap_or(price),
-        };
-        self.line.add(Point { at_s: time.ms_of_day() / 1_000, price, average, volume });
-        self.versions.line += 1;
+    /// Of two of about one time it is the trades that say it: the exchange's have ticks of after their time.
+    fn is_newer_than(&self, other: &Self) -> bool {
+        let (this, other) = (&self.quote, &other.quote);
+        if this.time.ms_of_day().abs_diff(other.time.ms_of_day()) > NEAR_MS {
+            return this.time > other.time;
+        }
+        (this.trades, this.volume, this.time) > (other.trades, other.volume, other.time)
     }
 }
 
@@ -271,7 +311,7 @@ fn price_of(px: MdEntryPx) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::szse::code::SOURCE_SHENZHEN;
+    use wire::szse::code::{SOURCE_SHENZHEN, STREAM_SNAPSHOT};
     use wire::szse::market::{MdEntry, SnapshotHead};
     use wire::szse::{I64, Price, Qty, U16, frame};
 
@@ -312,8 +352,13 @@ mod tests {
     }
 
     fn snapshot(market: &mut Market, ms: i64, volume: i64, entries: &[MdEntry]) {
+        snapshot_of(market, STREAM_SNAPSHOT, (ms, volume), entries);
+    }
+
+    fn snapshot_of(market: &mut Market, stream: Text<3>, (ms, volume): (i64, i64), entries: &[MdEntry]) {
         let head = SnapshotHead {
             orig_time: Timestamp::from_raw(NINE_THIRTY + ms),
+            md_stream_id: stream,
             security_id: Text::literal("000001"),
             security_id_source: SOURCE_SHENZHEN,
             prev_close_px: Price::whole(10),
@@ -355,7 +400,7 @@ mod tests {
         );
         let item = &market.items()[0];
         assert_eq!((item.quote.last, item.quote.volume), (100_500, 50_000));
-        assert_eq!((item.bids.len(), item.bids[0].price), (1, 100_000));
+        assert_eq!((item.shot.bids.len(), item.shot.bids[0].price), (1, 100_000));
         snapshot(
             &mut market,
             3_000,
@@ -364,8 +409,37 @@ mod tests {
         );
         let item = &market.items()[0];
         assert_eq!((item.quote.last, item.quote.volume), (100_200, 90_000));
-        assert_eq!((item.bids.len(), item.asks[0].quantity), (0, 30_000));
+        assert_eq!((item.shot.bids.len(), item.shot.asks[0].quantity), (0, 30_000));
         assert_eq!(item.line.points().last().unwrap().volume, 40_000);
+    }
+
+    #[test]
+    fn a_snapshot_made_of_ticks_is_depth_for_who_sees_ticks_and_nothing_else() {
+        let mut market = Market::new(10);
+        let bid = |price| [entry(MdEntryType::LAST, "11.00", 0), entry(MdEntryType::BID, price, 1)];
+        let depth = |market: &Market| market.items()[0].depth().bids[0].price;
+        snapshot(&mut market, 3_000, 900, &bid("10.00"));
+        let before = (market.items()[0].quote, market.items()[0].versions);
+        snapshot_of(&mut market, STREAM_BOOK, (3_500, 950), &bid("10.01"));
+        let item = &market.items()[0];
+        assert_eq!((item.quote, item.shot.bids[0].price), (before.0, 100_000));
+        assert_eq!(item.versions, Versions { depth: before.1.depth + 1, ..before.1 });
+        assert_eq!(depth(&market), 100_100);
+        // Older, by its time or by what traded.
+        snapshot(&mut market, 3_000, 950, &bid("10.02"));
+        assert_eq!(depth(&market), 100_100);
+        snapshot(&mut market, 4_000, 940, &bid("10.03"));
+        assert_eq!((depth(&market), market.items()[0].shot.bids[0].price), (100_100, 100_300));
+        // Newer: it has trades of after its time.
+        snapshot(&mut market, 3_400, 960, &bid("10.04"));
+        assert_eq!(depth(&market), 100_400);
+        snapshot_of(&mut market, STREAM_BOOK, (3_900, 955), &bid("10.05"));
+        assert_eq!(depth(&market), 100_400, "the book is behind");
+        // A volume that is wrong does not hold the exchange's back for good.
+        snapshot_of(&mut market, STREAM_BOOK, (4_000, 9_000), &bid("10.06"));
+        assert_eq!(depth(&market), 100_600);
+        snapshot(&mut market, 9_001, 970, &bid("10.07"));
+        assert_eq!(depth(&market), 100_700);
     }
 
     #[test]
@@ -379,7 +453,7 @@ mod tests {
         assert_eq!((market.items()[0].trades.len(), market.items()[0].versions.trades), (TRADES_MAX, 101));
         let levels: Vec<_> = (1..=20).map(|level| entry(MdEntryType::BID, "1.00", level)).collect();
         snapshot(&mut market, 0, 0, &levels);
-        assert_eq!(market.items()[0].bids.len(), LEVELS);
+        assert_eq!(market.items()[0].shot.bids.len(), LEVELS);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The books of a whole feed: what the operator's port shows of them, and what is published.
 
 use crate::support::*;
+use crate::websocket::WebSocket;
 use feed::book::BookConfig as Book;
 use wire::szse::code::{ExecType, OrdType, SOURCE_SHENZHEN, STREAM_SNAPSHOT, STREAM_TICK, Side};
 use wire::szse::ext::{RequestStatus, STREAM_BOOK, SubscriptionMode};
@@ -157,20 +158,25 @@ fn numbers_that_are_lost_make_the_book_wait_for_the_next_snapshot() {
     assert!(answer.contains("\"bids\":[{\"price\":\"9.0000\""), "{answer}");
 }
 
-#[test]
-fn books_that_change_are_published_to_who_sees_ticks() {
-    let folder = tempfile::tempdir().unwrap();
-    let rights = folder.path().join("rights.toml");
+/// A feed that publishes its books, for browsers too; account `one` sees no ticks, account `two` does.
+fn with_rights() -> Feed {
+    let rights = tempfile::NamedTempFile::new().unwrap();
     let account = |name: &str, level: u8| {
         format!(
             "{{ name = \"{name}\", comp_id = \"{name}\", password = \"{name}\", level = {level}, connections_max = 2 }}"
         )
     };
     std::fs::write(&rights, format!("accounts = [{}, {}]", account("one", 1), account("two", 2))).unwrap();
-    let feed = Feed::start(|config| {
+    Feed::start(|config| {
         config.book = published(20);
-        config.entitlement.file = Some(rights.clone());
-    });
+        config.entitlement.file = Some(rights.path().to_owned());
+        config.web.listen = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    })
+}
+
+#[test]
+fn books_that_change_are_published_to_who_sees_ticks() {
+    let feed = with_rights();
     let [mut primary, _backup] = feed.sources();
     let subscribe_as = |name: &str| {
         let logon = Logon {
@@ -207,4 +213,51 @@ fn books_that_change_are_published_to_who_sees_ticks() {
         }
     }
     assert!(feed.get("/metrics").contains("feed_book_published_total"));
+}
+
+#[test]
+fn a_browser_of_level_one_sees_no_snapshot_made_of_ticks() {
+    let feed = with_rights();
+    let [mut primary, _backup] = feed.sources();
+    // one:one and two:two
+    let [mut one, mut two] = ["b25lOm9uZQ==", "dHdvOnR3bw=="].map(|account| {
+        let header = format!("Authorization: Basic {account}\r\n");
+        let mut browser = WebSocket::connect_with(feed.web.unwrap(), "/ws", &header).unwrap();
+        browser.say(r#"{"op":"subscribe","codes":["000001.SZ"],"want":["depth"]}"#);
+        browser.event("subscribed");
+        browser
+    });
+    // The next depth: when it is of, and the prices of its bids and asks.
+    let depth = |browser: &mut WebSocket| {
+        let depth = browser.event("depth");
+        let side = |side: &str| {
+            let levels = depth[side].as_array().unwrap().iter();
+            levels.map(|level| level[0].as_str().unwrap().parse::<f64>().unwrap() as i64).collect::<Vec<_>>()
+        };
+        (depth["time"].as_i64().unwrap() - TIME, side("bids"), side("asks"))
+    };
+    primary.send_bytes(&shot(0, &[], &[]));
+    assert_eq!(depth(&mut one), (0, vec![], vec![]));
+    primary.send(&order(1, Side::BUY, 10));
+    primary.send(&order(2, Side::SELL, 12));
+    let mut times = Vec::new();
+    let mut until = |time| {
+        loop {
+            let depth = depth(&mut two);
+            times.push(depth.0);
+            if depth.0 == time {
+                break (depth.1, depth.2);
+            }
+        }
+    };
+    assert_eq!(until(2), (vec![10], vec![12]), "who sees ticks sees what is made of them");
+    // The exchange's comes later, and is of before: to the one it is the first since, to the other it takes nothing back.
+    primary.send_bytes(&shot(1, &[10], &[]));
+    assert_eq!(depth(&mut one), (1, vec![10], vec![]));
+    primary.send(&cancel(3, 1));
+    assert_eq!(until(3), (vec![], vec![12]));
+    primary.send_bytes(&shot(9_000, &[], &[12]));
+    assert_eq!(until(9_000), (vec![], vec![12]));
+    assert!(times.is_sorted(), "it went back: {times:?}");
+    assert_eq!(depth(&mut one), (9_000, vec![], vec![12]), "nothing was between these");
 }
