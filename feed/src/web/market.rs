@@ -170,21 +170,21 @@ impl Item {
         if self.book.is_newer_than(&self.shot) { &self.book } else { &self.shot }
     }
 
+    /// A trade that is no later than the exchange's snapshot is in its totals: snapshots do not wait for ticks that are missing.
     fn trade(&mut self, trade: &TickTrade) {
         let (time, price, quantity) = (trade.transact_time, trade.last_px.raw(), trade.last_qty.raw());
         let buyer_took = trade.bid_appl_seq_num.get() > trade.offer_appl_seq_num.get();
+        let trade = Trade { time, price, quantity, side: if buyer_took { b'B' } else { b'S' } };
         if self.trades.len() == TRADES_MAX {
             self.trades.pop_front();
         }
-        self.trades.push_back(Trade { time, price, quantity, side: if buyer_took { b'B' } else { b'S' } });
+        self.trades.push_back(trade);
         self.versions.trades += 1;
+        let is_later = time > self.shot.quote.time;
         let quote = &mut self.quote;
         if quote.volume == 0 && quote.open == 0 {
             quote.open = price;
         }
-        quote.volume = quote.volume.saturating_add(quantity);
-        quote.value = quote.value.saturating_add(amount(price, quantity));
-        quote.trades = quote.trades.saturating_add(1);
         quote.high = quote.high.max(price);
         quote.low = if quote.low == 0 { price } else { quote.low.min(price) };
         if time >= quote.time {
@@ -192,7 +192,10 @@ impl Item {
             quote.last = price;
         }
         self.versions.quote += 1;
-        self.draw(time, price, quantity);
+        if is_later {
+            quote.add(&trade);
+            self.draw(time, price, quantity);
+        }
     }
 
     /// A snapshot is as of its time: it takes nothing back that later trades have said already.
@@ -219,14 +222,18 @@ impl Item {
             last: if shot.time >= earlier.time && shot.last != 0 { shot.last } else { earlier.last },
             ..shot
         };
-        if earlier.volume >= shot.volume {
+        let later = self.trades.iter().filter(|trade| trade.time > shot.time);
+        if later.clone().count() < TRADES_MAX {
+            later.for_each(|trade| self.quote.add(trade));
+        } else {
+            // There may have been more than are kept: the totals wait for another snapshot.
             (self.quote.volume, self.quote.value, self.quote.trades) =
                 (earlier.volume, earlier.value, earlier.trades);
         }
         self.versions.quote += 1;
         if (self.quote.last, self.quote.volume) != (earlier.last, earlier.volume) && self.quote.last != 0 {
             let traded =
-                if earlier.volume == 0 { 0 } else { self.quote.volume.saturating_sub(earlier.volume) };
+                if earlier.volume == 0 { 0 } else { self.quote.volume.saturating_sub(earlier.volume).max(0) };
             self.draw(shot.time, self.quote.last, traded);
         }
     }
@@ -295,6 +302,13 @@ impl Quote {
             *field = price_of(entry.md_entry_px);
         }
         quote
+    }
+
+    /// One more trade in the totals.
+    fn add(&mut self, trade: &Trade) {
+        self.volume = self.volume.saturating_add(trade.quantity);
+        self.value = self.value.saturating_add(amount(trade.price, trade.quantity));
+        self.trades = self.trades.saturating_add(1);
     }
 }
 
@@ -399,7 +413,7 @@ mod tests {
             &[entry(MdEntryType::LAST, "10.01", 0), entry(MdEntryType::BID, "10.00", 1)],
         );
         let item = &market.items()[0];
-        assert_eq!((item.quote.last, item.quote.volume), (100_500, 50_000));
+        assert_eq!((item.quote.last, item.quote.volume), (100_500, 70_000), "200 before it, 500 after it");
         assert_eq!((item.shot.bids.len(), item.shot.bids[0].price), (1, 100_000));
         snapshot(
             &mut market,
@@ -410,7 +424,45 @@ mod tests {
         let item = &market.items()[0];
         assert_eq!((item.quote.last, item.quote.volume), (100_200, 90_000));
         assert_eq!((item.shot.bids.len(), item.shot.asks[0].quantity), (0, 30_000));
-        assert_eq!(item.line.points().last().unwrap().volume, 40_000);
+        assert_eq!(item.line.points().last().unwrap().volume, 20_000);
+    }
+
+    #[test]
+    fn a_trade_that_a_snapshot_has_already_is_not_counted_again() {
+        let mut market = Market::new(10);
+        let totals = |market: &Market| {
+            let Quote { volume, value, trades, .. } = market.items()[0].quote;
+            (volume / 100, value / 10_000, trades)
+        };
+        snapshot(&mut market, 3_000, 900, &[entry(MdEntryType::LAST, "10.00", 0)]);
+        traded(&mut market, &trade(1, 2_500, "9.00", 500));
+        assert_eq!(totals(&market), (900, 9_000, 0));
+        let item = &market.items()[0];
+        assert_eq!((item.quote.last, item.quote.low, item.trades.len()), (100_000, 90_000, 1));
+        assert_eq!(item.line.points().last().unwrap().price, 100_000, "the line does not go back");
+        // Of these one is in the next snapshot, and the last one is not, whichever of them comes first.
+        traded(&mut market, &trade(1, 5_500, "10.00", 100));
+        traded(&mut market, &trade(1, 6_100, "10.00", 30));
+        assert_eq!(totals(&market), (1_030, 10_300, 2));
+        snapshot(&mut market, 6_000, 1_000, &[]);
+        assert_eq!(totals(&market), (1_030, 10_300, 1));
+        // What was counted twice is so until the next snapshot, which may say less.
+        traded(&mut market, &trade(1, 6_100, "10.00", 30));
+        assert_eq!(totals(&market).0, 1_060);
+        snapshot(&mut market, 9_000, 1_030, &[]);
+        assert_eq!(totals(&market), (1_030, 10_300, 0));
+    }
+
+    #[test]
+    fn totals_wait_for_a_snapshot_after_which_no_more_trades_came_than_are_kept() {
+        let mut market = Market::new(10);
+        (1..=60).for_each(|ms| traded(&mut market, &trade(1, ms, "10.00", 100)));
+        snapshot(&mut market, 5, 500, &[]);
+        assert_eq!(market.items()[0].quote.volume, 600_000, "of those after it some are not kept");
+        snapshot(&mut market, 20, 2_000, &[]);
+        assert_eq!(market.items()[0].quote.volume, 600_000);
+        snapshot(&mut market, 30, 2_900, &[]);
+        assert_eq!(market.items()[0].quote.volume, 590_000, "as it says");
     }
 
     #[test]

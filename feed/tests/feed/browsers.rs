@@ -134,7 +134,7 @@ fn a_browser_is_told_the_newest_of_what_it_subscribes_to() {
 fn who_comes_late_is_told_the_state_first() {
     let feed = with_web(|_| {});
     let [mut primary, _backup] = feed.sources();
-    primary.send_bytes(&levels(1, 500, 1_002));
+    primary.send_bytes(&levels(1, 0, 1_002));
     (1..=80).for_each(|number| primary.send(&trade(1, number, "10.03")));
     let mut early = WebSocket::connect(feed.web.unwrap());
     early.say(r#"{"op":"subscribe","codes":["000001.SZ"],"want":["snapshot"]}"#);
