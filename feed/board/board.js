@@ -30,6 +30,8 @@ let link = 'connecting';
 let state = null;
 let lags = [];
 let asked = false;
+// Decimals of the security that is open.
+let digits = 2;
 const dirty = { watch: true, quote: true, depth: true, trades: true, state: true };
 
 const item = (code) => {
@@ -40,10 +42,20 @@ const item = (code) => {
 const units = (text) => Number((text ?? '0').replace('.', ''));
 const day = (time) => String(time ?? '').slice(8, 14).replace(/(..)(..)(..)/, '$1:$2:$3');
 
-// A price with as many of its four decimals as it needs, and two at least.
-function price(text) {
-  if (!text || units(text) === 0) return '–';
-  return text.endsWith('00') ? text.slice(0, -2) : text.endsWith('0') ? text.slice(0, -1) : text;
+// How many of their four decimals prices need, and two at least.
+const needed = (...prices) => (prices.some((px) => px % 10) ? 4 : prices.some((px) => px % 100) ? 3 : 2);
+const fixed = (px, places) => (px / 10000).toFixed(places);
+
+// Those of a security: a fund moves by 0.001, and what is between two of its prices is as fine as they are.
+function decimals(known) {
+  const { quote, depth } = known ?? {};
+  return needed(...[quote?.last, quote?.prev_close, depth?.bids[0]?.[0], depth?.asks[0]?.[0]].map(units));
+}
+
+// A price with so many decimals, and more if it needs them.
+function price(text, places = digits) {
+  const px = units(text);
+  return px ? fixed(px, Math.max(places, needed(px))) : '–';
 }
 
 function direction(value, base) {
@@ -56,7 +68,7 @@ function moved(quote) {
   const sign = last > prev ? '+' : '';
   return {
     side: direction(last, prev),
-    change: sign + ((last - prev) / 10000).toFixed(2),
+    change: sign + fixed(last - prev, digits),
     percent: `${sign}${(((last - prev) / prev) * 100).toFixed(2)}%`,
   };
 }
@@ -142,6 +154,12 @@ function touch(...parts) {
 
 function draw() {
   requestAnimationFrame(draw);
+  const places = decimals(items.get(chosen));
+  if (places !== digits) {
+    digits = chart.digits = places;
+    chart.dirty = true;
+    touch('quote', 'depth', 'trades');
+  }
   if (take('watch')) drawWatch();
   if (take('quote')) drawQuote();
   if (take('depth')) drawDepth();
@@ -182,7 +200,7 @@ function drawWatch() {
     set(name, quote?.name ?? code);
     set(small, quote?.name ? code : '');
     drop.title = word('remove');
-    set(cells[1], price(quote?.last), `number ${side}`);
+    set(cells[1], price(quote?.last, decimals(items.get(code))), `number ${side}`);
     set(cells[2], percent, `number ${side}`);
     set(cells[3], quote ? count(units(quote.volume) / 10000) : '–', 'number volume');
     tr.classList.toggle('chosen', code === chosen);
@@ -215,7 +233,7 @@ function drawQuote() {
     priced('open', 'open'), priced('high', 'high'), priced('low', 'low'), [word('prev'), price(quote?.prev_close), 'same'],
     [word('volume'), quote ? count(units(quote.volume) / 10000) : '–', 'same'],
     [word('value'), quote ? count(units(quote.value) / 10000) : '–', 'same'],
-    [word('average'), average ? (average / 10000).toFixed(2) : '–', direction(Math.round(average), prev)],
+    [word('average'), average ? fixed(average, digits) : '–', direction(Math.round(average), prev)],
     [word('amplitude'), prev && high && low ? `${(((high - low) / prev) * 100).toFixed(2)}%` : '–', 'same'],
     priced('upper', 'upper'), priced('lower', 'lower'),
     [word('count'), quote ? count(quote.trades) : '–', 'same'], [word('time'), day(quote?.time) || '–', 'same'],
@@ -252,7 +270,7 @@ function drawDepth() {
   const down = Array.from({ length: LEVELS }, (_, index) => LEVELS - index);
   side('asks', 'ask', asks, most, prev, down);
   side('bids', 'bid', bids, most, prev, down.toReversed());
-  set($('spread'), bids.length && asks.length ? ((units(asks[0][0]) - units(bids[0][0])) / 10000).toFixed(2) : '–');
+  set($('spread'), bids.length && asks.length ? fixed(units(asks[0][0]) - units(bids[0][0]), digits) : '–');
   const sum = (levels) => levels.reduce((total, [, quantity]) => total + units(quantity), 0);
   const [bought, sold] = [sum(bids), sum(asks)];
   const balance = bought + sold ? ((bought - sold) / (bought + sold)) * 100 : 0;

@@ -14,6 +14,7 @@ export class Chart {
     this.words = words;
     this.points = [];
     this.prev = 0;
+    this.digits = 2;
     new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
     canvas.addEventListener('pointermove', (event) => this.#point(event.offsetX));
     canvas.addEventListener('pointerdown', (event) => this.#point(event.offsetX));
@@ -88,7 +89,7 @@ export class Chart {
       line(pen, plot.x, at, plot.x + plot.w, at);
       pen.fillStyle = part > 0 ? colour('up') : part < 0 ? colour('down') : colour('text');
       pen.textAlign = 'right';
-      pen.fillText(price.toFixed(base < 3 ? 3 : 2), plot.x - 6, at);
+      pen.fillText(price.toFixed(base < 3 ? Math.max(this.digits, 3) : this.digits), plot.x - 6, at);
       pen.textAlign = 'left';
       pen.fillText(`${((reach * part / base) * 100).toFixed(2)}%`, plot.x + plot.w + 6, at);
     }
@@ -162,7 +163,7 @@ export class Chart {
     line(pen, at, plot.y, at, plot.y + plot.h);
     line(pen, plot.x, level, plot.x + plot.w, level);
     const { word, count } = this.words;
-    this.tip.textContent = `${clock(s, true)}  ${word('price')} ${price.toFixed(2)}  ${word('average')} ${average.toFixed(2)}  ${word('volume')} ${count(volume / 100)}`;
+    this.tip.textContent = `${clock(s, true)}  ${word('price')} ${price.toFixed(this.digits)}  ${word('average')} ${average.toFixed(this.digits)}  ${word('volume')} ${count(volume / 100)}`;
     this.tip.hidden = false;
   }
 }

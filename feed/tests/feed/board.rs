@@ -1,6 +1,6 @@
 //! The quote board in a real browser. Its pictures are left in `target/board`.
 
-use crate::browsers::{levels, trade, with_web};
+use crate::browsers::{levels, levels_by, trade, with_web};
 use crate::chromium::Chromium;
 use crate::support::*;
 use crate::websocket::WebSocket;
@@ -183,6 +183,33 @@ fn a_trader_watches_searches_and_switches() {
 
     let others = "performance.getEntriesByType('resource').filter((entry) => new URL(entry.name).origin !== location.origin)";
     assert_eq!(page.value(&format!("{others}.length")), 0, "it asks others for something");
+    assert_eq!(page.errors, Vec::<String>::new());
+}
+
+#[test]
+fn a_fund_is_shown_to_its_tick() {
+    let Some(mut page) = browser() else { return };
+    let feed = with_web(|_| {});
+    let [mut primary, _backup] = feed.sources();
+    primary.send_bytes(&levels_by(10, 1, 500, [40_120, 40_130]));
+    page.viewport(1_440, 900, false);
+    page.open(&format!("http://{}/", feed.web.unwrap()));
+    shows(&mut page, "#last", "4.013");
+    shows(&mut page, "#change", "+0.001");
+    shows(&mut page, "#spread", "0.002");
+    page.wait_for(
+        "document.querySelector('#chart').dispatchEvent(new PointerEvent('pointermove')) && \
+         document.querySelector('#tip').textContent.includes(' 4.013 ')",
+    );
+    // A price of whole cents beside others that are not.
+    primary.send_bytes(&levels_by(10, 1, 900, [40_120, 40_100]));
+    shows(&mut page, "#change", "-0.002");
+    shows(&mut page, "#last", "4.010");
+    shows(&mut page, "#watch .number", "4.010");
+    // A share has no more than two.
+    primary.send_bytes(&levels(1, 1_000, 1_003));
+    shows(&mut page, "#change", "+0.03");
+    shows(&mut page, "#spread", "0.02");
     assert_eq!(page.errors, Vec::<String>::new());
 }
 

@@ -41,8 +41,13 @@ pub(crate) fn trade(security: u32, number: u64, price: &str) -> TickTrade {
     }
 }
 
-/// A snapshot at `ms` after the opening with ten levels, a cent apart, around a last price in cents.
+/// A snapshot at `ms` after the opening with ten levels, a cent apart, around a last price in cents; the day before ended at 10.
 pub(crate) fn levels(security: u32, ms: i64, last_cents: i64) -> Vec<u8> {
+    levels_by(100, security, ms, [100_000, last_cents * 100])
+}
+
+/// The same with levels a tick apart, of a previous close and a last price; all in units of 0.0001.
+pub(crate) fn levels_by(tick: i64, security: u32, ms: i64, [prev_close, last]: [i64; 2]) -> Vec<u8> {
     let head = SnapshotHead {
         orig_time: Timestamp::from_raw(OPEN + ms),
         channel_no: U16::new(1_001),
@@ -50,27 +55,27 @@ pub(crate) fn levels(security: u32, ms: i64, last_cents: i64) -> Vec<u8> {
         security_id: id(security),
         security_id_source: SOURCE_SHENZHEN,
         trading_phase_code: Text::literal("T0"),
-        prev_close_px: Price::whole(10),
+        prev_close_px: Price::from_raw(prev_close),
         num_trades: I64::new(7),
         total_volume_trade: Qty::whole(100_000),
         total_value_trade: Amount::whole(1_001_000),
     };
     let mut out = Vec::new();
-    let entry = |kind, cents: i64, level: u16| MdEntry {
+    let entry = |kind, price: i64, level: u16| MdEntry {
         md_entry_type: kind,
-        md_entry_px: wire::szse::MdEntryPx::from_raw(cents * 10_000),
+        md_entry_px: wire::szse::MdEntryPx::from_raw(price * 100),
         md_entry_size: Qty::whole(i64::from(level) * 100),
         md_price_level: U16::new(level),
         number_of_orders: I64::new(i64::from(level)),
     };
     Snapshot::encode(&head, &mut out, |entries| {
         for level in 1..=10 {
-            entries.push(&entry(MdEntryType::BID, last_cents - i64::from(level), level), &[])?;
-            entries.push(&entry(MdEntryType::ASK, last_cents + i64::from(level), level), &[])?;
+            entries.push(&entry(MdEntryType::BID, last - tick * i64::from(level), level), &[])?;
+            entries.push(&entry(MdEntryType::ASK, last + tick * i64::from(level), level), &[])?;
         }
-        entries.push(&entry(MdEntryType::LAST, last_cents, 0), &[])?;
-        entries.push(&entry(MdEntryType::UPPER_LIMIT, 1_100, 0), &[])?;
-        entries.push(&entry(MdEntryType::LOWER_LIMIT, 900, 0), &[])
+        entries.push(&entry(MdEntryType::LAST, last, 0), &[])?;
+        entries.push(&entry(MdEntryType::UPPER_LIMIT, prev_close / 10 * 11, 0), &[])?;
+        entries.push(&entry(MdEntryType::LOWER_LIMIT, prev_close / 10 * 9, 0), &[])
     })
     .unwrap();
     out
