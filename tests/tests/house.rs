@@ -77,15 +77,16 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+/// Files whose names end so, but for what is built and what is hidden.
+fn files_that_end(ending: &str, folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if path.is_dir() {
             if name != "target" && !name.starts_with('.') {
-                rust_files(&path, files);
+                files_that_end(ending, &path, files);
             }
-        } else if name.ends_with(".rs") {
+        } else if name.ends_with(ending) {
             files.push(path);
         }
     }
@@ -111,7 +112,7 @@ fn dependencies_point_one_way() {
 #[test]
 fn files_are_of_a_readable_length() {
     let mut files = Vec::new();
-    rust_files(&root(), &mut files);
+    files_that_end(".rs", &root(), &mut files);
     assert!(files.len() > 20, "the house was found");
     for file in files {
         let lines = std::fs::read_to_string(&file).expect("text").lines().count();
@@ -122,7 +123,7 @@ fn files_are_of_a_readable_length() {
 #[test]
 fn nothing_is_left_for_later_without_an_owner() {
     let mut files = Vec::new();
-    rust_files(&root(), &mut files);
+    files_that_end(".rs", &root(), &mut files);
     let this = Path::new(file!()).file_name();
     for file in files.iter().filter(|file| file.file_name() != this) {
         let text = std::fs::read_to_string(file).expect("text");
@@ -137,7 +138,7 @@ fn nothing_is_left_for_later_without_an_owner() {
 #[test]
 fn hot_files_say_so_and_keep_their_rules() {
     let mut files = Vec::new();
-    rust_files(&root(), &mut files);
+    files_that_end(".rs", &root(), &mut files);
     let mut hot = 0;
     for file in files.iter().filter(|file| file.components().any(|part| part.as_os_str() == "src")) {
         let text = std::fs::read_to_string(file).expect("text");
@@ -151,4 +152,40 @@ fn hot_files_say_so_and_keep_their_rules() {
         }
     }
     assert!(hot >= 3, "the hot loops are marked");
+}
+
+#[test]
+fn files_that_the_documents_name_are_there() {
+    let (root, mut files) = (root(), Vec::new());
+    files_that_end("", &root, &mut files);
+    let within = |file: &PathBuf| file.strip_prefix(&root).ok()?.to_str().map(str::to_owned);
+    let files: Vec<String> = files.iter().filter_map(within).collect();
+    let endings: BTreeSet<&str> =
+        files.iter().filter_map(|file| file.rsplit_once('.')).map(|(_, end)| end).collect();
+    // A document may leave out what the file stands in.
+    let is_there = |name: &str| {
+        let above =
+            |file: &String| file.strip_suffix(name).is_some_and(|up| up.is_empty() || up.ends_with('/'));
+        files.iter().any(above)
+    };
+    let mut named = 0;
+    for document in files.iter().filter(|file| file.ends_with(".md")) {
+        let text = std::fs::read_to_string(root.join(document)).expect("text");
+        let mut is_command = false;
+        for line in text.lines() {
+            is_command ^= line.trim_start().starts_with("```");
+            // A path with an ending that files of ours have; neither `/metrics` nor `./x` is one.
+            let is_file = |name: &str| {
+                name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte))
+                    && !name.starts_with(['/', '.'])
+                    && name.contains('/')
+                    && name.rsplit_once('.').is_some_and(|(_, end)| endings.contains(end))
+            };
+            for name in line.split('`').skip(1).step_by(2).filter(|name| !is_command && is_file(name)) {
+                named += 1;
+                assert!(is_there(name), "{document} names `{name}`, which is not there");
+            }
+        }
+    }
+    assert!(named > 50, "files are named: {named}");
 }
