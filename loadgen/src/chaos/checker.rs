@@ -7,21 +7,26 @@ use std::fmt;
 use wire::szse::{Qty, Text, Timestamp};
 
 use super::evidence::{Flow, History, News, Place, Report, Terms, Trail};
-use super::mix::{Mix, Request};
+use super::mix::{Fate, Mix, Request};
+use crate::schedule::Schedule;
+
+/// What a gateway passed on so shortly before it was killed may not be in its audit: the interval of its commits and what a
+/// slow disk adds.
+const UNWRITTEN_NS_MAX: u64 = 250_000_000;
 
 /// Everything that is compared.
 pub(super) struct Evidence<'a> {
     pub(super) mix: &'a Mix,
-    /// Orders that were to be sent.
-    pub(super) planned: u64,
+    /// When each order was due; as many were to be sent.
+    pub(super) schedule: Schedule,
     pub(super) clients: &'a [History],
     /// The cores' flows when all was over.
     pub(super) flows: &'a [Flow],
     /// The same after the cores were killed once more and had recovered.
     pub(super) recovered: &'a [Flow],
     pub(super) trails: &'a [Trail],
-    /// Orders that gateways which were killed may have passed on in their last moments, before their audit had them.
-    pub(super) unwritten_max: u64,
+    /// When gateways were killed, by the run's clock.
+    pub(super) kills_ns: &'a [u64],
 }
 
 /// Something that must not be.
@@ -31,6 +36,8 @@ pub(super) enum Break {
     NotSent { order: u64 },
     /// A client never got the answer to its order.
     NotAnswered { order: u64 },
+    /// A core holds an order that should have traded, or been cancelled, as open.
+    Unresolved { order: u64 },
     /// A client was told that its order exists, and no core holds it.
     NotAtACore { order: u64 },
     /// A client was told that its order exists, and no gateway's audit holds it.
@@ -59,7 +66,7 @@ pub(super) enum Break {
     Invented { holder: String, cl_ord_id: Text<10> },
     /// A core refused an order that must be good, or refused as a duplicate what it never took.
     Refused { order: u64, reason: u16 },
-    /// The reports of an order contradict each other.
+    /// The reports of an order contradict each other, or what its terms let become of it.
     Contradiction { order: u64, why: &'static str },
 }
 
@@ -77,6 +84,7 @@ impl Break {
         match self {
             Self::NotSent { .. }
             | Self::NotAnswered { .. }
+            | Self::Unresolved { .. }
             | Self::NotAtACore { .. }
             | Self::NotInTheAudit { .. } => Account::Lost,
             Self::TwiceAtTheCores { .. } | Self::ReportTwice { .. } | Self::AuditedTwice { .. } => {
@@ -107,6 +115,9 @@ impl fmt::Display for Break {
         match self {
             Self::NotSent { order } => write!(f, "order {order} was never sent"),
             Self::NotAnswered { order } => write!(f, "order {order} was never answered"),
+            Self::Unresolved { order } => {
+                write!(f, "order {order} should have traded or been cancelled, and is still open at its core")
+            }
             Self::NotAtACore { order } => write!(f, "order {order} is acknowledged, and no core holds it"),
             Self::NotInTheAudit { order, what } => {
                 write!(f, "order {order} is acknowledged, and no audit holds its {what}")
@@ -169,7 +180,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Findings {
     let cores = Cores::new(evidence, &mut findings);
     let acknowledged = clients(evidence, &cores, &mut findings);
     findings.acknowledged = acknowledged.len() as u64;
-    for order in &acknowledged {
+    for order in acknowledged.keys() {
         if !cores.orders.contains_key(order) {
             findings.breaks.push(Break::NotAtACore { order: *order });
         }
@@ -200,7 +211,20 @@ struct Held {
 struct Life {
     terms: Terms,
     cum: i64,
-    over: bool,
+    end: End,
+    /// Its reports contradict each other: that is told, and what became of it is not known.
+    contradicts: bool,
+}
+
+/// What has become of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It is in the book.
+    Open,
+    /// All of it has traded.
+    Filled,
+    /// What was left of it is gone.
+    Cancelled,
 }
 
 impl Cores {
@@ -227,6 +251,7 @@ impl Cores {
                 cores.take(evidence, flow.core, report, &mut lives, findings);
             }
         }
+        ends(evidence.mix, &lives, findings);
         cores
     }
 
@@ -239,7 +264,8 @@ impl Cores {
         findings: &mut Findings,
     ) {
         let mix = evidence.mix;
-        let named = mix.request(&report.order).map(Request::order).filter(|order| *order < evidence.planned);
+        let named =
+            mix.request(&report.order).map(Request::order).filter(|order| *order < evidence.schedule.count());
         let Some(order) = named else {
             findings.breaks.push(Break::Invented { holder: format!("{core} core"), cl_ord_id: report.order });
             return;
@@ -257,11 +283,12 @@ impl Cores {
             if self.orders.insert(order, report.place).is_some() {
                 findings.breaks.push(Break::TwiceAtTheCores { order });
             }
-            lives.entry(order).or_insert(Life { terms, cum: 0, over: false });
+            lives.entry(order).or_insert(Life { terms, cum: 0, end: End::Open, contradicts: false });
             return;
         }
         if let Some(why) = contradiction(lives.get_mut(&order), report) {
             findings.breaks.push(Break::Contradiction { order, why });
+            lives.entry(order).and_modify(|life| life.contradicts = true);
         }
         if let News::Rejected(reason) = report.news
             && !(report.is_duplicate() && self.orders.contains_key(&order))
@@ -277,21 +304,48 @@ fn contradiction(life: Option<&mut Life>, report: &Report) -> Option<&'static st
         return None;
     }
     let Some(life) = life else { return Some("something happened to it before it was accepted") };
-    if life.over {
+    if life.end != End::Open {
         return Some("something happened to it after it was over");
     }
     match report.news {
         News::Traded { last, cum, leaves } => {
             life.cum += last.raw();
-            life.over = leaves == Qty::ZERO;
+            if leaves == Qty::ZERO {
+                life.end = End::Filled;
+            }
             let adds_up = cum.raw() == life.cum && cum.raw() + leaves.raw() == life.terms.quantity.raw();
             (!adds_up || last.raw() <= 0).then_some("its trades do not add up")
         }
         News::Cancelled { cum } => {
-            life.over = true;
+            life.end = End::Cancelled;
             (cum.raw() != life.cum).then_some("what was cancelled of it is not what was left")
         }
         News::Accepted(_) | News::Rejected(_) | News::CancelRejected => None,
+    }
+}
+
+/// What became of each order that a core has accepted: prices decide whom it meets (`mix.rs`), so there is one end that it can
+/// have. Of a pair that should trade, one half that no core holds leaves the other half open, and is told itself.
+fn ends(mix: &Mix, lives: &HashMap<u64, Life>, findings: &mut Findings) {
+    let mut sound: Vec<(u64, &Life)> =
+        lives.iter().filter(|(_, life)| !life.contradicts).map(|(order, life)| (*order, life)).collect();
+    sound.sort_unstable_by_key(|(order, _)| *order);
+    for (order, life) in sound {
+        let fate = mix.fate(order);
+        let (end, cum) = match fate {
+            Fate::Trades => (End::Filled, life.terms.quantity.raw()),
+            Fate::Rests => (End::Open, 0),
+            Fate::IsCancelled | Fate::IsForAtOnce => (End::Cancelled, 0),
+        };
+        if (life.end, life.cum) == (end, cum) {
+            continue;
+        }
+        if life.end != End::Open {
+            let why = "it came to another end than its price lets it";
+            findings.breaks.push(Break::Contradiction { order, why });
+        } else if fate != Fate::Trades || lives.contains_key(&(order ^ 1)) {
+            findings.breaks.push(Break::Unresolved { order });
+        }
     }
 }
 
@@ -305,9 +359,9 @@ fn owner(mix: &Mix, report: &Report) -> Option<u64> {
     mix.request(&report.cl_ord_id).map(|request| mix.session(request))
 }
 
-/// What clients saw, against the cores; returns the orders that were acknowledged.
-fn clients(evidence: &Evidence<'_>, cores: &Cores, findings: &mut Findings) -> HashSet<u64> {
-    let mut acknowledged = HashSet::new();
+/// What clients saw, against the cores; returns the orders that were acknowledged, and when their clients were told.
+fn clients(evidence: &Evidence<'_>, cores: &Cores, findings: &mut Findings) -> BTreeMap<u64, u64> {
+    let mut acknowledged = BTreeMap::new();
     let mut sent = HashSet::new();
     for client in evidence.clients {
         sent.extend(client.orders.iter().copied());
@@ -316,7 +370,7 @@ fn clients(evidence: &Evidence<'_>, cores: &Cores, findings: &mut Findings) -> H
             if let News::Accepted(_) = received.report.news
                 && let Some(request) = evidence.mix.request(&received.report.order)
             {
-                acknowledged.insert(request.order());
+                acknowledged.entry(request.order()).or_insert(received.at_ns);
             }
         }
         let mut missed: Vec<Place> = cores
@@ -331,8 +385,8 @@ fn clients(evidence: &Evidence<'_>, cores: &Cores, findings: &mut Findings) -> H
         findings.breaks.extend(missed.into_iter().map(|place| Break::ReportMissed { session, place }));
     }
     findings.orders = sent.len() as u64;
-    for order in 0..evidence.planned {
-        match (sent.contains(&order), acknowledged.contains(&order)) {
+    for order in 0..evidence.schedule.count() {
+        match (sent.contains(&order), acknowledged.contains_key(&order)) {
             (false, _) => findings.breaks.push(Break::NotSent { order }),
             (true, false) => findings.breaks.push(Break::NotAnswered { order }),
             (true, true) => {}
@@ -368,7 +422,7 @@ fn sequence(client: &History, cores: &Cores, findings: &mut Findings) -> HashSet
 
 /// Each audit has every report of the cores, once and in order, and no other; every acknowledged order is in one of them as
 /// it was asked for.
-fn audit(evidence: &Evidence<'_>, cores: &Cores, acknowledged: &HashSet<u64>, findings: &mut Findings) {
+fn audit(evidence: &Evidence<'_>, cores: &Cores, acknowledged: &BTreeMap<u64, u64>, findings: &mut Findings) {
     let mut requests = HashSet::new();
     let mut reports = HashSet::new();
     for trail in evidence.trails {
@@ -385,18 +439,23 @@ fn audit(evidence: &Evidence<'_>, cores: &Cores, acknowledged: &HashSet<u64>, fi
         findings.breaks.extend(missing.into_iter().map(|place| Break::NotAudited { gateway, place }));
         reports.extend(kept);
     }
-    let mut acknowledged: Vec<u64> = acknowledged.iter().copied().collect();
-    acknowledged.sort_unstable();
-    let unwritten = || acknowledged.iter().filter(|order| !requests.contains(*order));
-    findings.requests_unwritten = unwritten().count() as u64;
-    // Of an order whose gateway was killed within moments of passing it on the audit has the report, and that is enough.
-    if findings.requests_unwritten > evidence.unwritten_max {
-        let missing = unwritten().map(|order| Break::NotInTheAudit { order: *order, what: "request" });
-        findings.breaks.extend(missing);
+    for (order, at_ns) in acknowledged {
+        if requests.contains(order) {
+            continue;
+        }
+        // A gateway that was killed within moments of passing it on may not have written it: its report is there, and that is
+        // enough. Such an order was due about then, or its client was told about then: what had no answer was sent again, and
+        // another gateway has written that.
+        let near = |ns: u64| evidence.kills_ns.iter().any(|kill_ns| kill_ns.abs_diff(ns) <= UNWRITTEN_NS_MAX);
+        if near(*at_ns) || near(evidence.schedule.due_ns(*order)) {
+            findings.requests_unwritten += 1;
+        } else {
+            findings.breaks.push(Break::NotInTheAudit { order: *order, what: "request" });
+        }
     }
-    for order in acknowledged {
-        if cores.orders.get(&order).is_some_and(|place| !reports.contains(place)) {
-            findings.breaks.push(Break::NotInTheAudit { order, what: "acceptance" });
+    for order in acknowledged.keys() {
+        if cores.orders.get(order).is_some_and(|place| !reports.contains(place)) {
+            findings.breaks.push(Break::NotInTheAudit { order: *order, what: "acceptance" });
         }
     }
 }

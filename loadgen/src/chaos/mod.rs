@@ -65,9 +65,6 @@ const ROUND_NS: u64 = 200 * NS_PER_MS;
 const SETTLE_NS_MAX: u64 = 60 * NS_PER_S;
 /// After that: so long clients may take to get the reports that the cores hold for them.
 const ARRIVE_NS_MAX: u64 = 60 * NS_PER_S;
-/// Orders that a gateway passed on so shortly before it was killed may not be in its audit: the interval of its commits
-/// and what a slow disk adds.
-const UNWRITTEN_MS_MAX: u64 = 250;
 /// A run that takes so much longer than its orders hangs, and is ended.
 const WATCHDOG_S: u64 = 240;
 
@@ -84,7 +81,7 @@ pub enum Wire {
 /// what clients saw, what the audit holds and what the cores hold
 ///
 /// Two cores (cash, margin) with two lines each, two gateways, a balancer: each a process of its own. Every order must be
-/// at its client, at its core and in the audit, exactly once; no report may be lost, doubled or out of order.
+/// at its client, at its core and in the audit, exactly once, and come to its end; no report may be lost, doubled or out of order.
 ///
 /// Exit code 0: all of that held. 1: it did not; what broke is said, the folder with configurations, logs and journals is
 /// kept, and how to repeat the run is printed. 2: it could not run.
@@ -127,7 +124,7 @@ pub struct Args {
 
 impl Args {
     fn orders(&self) -> u64 {
-        self.rate * self.seconds
+        in_pairs(self.rate * self.seconds)
     }
 
     fn faults(&self, seed: u64) -> Vec<Planned> {
@@ -154,6 +151,11 @@ impl Args {
 /// A seed that nobody asked for.
 fn any_seed() -> u64 {
     RandomState::new().hash_one(std::process::id()) >> 32
+}
+
+/// So many orders, or one more: an order whose other half is not sent has nobody to trade with.
+fn in_pairs(orders: u64) -> u64 {
+    orders.next_multiple_of(2)
 }
 
 /// Who sends so many orders, and in what they trade.
@@ -279,15 +281,16 @@ fn run(
     let recovered = read_cores(&town.core_addresses(), &connector, progress)?;
     town.stop_cores(&clock)?;
     let trails = town.audits(folder.path())?;
-    let kills = made.iter().filter(|made| matches!(made.fault, Fault::GatewayKilled { .. })).count() as u64;
+    let kills = made.iter().filter(|made| matches!(made.fault, Fault::GatewayKilled { .. }));
+    let kills_ns: Vec<u64> = kills.map(|made| made.at_ns).collect();
     let evidence = Evidence {
         mix: &mix,
-        planned: args.orders(),
+        schedule,
         clients: &seen.histories,
         flows: &flows,
         recovered: &recovered,
         trails: &trails,
-        unwritten_max: kills * (args.rate * UNWRITTEN_MS_MAX).div_ceil(1_000),
+        kills_ns: &kills_ns,
     };
     let findings = checker::check(&evidence);
     let audited = trails.iter().map(|trail| trail.records).sum();
@@ -396,6 +399,16 @@ fn arrive(
     }
 }
 
+/// What is missing until every request is sent and answered; `None` when nothing is.
+fn unsettled(counters: &Counters, schedule: &Schedule) -> Option<String> {
+    let (due, open) = (counters.due.load(Ordering::Relaxed), counters.open.load(Ordering::Relaxed));
+    let unsent = schedule.count().saturating_sub(due);
+    (unsent + open > 0).then(|| {
+        let (open, unsent) = (count(open), count(unsent));
+        format!("{open} requests without an answer and {unsent} orders not handed out, though all servers were back")
+    })
+}
+
 /// Makes the faults when they are due, and looks on.
 struct Conductor<'a> {
     clock: &'a Clock,
@@ -466,9 +479,9 @@ impl Conductor<'_> {
         self.town.wait_ready(self.clock)?;
         loop {
             let now_ns = self.look(progress)?;
-            let due = self.counters.due.load(Ordering::Relaxed);
-            let open = self.counters.open.load(Ordering::Relaxed);
-            if (due == self.schedule.count() && open == 0) || now_ns > until_ns {
+            let Some(unsettled) = unsettled(self.counters, &self.schedule) else { return Ok(()) };
+            if now_ns > until_ns {
+                self.mishaps.push(unsettled);
                 return Ok(());
             }
             std::thread::sleep(LOOK);

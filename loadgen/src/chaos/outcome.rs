@@ -92,7 +92,7 @@ pub struct Outcome {
     pub orders: u64,
     /// Orders that clients were told of that the core has them.
     pub acknowledged: u64,
-    /// Orders not sent, not answered, or not where they must be.
+    /// Orders not sent, not answered, not come to their end, or not where they must be.
     pub lost: u64,
     /// Orders and reports that are there twice.
     pub duplicated: u64,
@@ -211,7 +211,7 @@ impl Outcome {
         if self.held() {
             return writeln!(
                 f,
-                "  Every order exactly once: at its client, at its core, in the audit. No report lost, doubled or out of order."
+                "  Every order exactly once, and to its end: at its client, at its core, in the audit. No report lost, doubled or out of order."
             );
         }
         writeln!(f, "  BROKEN:")?;

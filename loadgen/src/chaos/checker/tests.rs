@@ -9,29 +9,34 @@ use crate::house::Kind;
 
 const PLANNED: u64 = 40;
 
+/// An order is due every second, and its reports come when it is due.
+fn schedule(count: u64) -> Schedule {
+    Schedule::new(0, 1, count)
+}
+
 /// The evidence of a run.
 #[derive(Clone)]
 struct Run {
     mix: Mix,
-    planned: u64,
+    schedule: Schedule,
     clients: Vec<History>,
     flows: Vec<Flow>,
     recovered: Vec<Flow>,
     trails: Vec<Trail>,
-    unwritten_max: u64,
+    kills_ns: Vec<u64>,
 }
 
 impl Run {
     fn good() -> Self {
         let mix = example(5);
         let mut run = Self {
-            planned: PLANNED,
+            schedule: schedule(PLANNED),
             clients: (0..mix.plan.sessions)
                 .map(|session| History { session, ..History::default() })
                 .collect(),
             flows: Kind::ALL.map(|kind| Flow { core: kind.name(), ..Flow::default() }).into(),
             recovered: Vec::new(),
-            unwritten_max: 0,
+            kills_ns: Vec::new(),
             trails: vec![
                 Trail { gateway: "a", ..Trail::default() },
                 Trail { gateway: "b", ..Trail::default() },
@@ -82,7 +87,7 @@ impl Run {
         };
         flow.reports.push(report);
         let session = self.mix.session(request) as usize;
-        self.clients[session].reports.push(Received { report, at_ns: 0 });
+        self.clients[session].reports.push(Received { report, at_ns: self.schedule.due_ns(order) });
         for trail in &mut self.trails {
             trail.reports.push((report.place, report.digest));
         }
@@ -91,13 +96,50 @@ impl Run {
     fn check(&self) -> Findings {
         check(&Evidence {
             mix: &self.mix,
-            planned: self.planned,
+            schedule: self.schedule,
             clients: &self.clients,
             flows: &self.flows,
             recovered: &self.recovered,
             trails: &self.trails,
-            unwritten_max: self.unwritten_max,
+            kills_ns: &self.kills_ns,
         })
+    }
+
+    /// A report is nowhere, and those behind it have moved up.
+    fn forget(&mut self, gone: Place) {
+        let stays = |place: &mut Place| {
+            let stays = *place != gone;
+            place.index -= i64::from(place.partition == gone.partition && place.index > gone.index);
+            stays
+        };
+        for flow in &mut self.flows {
+            flow.reports.retain_mut(|report| stays(&mut report.place));
+        }
+        for client in &mut self.clients {
+            client.reports.retain_mut(|received| stays(&mut received.report.place));
+        }
+        for trail in &mut self.trails {
+            trail.reports.retain_mut(|(place, _)| stays(place));
+        }
+        self.recovered = self.flows.clone();
+    }
+
+    /// No core has sent such a report of this order.
+    fn forget_all(&mut self, order: u64, such: fn(&News) -> bool) {
+        while let Some(place) = self.place(order, such) {
+            self.forget(place);
+        }
+    }
+
+    /// Where the first such report of an order stands.
+    fn place(&self, order: u64, such: fn(&News) -> bool) -> Option<Place> {
+        let id = self.mix.cl_ord_id(Request(order));
+        let mut reports = self.flows.iter().flat_map(|flow| &flow.reports);
+        reports.find(|report| report.order == id && such(&report.news)).map(|report| report.place)
+    }
+
+    fn first(&self, fate: Fate) -> u64 {
+        (0..PLANNED).find(|order| self.mix.fate(*order) == fate).unwrap()
     }
 
     /// What is found after this was done to it.
@@ -106,13 +148,6 @@ impl Run {
         harm(&mut run);
         run.check().breaks
     }
-}
-
-/// Takes reports of an order out of where a flow and its copies hold it, and closes the hole.
-fn place_of(run: &Run, order: u64) -> Place {
-    let id = run.mix.cl_ord_id(Request(order));
-    let reports = run.flows.iter().flat_map(|flow| &flow.reports);
-    reports.filter(|report| report.order == id).map(|report| report.place).next().unwrap()
 }
 
 #[test]
@@ -204,21 +239,73 @@ fn an_altered_report_is_found_wherever_it_is() {
 #[test]
 fn orders_not_sent_and_not_answered_are_lost() {
     let run = Run::good();
-    let found = run.after(|run| run.planned += 1);
+    let found = run.after(|run| run.schedule = schedule(PLANNED + 1));
     assert_eq!(found, [Break::NotSent { order: PLANNED }]);
     let found = run.after(|run| {
-        run.planned += 1;
+        run.schedule = schedule(PLANNED + 1);
         run.clients[0].orders.push(PLANNED);
     });
     assert_eq!(found, [Break::NotAnswered { order: PLANNED }]);
     assert_eq!(found[0].account(), Account::Lost);
 }
 
+/// The gateway has swallowed the cancel, or has asked for the cancel of something else.
+#[test]
+fn a_cancel_that_is_lost_is_found() {
+    let run = Run::good();
+    let order = run.first(Fate::IsCancelled);
+    let found = run.after(|run| {
+        run.forget_all(order, |news| matches!(news, News::Cancelled { .. } | News::CancelRejected));
+    });
+    assert_eq!(found, [Break::Unresolved { order }]);
+    assert_eq!(found[0].account(), Account::Lost);
+    let found = run.after(|run| {
+        run.forget_all(order, |news| matches!(news, News::Cancelled { .. }));
+        assert!(run.place(order, |news| *news == News::CancelRejected).is_some());
+    });
+    assert_eq!(found, [Break::Unresolved { order }]);
+}
+
+#[test]
+fn orders_that_did_not_come_to_their_end_or_to_another_are_found() {
+    let run = Run::good();
+    let whole = |run: &Run, order| run.mix.order(order, Timestamp::ZERO).order_qty;
+    let traded = |news: &News| matches!(news, News::Traded { .. });
+    let half = run.first(Fate::Trades);
+    assert_eq!(run.after(|run| run.forget_all(half, traded)), [Break::Unresolved { order: half }]);
+    let last = |news: &News| matches!(news, News::Traded { leaves, .. } if *leaves == Qty::ZERO);
+    assert_eq!(run.after(|run| run.forget_all(half, last)), [Break::Unresolved { order: half }]);
+    let at_once = run.first(Fate::IsForAtOnce);
+    let cancelled = |news: &News| matches!(news, News::Cancelled { .. });
+    assert_eq!(run.after(|run| run.forget_all(at_once, cancelled)), [Break::Unresolved { order: at_once }]);
+    // Nobody has asked for the end of this one.
+    let resting = run.first(Fate::Rests);
+    for news in [
+        News::Cancelled { cum: Qty::ZERO },
+        News::Traded { last: whole(&run, resting), cum: whole(&run, resting), leaves: Qty::ZERO },
+    ] {
+        let found = run.after(|run| {
+            run.report(Request(resting), news);
+            run.recovered = run.flows.clone();
+        });
+        assert!(
+            matches!(found[..], [Break::Contradiction { order, .. }] if order == resting),
+            "{news:?}: {found:?}"
+        );
+    }
+    // What never came to a core has not met its other half: that is one break, not two.
+    let found = run.after(|run| {
+        run.forget_all(half, traded);
+        run.forget_all(half + 1, |_| true);
+    });
+    assert_eq!(found, [Break::NotAnswered { order: half + 1 }]);
+}
+
 #[test]
 fn an_acknowledged_order_that_the_core_does_not_hold_is_lost() {
     let mut clients = Run::good();
     // A client is told of one more order, and nobody else knows of it.
-    clients.planned += 1;
+    clients.schedule = schedule(PLANNED + 1);
     clients.clients[0].orders.push(PLANNED);
     let mut told = clients.clients[0].reports[0];
     told.report.place.index = 7_777;
@@ -237,13 +324,25 @@ fn requests_that_no_audit_has_are_found() {
         run.trails[1].orders.remove(0);
     };
     assert_eq!(run.after(forget), [Break::NotInTheAudit { order: 1, what: "request" }]);
+    // Order 1 was due, and its client was told, 200 ms before a gateway was killed; order 3 when none was.
     let mut killed = run.clone();
-    killed.unwritten_max = 1;
+    killed.kills_ns = vec![1_200_000_000];
     forget(&mut killed);
     let findings = killed.check();
     assert_eq!((findings.breaks, findings.requests_unwritten), (vec![], 1), "its report is there");
     forget(&mut killed);
-    assert_eq!(killed.check().count(Account::Lost), 2, "more than that moment explains");
+    assert_eq!(killed.check().breaks, [Break::NotInTheAudit { order: 3, what: "request" }]);
+    let told_after_20_s = |kill_ns| {
+        run.after(|run| {
+            let order = run.mix.cl_ord_id(Request(1));
+            let mut reports = run.clients.iter_mut().flat_map(|client| &mut client.reports);
+            reports.find(|received| received.report.order == order).unwrap().at_ns = 20_000_000_000;
+            run.kills_ns = vec![kill_ns];
+            forget(run);
+        })
+    };
+    assert_eq!(told_after_20_s(20_100_000_000), [], "it was sent late, just before the kill");
+    assert_eq!(told_after_20_s(10_000_000_000), [Break::NotInTheAudit { order: 1, what: "request" }]);
     let strange = |change: fn(&mut Passed)| {
         run.after(|run| {
             let mut passed = run.trails[0].orders[0];
@@ -263,7 +362,7 @@ fn requests_that_no_audit_has_are_found() {
 #[test]
 fn reports_that_an_audit_misses_or_has_twice_are_found() {
     let run = Run::good();
-    let place = place_of(&run, 6);
+    let place = run.place(6, |_| true).unwrap();
     let drop_from = |run: &mut Run, trail: usize| run.trails[trail].reports.retain(|(at, _)| *at != place);
     assert_eq!(run.after(|run| drop_from(run, 0)), [Break::NotAudited { gateway: "a", place }]);
     let found = run.after(|run| [0, 1].into_iter().for_each(|trail| drop_from(run, trail)));
@@ -311,7 +410,7 @@ fn orders_that_nobody_sent_are_found() {
     assert!(matches!(found[0], Break::Invented { .. }), "{found:?}");
     let found = run.after(|run| {
         let other = Terms { quantity: Qty::whole(1), ..terms(&run.mix, 0) };
-        let place = place_of(run, 0);
+        let place = run.place(0, |_| true).unwrap();
         for flow in &mut run.flows {
             for report in flow.reports.iter_mut().filter(|report| report.place == place) {
                 report.news = News::Accepted(other);
@@ -387,7 +486,7 @@ fn refused_orders_are_found() {
     assert!(matches!(found[..], [Break::Refused { order: 2, .. }]), "{found:?}");
     // "Sent twice", of an order that the core had not taken yet.
     let found = run.after(|run| {
-        run.planned += 1;
+        run.schedule = schedule(PLANNED + 1);
         run.clients[0].orders.push(PLANNED);
         run.report(Request(PLANNED), News::Rejected(OrdRejReason::DUPLICATE_ORDER));
         run.recovered = run.flows.clone();

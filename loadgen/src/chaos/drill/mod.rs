@@ -31,8 +31,8 @@ use super::outcome::recovery_ns;
 use super::random::Random;
 use super::town::{Setting, audits};
 use super::{
-    ARRIVE_NS_MAX, Interrupted, LEAD_NS, LOOK, NS_PER_MS, NS_PER_S, ROUND_NS, SETTLE_NS_MAX,
-    UNWRITTEN_MS_MAX, WATCHDOG_S, Wire, any_seed, arrive, ask, plan, read_cores, send, watchdog, wires,
+    ARRIVE_NS_MAX, Interrupted, LEAD_NS, LOOK, NS_PER_MS, NS_PER_S, ROUND_NS, SETTLE_NS_MAX, WATCHDOG_S,
+    Wire, any_seed, arrive, ask, in_pairs, plan, read_cores, send, unsettled, watchdog, wires,
 };
 use crate::figures::count;
 use crate::progress::Progress;
@@ -61,7 +61,7 @@ pub enum How {
 ///
 /// Two zones, each with a balancer, a gateway, a feed and its end of the leased lines, and two cores beyond the lines: each
 /// a process of its own. Clients whose zone is gone go on through the other one. Every order must be at its client, at its
-/// core and in the audit, exactly once; every subscriber must have every quote, once, in order, as its core published it.
+/// core and in the audit, exactly once, and come to its end; every subscriber must have every quote, once, in order, as its core published it.
 ///
 /// Exit code 0: all of that held. 1: it did not; what broke is said, and the folder with configurations, logs and journals is
 /// kept. 2: it could not run.
@@ -98,7 +98,7 @@ pub struct Args {
 
 impl Args {
     fn orders(&self) -> u64 {
-        self.rate * self.seconds
+        in_pairs(self.rate * self.seconds)
     }
 }
 
@@ -238,14 +238,15 @@ impl Stage {
         zones.kill_cores(&clock)?;
         let recovered = read_cores(&zones.core_addresses(), &connector, progress)?;
         zones.stop_cores(&clock)?;
+        let kills_ns: Vec<u64> = losses.iter().map(|loss| loss.at_ns).collect();
         let findings = checker::check(&Evidence {
             mix: &mix,
-            planned: args.orders(),
+            schedule,
             clients: &seen.histories,
             flows: &flows,
             recovered: &recovered,
             trails: &audits(folder.path())?,
-            unwritten_max: losses.len() as u64 * (args.rate * UNWRITTEN_MS_MAX).div_ceil(1_000),
+            kills_ns: &kills_ns,
         });
         for loss in &mut losses {
             loss.orders_ns = recovery_ns(loss.at_ns, None, &mix, schedule, &seen.histories);
@@ -356,9 +357,9 @@ impl Conductor<'_> {
         let until_ns = self.clock.now_ns() + SETTLE_NS_MAX;
         loop {
             let now_ns = self.look(progress)?;
-            let due = self.counters.due.load(Ordering::Relaxed);
-            let open = self.counters.open.load(Ordering::Relaxed);
-            if (due == self.schedule.count() && open == 0) || now_ns > until_ns {
+            let Some(unsettled) = unsettled(self.counters, &self.schedule) else { return Ok(()) };
+            if now_ns > until_ns {
+                self.mishaps.push(unsettled);
                 return Ok(());
             }
             std::thread::sleep(LOOK);

@@ -174,7 +174,7 @@ impl fmt::Display for Outcome {
         if self.held() {
             return writeln!(
                 f,
-                "  Every order exactly once: at its client, at its core, in the audit. Every quote once and in order at every subscriber."
+                "  Every order exactly once, and to its end: at its client, at its core, in the audit. Every quote once and in order at every subscriber."
             );
         }
         writeln!(f, "  BROKEN:")?;
