@@ -116,7 +116,7 @@ pub struct ScheduleLag {
     pub max_ns: u64,
     /// How often it fell behind.
     pub spells: u64,
-    /// Messages it sent when the schedule was over.
+    /// Messages it sent when all of their phase should have been sent.
     #[serde(default)]
     pub overrun: u64,
     /// What is to be said of it.

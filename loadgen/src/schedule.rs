@@ -96,8 +96,20 @@ impl Schedule {
     #[inline]
     #[must_use]
     pub fn due_ns(&self, index: u64) -> u64 {
-        let later = self.pieces[1..self.used].iter().take_while(|piece| piece.first <= index).count();
-        self.pieces[later].due_ns(index)
+        self.pieces[self.piece(index)].due_ns(index)
+    }
+
+    /// Of which piece message `index` is.
+    #[inline]
+    fn piece(&self, index: u64) -> usize {
+        self.pieces[1..self.used].iter().take_while(|piece| piece.first <= index).count()
+    }
+
+    /// The messages of a piece; of one that there is not, none.
+    fn messages(&self, piece: usize) -> Range<u64> {
+        let first =
+            |piece: usize| self.pieces[..self.used].get(piece).map_or(self.count, |piece| piece.first);
+        first(piece)..first(piece + 1)
     }
 
     /// How many messages are due at `now_ns` or before.
@@ -105,8 +117,7 @@ impl Schedule {
     #[must_use]
     pub fn due_count(&self, now_ns: u64) -> u64 {
         let later = self.pieces[1..self.used].iter().take_while(|piece| piece.start_ns <= now_ns).count();
-        let piece = &self.pieces[later];
-        let end = if later + 1 < self.used { self.pieces[later + 1].first } else { self.count };
+        let (piece, end) = (&self.pieces[later], self.messages(later).end);
         let Some(elapsed_ns) = now_ns.checked_sub(piece.start_ns) else { return 0 };
         // The largest i with floor(i * 10^9 / rate) <= elapsed, plus one.
         let first_later =
@@ -134,8 +145,8 @@ pub struct Pacer {
     share: Share,
     /// Messages of this share handed out so far.
     next: u64,
-    /// What goes out later than this goes out after the schedule's end.
-    over_ns: u64,
+    /// What of a piece goes out later than this goes out after the piece's last message should have.
+    over_ns: [u64; PIECES_MAX],
     ended: bool,
     lag: Lag,
 }
@@ -144,8 +155,15 @@ impl Pacer {
     /// At the schedule's beginning.
     #[must_use]
     pub fn new(schedule: Schedule, share: Share, tolerance_ns: u64) -> Self {
-        let over_ns = schedule.end_ns().saturating_add(tolerance_ns);
-        Self { schedule, share, next: 0, over_ns, ended: false, lag: Lag::new(tolerance_ns) }
+        let (mut over_ns, mut lag) = ([0; PIECES_MAX], Lag::new(tolerance_ns));
+        for (piece, over_ns) in over_ns.iter_mut().enumerate() {
+            let messages = schedule.messages(piece);
+            if !messages.is_empty() {
+                *over_ns = schedule.due_ns(messages.end - 1).saturating_add(tolerance_ns);
+            }
+            lag.pieces[piece].first = messages.start;
+        }
+        Self { schedule, share, next: 0, over_ns, ended: false, lag }
     }
 
     /// The messages to send now, at most `batch_max`, as indices of this share (see [`Share::message`]): each still has
@@ -158,12 +176,26 @@ impl Pacer {
         if !batch.is_empty() {
             let oldest_ns = self.schedule.due_ns(self.share.message(batch.start));
             self.lag.sent(batch.end - batch.start, now_ns.saturating_sub(oldest_ns));
-            if now_ns > self.over_ns {
-                self.lag.overran(batch.end - batch.start);
-            }
+            self.account(batch.clone(), now_ns);
             self.next = batch.end;
         }
         batch
+    }
+
+    /// Which messages of a batch go out in the time of their piece.
+    #[inline]
+    fn account(&mut self, mut batch: Range<u64>, now_ns: u64) {
+        while !batch.is_empty() {
+            let piece = self.schedule.piece(self.share.message(batch.start));
+            let end = self.share.part(self.schedule.messages(piece).end).min(batch.end);
+            let count = end - batch.start;
+            if now_ns > self.over_ns[piece] {
+                self.lag.overran(count);
+            } else {
+                self.lag.pieces[piece].in_time += count;
+            }
+            batch.start = end;
+        }
     }
 
     /// Hands out no more.
@@ -215,16 +247,27 @@ pub struct Lag {
     pub max_ns: u64,
     /// How often the generator fell behind, having been on time before.
     pub spells: u64,
-    /// Messages sent when the schedule was over, by more than the tolerance.
+    /// Messages sent when the last of their piece should have been, by more than the tolerance.
     pub overrun: u64,
     behind: bool,
+    pieces: [OfPiece; PIECES_MAX],
+}
+
+/// What is accounted for of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OfPiece {
+    /// The first message of it; the schedule's end where there is no such piece, and no number where no schedule is known.
+    first: u64,
+    /// Messages of it that went out before its end.
+    in_time: u64,
 }
 
 impl Lag {
     /// Nothing sent yet; what is at most `tolerance_ns` late counts as on time.
     #[must_use]
     pub fn new(tolerance_ns: u64) -> Self {
-        Self { tolerance_ns, sent: 0, late: 0, max_ns: 0, spells: 0, overrun: 0, behind: false }
+        let pieces = [OfPiece { first: u64::MAX, in_time: 0 }; PIECES_MAX];
+        Self { tolerance_ns, sent: 0, late: 0, max_ns: 0, spells: 0, overrun: 0, behind: false, pieces }
     }
 
     /// `count` messages went out, the oldest of them `lag_ns` after its due time.
@@ -245,20 +288,24 @@ impl Lag {
         self.tolerance_ns
     }
 
-    /// `count` of the messages that went out did so after the schedule's end.
+    /// `count` of the messages that went out did so after the end of their piece.
     pub fn overran(&mut self, count: u64) {
         self.overrun += count;
     }
 
-    /// Messages sent while the schedule lasted.
+    /// Messages sent while their piece lasted.
     #[must_use]
     pub fn in_time(&self) -> u64 {
         self.sent.saturating_sub(self.overrun)
     }
 
-    /// Both accounts together, for several sending threads.
+    /// Both accounts together, for several sending threads of one schedule.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
+        let of_both = |piece: usize| {
+            let (one, other) = (self.pieces[piece], other.pieces[piece]);
+            OfPiece { first: one.first.min(other.first), in_time: one.in_time + other.in_time }
+        };
         Self {
             tolerance_ns: self.tolerance_ns.max(other.tolerance_ns),
             sent: self.sent + other.sent,
@@ -267,6 +314,7 @@ impl Lag {
             spells: self.spells + other.spells,
             overrun: self.overrun + other.overrun,
             behind: self.behind || other.behind,
+            pieces: std::array::from_fn(of_both),
         }
     }
 
@@ -276,12 +324,25 @@ impl Lag {
         if self.sent == 0 { 0.0 } else { self.late as f64 / self.sent as f64 }
     }
 
+    /// What of each piece went out in its time, and what should have, where `planned` messages of the schedule were to be sent. A
+    /// burst may be a small part of the whole; of a piece of a few messages, one would be too large a part.
+    fn of_pieces(&self, planned: u64) -> impl Iterator<Item = (u64, u64)> {
+        let ends = self.pieces[1..].iter().map(|piece| piece.first).chain([u64::MAX]);
+        let piece = move |(piece, end): (&OfPiece, u64)| {
+            (piece.in_time, end.min(planned).saturating_sub(piece.first))
+        };
+        self.pieces.iter().zip(ends).map(piece).filter(|(_, planned)| *planned >= JUDGED_MIN)
+    }
+
     /// What is to be said of a run with this lag that was to send `planned` messages.
     #[must_use]
     pub fn verdict(&self, planned: u64) -> Verdict {
-        // Less than 99 % of the plan is another rate than the one in the table's head. What went out when all should have
-        // been sent does not count: with enough time any generator sends it all.
-        if u128::from(self.in_time()) * 100 < u128::from(planned) * 99 {
+        // Less than 99 % of the plan is another rate than the one in the table's head. What went out when all of its piece
+        // should have been sent does not count: with enough time any generator sends it all.
+        let fell_short = |in_time: u64, planned: u64| u128::from(in_time) * 100 < u128::from(planned) * 99;
+        if fell_short(self.in_time(), planned)
+            || self.of_pieces(planned).any(|(in_time, planned)| fell_short(in_time, planned))
+        {
             Verdict::NotHeld
         } else if self.late_share() > LATE_SHARE_MAX {
             Verdict::Late
@@ -290,6 +351,9 @@ impl Lag {
         }
     }
 }
+
+/// Messages of a piece from which on it is judged by itself.
+const JUDGED_MIN: u64 = 100;
 
 /// A thousandth of the messages late can no longer touch p99, but is p99.9.
 const LATE_SHARE_MAX: f64 = 0.001;
@@ -363,6 +427,47 @@ mod tests {
         let mut pacer = Pacer::new(Schedule::new(0, 1_000, 1_000), Share::ALL, u64::MAX);
         pacer.take(u64::MAX, 1_000);
         assert_eq!(pacer.lag().verdict(1_000), Verdict::Held);
+    }
+
+    /// What a generator of `of` threads that sends one message in `step_ns` makes of a schedule.
+    fn played(schedule: Schedule, of: u64, step_ns: u64) -> Lag {
+        let mut lag = Lag::new(0);
+        for which in 0..of {
+            let mut pacer = Pacer::new(schedule, Share { which, of }, 5_000_000);
+            let mut now_ns = 0;
+            while pacer.next_due_ns().is_some() {
+                pacer.take(now_ns, 1);
+                now_ns += step_ns * of;
+            }
+            lag = lag.merged(*pacer.lag());
+        }
+        lag
+    }
+
+    #[test]
+    fn a_burst_that_goes_out_in_the_quiet_after_it_was_not_held() {
+        // 1,000 a second for a second, then 10 a second for 20; the generator manages 200 a second.
+        let burst = Schedule::new(0, 1_000, 1_000).then(1_000_000_000, 10, 200);
+        for of in [1, 2] {
+            let lag = played(burst, of, 5_000_000);
+            assert_eq!((lag.sent, lag.in_time(), lag.verdict(1_200)), (1_200, 401, Verdict::NotHeld));
+            assert_eq!(played(burst, of, 100_000).verdict(1_200), Verdict::Held);
+        }
+        // One batch over both: each of its messages is of its own piece.
+        let mut pacer = Pacer::new(burst, Share::ALL, 0);
+        assert_eq!(pacer.take(1_500_000_000, u64::MAX), 0..1_006);
+        assert_eq!((pacer.lag().overrun, pacer.lag().in_time()), (1_000, 6));
+    }
+
+    #[test]
+    fn a_burst_counts_however_small_a_part_of_the_plan_it_is() {
+        // It lasts 20 ms and is less than 1 % of all; the generator manages a fifth of its rate.
+        let with_burst = |count| Schedule::new(0, 10_000, count).then(20_000_000, 1_000, 30_000);
+        let lag = played(with_burst(200), 1, 500_000);
+        assert!(lag.in_time() * 100 > 30_200 * 99, "{lag:?}");
+        assert_eq!(lag.verdict(30_200), Verdict::NotHeld);
+        // Of a few messages, those that wait for the next turn are a large part.
+        assert_eq!(played(with_burst(99), 1, 500_000).verdict(30_099), Verdict::Late);
     }
 
     #[test]

@@ -180,7 +180,7 @@ fn servers(run: &Run) -> String {
     let lags: String = run.loads.iter().map(lag).collect();
     format!(
         "<h2>What it took</h2><div class=\"wide\"><table id=\"servers\"><thead><tr><th>process</th><th>CPU time</th><th>memory at most</th><th>growth in the second half</th></tr></thead><tbody>{rows}{generator}</tbody></table></div>\
-         <h2>The generator's own schedule</h2><div class=\"wide\"><table id=\"schedule\"><thead><tr><th>load</th><th>planned</th><th>sent</th><th>sent late</th><th>after the end</th><th>latest by</th></tr></thead><tbody>{lags}</tbody></table></div>"
+         <h2>The generator's own schedule</h2><div class=\"wide\"><table id=\"schedule\"><thead><tr><th>load</th><th>planned</th><th>sent</th><th>sent late</th><th>after its phase</th><th>latest by</th></tr></thead><tbody>{lags}</tbody></table></div>"
     )
 }
 
