@@ -221,7 +221,7 @@ impl Stage {
         report.offered_per_s = offered_per_s;
         self.audience.date(channel, &due)?;
         self.tell(source::Command::Start { feeder: Box::new(feeder), kill_after })?;
-        let (cpu_s, busy) = (machine::cpu_seconds(), machine::Busy::begin());
+        let (cpu_s, busy) = (machine::cpu_seconds(), machine::Busy::begin(self.clock.now_ns()));
         Ok(Begun { report, cpu_s, busy, start_ns, planned, ends })
     }
 
@@ -239,7 +239,7 @@ impl Stage {
     pub(crate) fn finish(mut self, begun: Begun) -> anyhow::Result<Report> {
         let Begun { mut report, cpu_s, busy, start_ns, planned, ends } = begun;
         report.cpu_s = machine::cpu_seconds() - cpu_s;
-        report.busiest_thread = busy.end();
+        report.busiest_thread = busy.end(self.clock.now_ns());
         report.sent = self.sources.counters.sent.load(Ordering::Relaxed);
         if let Some(flood) = self.flood.take() {
             report.figures.insert("flood_handshakes", flood.end() as f64);

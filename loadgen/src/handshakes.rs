@@ -151,6 +151,7 @@ struct Caller {
 }
 
 impl Caller {
+    /// It stays when all is done, until it is told to end: what its thread has used can then still be looked at.
     async fn call(&mut self) {
         let mut under_way: JoinSet<Option<(u64, u64)>> = JoinSet::new();
         loop {
@@ -169,7 +170,7 @@ impl Caller {
                 self.counters.sent.fetch_add(1, Ordering::Relaxed);
             }
             let next_ns = if over { None } else { self.pacer.next_due_ns() };
-            if next_ns.is_none() && under_way.is_empty() {
+            if over && under_way.is_empty() {
                 return;
             }
             self.hand_over(now_ns);
@@ -198,5 +199,34 @@ impl Caller {
             self.hand_over_ns = now_ns + HAND_OVER_NS;
             self.recorder.hand_over();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// How much it had to do is looked at once a second.
+    #[test]
+    fn its_thread_stays_until_it_is_told_to_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let setup = Setup {
+            address: listener.local_addr().unwrap(),
+            connector: Connector::default(),
+            tolerance_ns: u64::MAX,
+            clock: Clock::start(),
+        };
+        let storm = Storm::start(&setup, Schedule::new(0, 1_000, 2)).unwrap();
+        while storm.counters.done.load(Ordering::Relaxed) < 2 {
+            std::thread::yield_now();
+        }
+        for _ in 0..1_000 {
+            assert!(storm.ended.try_recv().is_err(), "it has ended");
+            std::thread::yield_now();
+        }
+        let ended = storm.finish(Duration::from_secs(60)).unwrap();
+        assert_eq!((ended.sent, ended.done, ended.failed, ended.latency_ns.len()), (2, 2, 0, 2));
     }
 }

@@ -43,11 +43,18 @@ const CLIENTS: &str = "loadgen-";
 /// A thread that has so much to do has no room for a burst: what it measures is in part its own queue.
 pub const BUSY_PERCENT_MAX: f64 = 70.0;
 
-/// What the generator's threads had used when it began, to tell whether one of them had too much to do.
+/// Shorter than this, a look says more about the moment than about the thread.
+const SPAN_NS_MIN: u64 = 500_000_000;
+
+/// How much the generator's threads have to do, to tell whether it was too much for one of them. What counts is the span between two
+/// looks in which one had most: over a whole run, a burst would vanish in the quiet around it, and with it a thread that ends.
 #[derive(Debug)]
 pub struct Busy {
-    since_ns: u64,
+    began_ns: u64,
+    /// When it was looked last, and what each thread had used by then.
+    looked_ns: u64,
     used_ns: Vec<(String, u64)>,
+    busiest: Option<Busiest>,
 }
 
 /// The thread of the generator that had most to do.
@@ -57,26 +64,54 @@ pub struct Busiest {
     pub thread: String,
     /// Of the time, how much it was on a CPU, percent.
     pub percent: f64,
+    /// When that time began, seconds after the start.
+    #[serde(default)]
+    pub at_s: f64,
+    /// How long it was, seconds.
+    #[serde(default)]
+    pub for_s: f64,
 }
 
 impl Busy {
     /// From now on.
     #[must_use]
-    pub fn begin() -> Self {
-        Self { since_ns: monotonic_ns(), used_ns: threads() }
+    pub fn begin(now_ns: u64) -> Self {
+        Self { began_ns: now_ns, looked_ns: now_ns, used_ns: threads(), busiest: None }
     }
 
-    /// Which thread had most to do since then; `None` where the system does not say.
+    /// Looks at what was used since the last time, unless that was only just now.
+    pub fn look(&mut self, now_ns: u64) {
+        if now_ns >= self.looked_ns + SPAN_NS_MIN {
+            self.seen(now_ns, threads());
+        }
+    }
+
+    /// Which thread had most to do between two looks or, where nobody looked, in the whole time; `None` where the system does not
+    /// say.
     #[must_use]
-    pub fn end(&self) -> Option<Busiest> {
-        let elapsed_ns = monotonic_ns().saturating_sub(self.since_ns).max(1);
-        let percent = |used_ns: u64| used_ns as f64 * 100.0 / elapsed_ns as f64;
-        let since = |(task, now_ns): (String, u64)| {
-            let before = self.used_ns.iter().find(|(known, _)| *known == task).map_or(0, |(_, ns)| *ns);
-            let thread = task.split_once(' ').map_or("", |(_, name)| name).to_owned();
-            Busiest { thread, percent: percent(now_ns.saturating_sub(before)) }
-        };
-        threads().into_iter().map(since).max_by(|one, other| one.percent.total_cmp(&other.percent))
+    pub fn end(mut self, now_ns: u64) -> Option<Busiest> {
+        if self.busiest.is_none() {
+            self.look(now_ns);
+        }
+        self.busiest
+    }
+
+    /// So much had each thread used by now.
+    fn seen(&mut self, now_ns: u64, used_ns: Vec<(String, u64)>) {
+        let span_ns = now_ns.saturating_sub(self.looked_ns).max(1);
+        for (task, ns) in &used_ns {
+            let before_ns = self.used_ns.iter().find(|(known, _)| known == task).map_or(0, |(_, ns)| *ns);
+            let percent = (ns.saturating_sub(before_ns) as f64 * 100.0 / span_ns as f64).min(100.0);
+            if self.busiest.as_ref().is_none_or(|busiest| busiest.percent < percent) {
+                self.busiest = Some(Busiest {
+                    thread: task.split_once(' ').map_or("", |(_, name)| name).to_owned(),
+                    percent,
+                    at_s: self.looked_ns.saturating_sub(self.began_ns) as f64 / 1e9,
+                    for_s: span_ns as f64 / 1e9,
+                });
+            }
+        }
+        (self.looked_ns, self.used_ns) = (now_ns, used_ns);
     }
 }
 
@@ -84,10 +119,10 @@ impl Busiest {
     /// What is to be said of a thread that had too much to do.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let Self { thread, percent } = self;
+        let Self { thread, percent, at_s, for_s } = self;
         (*percent > BUSY_PERCENT_MAX).then(|| {
             format!(
-                "the generator's thread {thread} was busy for {percent:.0} % of the time: what it measured may be its own queue (take more threads, or a lower rate)"
+                "the generator's thread {thread} was busy for {percent:.0} % of {for_s:.1} s from {at_s:.1} s on: what it measured may be its own queue (take more threads, or a lower rate)"
             )
         })
     }
@@ -105,11 +140,6 @@ fn threads() -> Vec<(String, u64)> {
         name.starts_with(CLIENTS).then(|| (format!("{} {name}", task.file_name().to_string_lossy()), used_ns))
     };
     tasks.flatten().filter_map(of_task).collect()
-}
-
-fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 fn field<'a>(text: &'a str, name: &str) -> &'a str {
@@ -134,9 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_never_rests_is_named() {
+    fn threads_are_known_by_name_and_by_what_they_have_used() {
         let (to, from) = std::sync::mpsc::sync_channel::<()>(1);
-        let busy = Busy::begin();
         let thread = std::thread::Builder::new().name("loadgen-x".to_owned());
         let thread = thread.spawn(move || {
             let mut turns = 0_u64;
@@ -144,18 +173,42 @@ mod tests {
                 turns = std::hint::black_box(turns + 1);
             }
         });
-        let busiest = loop {
-            // Other tests have threads of such names, too.
-            if let Some(busiest) = busy.end().filter(|busiest| busiest.thread == "loadgen-x") {
-                break busiest;
-            }
+        let has_used = |(task, ns): &(String, u64)| task.ends_with(" loadgen-x") && *ns > 0;
+        while !threads().iter().any(has_used) {
             std::thread::yield_now();
-        };
+        }
         drop(to);
         thread.unwrap().join().unwrap();
-        assert!(busiest.percent > 0.0, "{busiest:?}");
-        assert!(Busiest { percent: 71.0, ..busiest.clone() }.warning().unwrap().contains("loadgen-x"));
+    }
+
+    #[test]
+    fn the_busiest_second_is_told_and_not_the_mean_of_all() {
+        const MS: u64 = 1_000_000;
+        let used = |threads: &[(&str, u64)]| -> Vec<_> {
+            threads.iter().map(|(task, ms)| ((*task).to_owned(), ms * MS)).collect()
+        };
+        let begun = || Busy {
+            began_ns: 5_000 * MS,
+            looked_ns: 5_000 * MS,
+            used_ns: used(&[("7 loadgen-y", 200)]),
+            busiest: None,
+        };
+        let mut busy = begun();
+        busy.seen(6_000 * MS, used(&[("7 loadgen-y", 300)]));
+        // A storm in the second second, by a thread that is gone when it is looked again.
+        busy.seen(7_000 * MS, used(&[("7 loadgen-y", 400), ("8 loadgen-z", 950)]));
+        busy.seen(8_000 * MS, used(&[("7 loadgen-y", 1_000)]));
+        let busiest = busy.end(8_000 * MS).unwrap();
+        let expected = Busiest { thread: "loadgen-z".to_owned(), percent: 95.0, at_s: 1.0, for_s: 1.0 };
+        assert_eq!(busiest, expected);
+        let warning = busiest.warning().unwrap();
+        assert!(warning.contains("loadgen-z was busy for 95 % of 1.0 s from 1.0 s on"), "{warning}");
         assert_eq!(Busiest { percent: 69.0, ..busiest }.warning(), None);
+        // A moment is no span.
+        let mut busy = begun();
+        busy.look(5_499 * MS);
+        assert_eq!((busy.looked_ns, &busy.busiest), (5_000 * MS, &None));
+        assert_eq!(busy.end(5_499 * MS), None);
     }
 
     #[test]

@@ -216,12 +216,12 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     wait(&clock, progress, &what, || floor.state().ready, args.sessions, || floor.closed())?;
     let start_ns = clock.now_ns() + LEAD_NS;
     let mut report = Report::new("orders", clock.wall_ns(start_ns) as f64 / NS_PER_S);
-    let (cpu_s, busy) = (machine::cpu_seconds(), machine::Busy::begin());
+    let (cpu_s, busy) = (machine::cpu_seconds(), machine::Busy::begin(clock.now_ns()));
     let schedule = Schedule::new(start_ns, args.rate, planned);
     floor.begin(schedule)?;
     watch(&mut floor, &clock, schedule, progress)?;
     report.cpu_s = machine::cpu_seconds() - cpu_s;
-    report.busiest_thread = busy.end();
+    report.busiest_thread = busy.end(clock.now_ns());
     report.offered_per_s = args.rate as f64;
     let seconds = |until_ns: u64| until_ns.saturating_sub(start_ns) as f64 / NS_PER_S;
     report.seconds = seconds(schedule.end_ns());

@@ -15,6 +15,7 @@ use super::file::{Deed, Happening, Phase, Port, Scenario};
 use super::load::{Load, State};
 use super::result::{InPhase, Row, Span};
 use super::stage::Stage;
+use crate::machine::Busy;
 use crate::recorder::histogram;
 use crate::report::{Event, Percentiles};
 use crate::schedule::Schedule;
@@ -167,6 +168,8 @@ pub(super) struct Conductor<'a> {
     pub(super) failures: Vec<String>,
     /// When it was told to end before its time.
     pub(super) ended_ns: Option<u64>,
+    /// How much the generator's threads have to do, looked at once a row.
+    pub(super) busy: Busy,
     /// What servers have been asked, since when, and where the answer comes.
     asked: Vec<(String, u64, Receiver<anyhow::Result<()>>)>,
     interval_ns: u64,
@@ -194,6 +197,7 @@ impl<'a> Conductor<'a> {
             events: Vec::new(),
             failures: Vec::new(),
             ended_ns: None,
+            busy: Busy::begin(start_ns),
             asked: Vec::new(),
             interval_ns,
         })
@@ -266,6 +270,7 @@ impl<'a> Conductor<'a> {
             if rows > 0 || (over && self.tracks.iter().any(Track::has_more)) {
                 self.tracks.iter_mut().for_each(|track| track.end_rows(rows.max(1), now_ns));
                 row_ns += rows * self.interval_ns;
+                self.busy.look(now_ns);
                 self.components.note(at_s);
             }
             show(self, now_ns)?;

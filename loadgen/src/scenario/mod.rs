@@ -129,10 +129,9 @@ pub fn run(
     };
     let tracks = loads.into_iter().map(track).collect::<anyhow::Result<Vec<_>>>()?;
     let mut conductor = Conductor::new(clock, scenario, &mut stage, tracks, start_ns)?;
-    let (cpu_s, busy) = (machine::cpu_seconds(), machine::Busy::begin());
+    let cpu_s = machine::cpu_seconds();
     watch(&mut conductor, ending, progress)?;
-    let used = (machine::cpu_seconds() - cpu_s, busy.end());
-    let run = account(conductor, text, used)?;
+    let run = account(conductor, text, machine::cpu_seconds() - cpu_s)?;
     stage.stop().context("ending the town")?;
     Ok(run)
 }
@@ -165,16 +164,13 @@ fn watch(
 }
 
 /// Asks all what they did.
-fn account(
-    conductor: Conductor<'_>,
-    text: &str,
-    (cpu_s, busiest_thread): (f64, Option<machine::Busiest>),
-) -> anyhow::Result<Run> {
+fn account(conductor: Conductor<'_>, text: &str, cpu_s: f64) -> anyhow::Result<Run> {
     let interval_s = conductor.interval_s();
     let started_unix_s = conductor.clock.wall_ns(conductor.start_ns) as f64 / 1e9;
     let start_ns = conductor.start_ns;
     let seconds = conductor.ended_ns.map_or(conductor.scenario.seconds() as f64, |ns| conductor.at_s(ns));
-    let Conductor { scenario, spans, tracks, components, events, failures, .. } = conductor;
+    let now_ns = conductor.clock.now_ns();
+    let Conductor { scenario, spans, tracks, components, events, failures, busy, .. } = conductor;
     let server = |looked: &components::Looked| Server {
         name: looked.name.clone(),
         conditions: looked.conditions.clone(),
@@ -197,7 +193,7 @@ fn account(
         failures,
         components: components.all.iter().map(server).collect(),
         cpu_s,
-        busiest_thread,
+        busiest_thread: busy.end(now_ns),
         started_unix_s,
         command: std::env::args().collect::<Vec<_>>().join(" "),
         version: env!("CARGO_PKG_VERSION").to_owned(),
