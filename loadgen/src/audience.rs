@@ -135,7 +135,6 @@ impl Audience {
     /// A thread that does not answer.
     pub fn finish(self, ends: &[(u16, u64)], collector: &mut Collector) -> anyhow::Result<Receipts> {
         let mut receipts = Receipts::default();
-        collector.collect();
         for thread in self.threads {
             let outcome = ask(&thread, |to| Command::Finish(ends.to_vec(), to))?;
             collector.absorb(&outcome.latencies);
@@ -151,6 +150,8 @@ impl Audience {
             thread.running.handle().stop();
             thread.running.join().context("subscribers")?;
         }
+        // Not before: until a thread is asked, it hands over.
+        collector.collect();
         Ok(receipts)
     }
 }
@@ -163,4 +164,67 @@ fn ask<T>(thread: &Subscribers, command: impl FnOnce(SyncSender<T>) -> Command) 
     let (to, from) = sync_channel(1);
     tell(thread, command(to))?;
     from.recv_timeout(ACCOUNT_TIMEOUT).context("subscribers give no account")
+}
+
+#[cfg(test)]
+mod tests {
+    use shard::{App, ConnId, Cx, Opened, Reason};
+
+    use super::*;
+    use crate::subscriber::Outcome;
+
+    /// Subscribers whose time to hand over comes just when they are asked for their account.
+    struct Punctual {
+        recorder: Recorder,
+    }
+
+    impl App for Punctual {
+        type Command = Command;
+
+        fn on_open(&mut self, _cx: &mut Cx, _id: ConnId, _opened: Opened) {}
+
+        fn on_dial_failed(&mut self, _cx: &mut Cx, _tag: u32, _error: io::Error) {}
+
+        fn on_data(&mut self, _cx: &mut Cx, _id: ConnId, data: &[u8]) -> Result<usize, Reason> {
+            Ok(data.len())
+        }
+
+        fn on_close(&mut self, _cx: &mut Cx, _id: ConnId, _reason: Reason) {}
+
+        fn on_tick(&mut self, _cx: &mut Cx) {}
+
+        fn on_command(&mut self, _cx: &mut Cx, command: Command) {
+            let Command::Finish(_, to) = command else { return };
+            self.recorder.record(1_000);
+            self.recorder.hand_over();
+            self.recorder.record(2_000);
+            let outcome = Outcome {
+                connections: Vec::new(),
+                tally: Tally::default(),
+                clean: 0,
+                highest: Vec::new(),
+                snapshots: 0,
+                noticed: 0,
+                undated: 0,
+                altered: 0,
+                gaps: Gaps::default(),
+                latencies: self.recorder.take(),
+            };
+            to.try_send(outcome).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_handed_over_while_accounts_are_asked_for_is_not_lost() {
+        let mut collector = Collector::new(1, 2);
+        let thread = |_| {
+            let recorder = collector.recorder(0);
+            let app = move || Punctual { recorder };
+            let running = shard::spawn("punctual", shard::Setup::default(), app).unwrap();
+            Subscribers { counters: Arc::default(), running }
+        };
+        let audience = Audience { threads: (0..2).map(thread).collect(), count: 2 };
+        audience.finish(&[], &mut collector).unwrap();
+        assert_eq!(collector.series(0).total.len(), 4);
+    }
 }

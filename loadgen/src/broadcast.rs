@@ -290,17 +290,18 @@ impl Stage {
         loop {
             std::thread::sleep(LOOK);
             let now_ns = self.clock.now_ns();
+            // In this order: what was sent when all was sent is all, and what was received is read after that.
+            let finished = self.sources.counters.finished_ns.load(Ordering::Acquire) > 0;
+            let sent = self.sources.counters.sent.load(Ordering::Relaxed);
             let received = self.audience.received();
             if received != received_before {
                 (received_before, quiet_since_ns) = (received, now_ns);
             }
-            let sent = self.sources.counters.sent.load(Ordering::Relaxed);
             if !killed && self.sources.counters.killed_ns.load(Ordering::Relaxed) > 0 {
                 killed = true;
                 progress.say(&format!("the primary source was killed after {} messages", count(sent)))?;
             }
             line.show(self, (now_ns, sent, planned, received), progress)?;
-            let finished = self.sources.counters.finished_ns.load(Ordering::Relaxed) > 0;
             let all = finished && received >= sent * self.audience.count();
             if all
                 || (finished && now_ns - quiet_since_ns > QUIET_NS)

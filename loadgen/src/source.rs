@@ -119,7 +119,7 @@ impl Exchange {
             // The shard counts its time from another beginning than the run does.
             Some(due_ns) => cx.wake_at(cx.clock().now_ns() + due_ns.saturating_sub(now_ns)),
             None if self.counters.finished_ns.load(Ordering::Relaxed) == 0 => {
-                self.counters.finished_ns.store(now_ns.max(1), Ordering::Relaxed);
+                self.counters.finished_ns.store(now_ns.max(1), Ordering::Release);
             }
             None => {}
         }
@@ -179,7 +179,7 @@ impl App for Exchange {
             }
             Command::End => {
                 self.ended = true;
-                self.counters.finished_ns.store(self.clock.now_ns().max(1), Ordering::Relaxed);
+                self.counters.finished_ns.store(self.clock.now_ns().max(1), Ordering::Release);
             }
             Command::Primary(state) => self.set_primary(cx, state),
             Command::Lag(to) => {

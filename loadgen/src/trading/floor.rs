@@ -157,7 +157,6 @@ impl Floor {
     /// # Errors
     /// A thread that does not answer.
     pub fn finish(mut self, planned: u64, report: &mut Report) -> anyhow::Result<Account> {
-        self.collector.collect();
         let mut outcomes = Vec::new();
         for thread in self.traders.drain(..) {
             let (to, from) = sync_channel(1);
@@ -170,6 +169,8 @@ impl Floor {
             thread.running.handle().stop();
             thread.running.join().context("order sessions")?;
         }
+        // Not before: until a thread is asked, it hands over.
+        self.collector.collect();
         report.latency_ns = Percentiles::from(&self.accepts().total);
         report.latencies_ns.insert("accept", report.latency_ns);
         report.latencies_ns.insert("fill", Percentiles::from(&self.fills().total));
