@@ -6,7 +6,7 @@ use std::fmt;
 
 use wire::szse::{Qty, Text, Timestamp};
 
-use super::evidence::{Flow, History, News, Place, Report, Terms, Trail};
+use super::evidence::{Flow, History, News, Place, Repeats, Report, Terms, Trail};
 use super::mix::{Fate, Mix, Request};
 use crate::schedule::Schedule;
 
@@ -202,8 +202,7 @@ struct Held {
     digest: u64,
     /// The session that must get it.
     owner: Option<u64>,
-    /// It only says that an order was sent again which the core had: whoever sent it again, its own report has told the
-    /// client, so a gateway may keep this one for itself.
+    /// It answers another copy of a request ([`Repeats`]).
     repeats: bool,
 }
 
@@ -230,7 +229,7 @@ enum End {
 impl Cores {
     fn new(evidence: &Evidence<'_>, findings: &mut Findings) -> Self {
         let mut cores = Self { reports: HashMap::new(), orders: HashMap::new() };
-        let mut lives: HashMap<u64, Life> = HashMap::new();
+        let (mut lives, mut repeats) = (HashMap::new(), Repeats::default());
         for flow in evidence.flows {
             let mut last: HashMap<i32, i64> = HashMap::new();
             for report in &flow.reports {
@@ -245,7 +244,7 @@ impl Cores {
                 let held = Held {
                     digest: report.digest,
                     owner: owner(evidence.mix, report),
-                    repeats: report.is_duplicate(),
+                    repeats: repeats.next(report),
                 };
                 cores.reports.insert(place, held);
                 cores.take(evidence, flow.core, report, &mut lives, findings);

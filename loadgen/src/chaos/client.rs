@@ -17,7 +17,7 @@ use wire::szse::session::{Event, Limits, Session};
 use wire::szse::trading::{BusinessReject, PartitionIndex, PlatformInfo, ReportSynchronization};
 use wire::szse::{Frame, GroupMessage, I32, I64, Logon, Message, Text, Timestamp, frame};
 
-use super::evidence::{History, News, Received, Report};
+use super::evidence::{History, News, Received, Repeats, Report};
 use super::mix::{Fate, Mix, Request};
 use super::random;
 use crate::schedule::{Pacer, Schedule, Share};
@@ -79,7 +79,7 @@ pub(super) struct Counters {
 pub(super) enum Command {
     /// Sends orders so.
     Start(Schedule),
-    /// How many reports each session has, but for those of orders that came twice.
+    /// How many reports each session has, but for those of requests that came twice.
     Count(SyncSender<Vec<usize>>),
     /// Gives the histories, and why gateways refused requests.
     Finish(SyncSender<Seen>),
@@ -497,8 +497,8 @@ impl App for Desk {
             }
             Command::Count(to) => {
                 let told = |trader: &Trader| {
-                    let reports = trader.history.reports.iter();
-                    reports.filter(|received| !received.report.is_duplicate()).count()
+                    let (reports, mut repeats) = (trader.history.reports.iter(), Repeats::default());
+                    reports.filter(|received| !repeats.next(&received.report)).count()
                 };
                 answer(&to, self.traders.iter().map(told).collect());
             }

@@ -1,5 +1,6 @@
 //! What is compared at the end: reports as clients saw them, as cores hold them, and what the audit holds.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher};
 
 use wire::szse::code::{CashMargin, ExecType, OrdRejReason, Side};
@@ -118,6 +119,28 @@ impl Report {
     /// The core refused the second order of an identity: the answer to one that was sent again.
     pub(super) fn is_duplicate(&self) -> bool {
         matches!(self.news, News::Rejected(OrdRejReason::DUPLICATE_ORDER))
+    }
+}
+
+/// Tells reports that answer another copy of a request: who sent it again may have been a gateway, because a line had died, and
+/// the answer to the first copy has told the client, so a gateway may keep these for itself.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    /// Cancels that are answered.
+    cancels: HashSet<Text<10>>,
+}
+
+impl Repeats {
+    /// Whether the next report, in the order of its partition, is one of them.
+    pub(super) fn next(&mut self, report: &Report) -> bool {
+        match report.news {
+            News::CancelRejected => !self.cancels.insert(report.cl_ord_id),
+            News::Cancelled { .. } => {
+                self.cancels.insert(report.cl_ord_id);
+                false
+            }
+            News::Accepted(_) | News::Rejected(_) | News::Traded { .. } => report.is_duplicate(),
+        }
     }
 }
 

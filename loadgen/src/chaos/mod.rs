@@ -39,7 +39,7 @@ use wire::szse::{Password, Price};
 
 use self::checker::{Evidence, Findings};
 use self::client::{Clients, Command, Counters, Seen};
-use self::evidence::Flow;
+use self::evidence::{Flow, Repeats};
 pub use self::faults::FaultKind;
 use self::faults::{Fault, KINDS, Planned};
 use self::mix::{COUNT_MAX, Mix};
@@ -381,8 +381,8 @@ fn arrive(
     progress: &mut Progress<impl Write>,
 ) -> anyhow::Result<()> {
     let mut expected = vec![0; mix.plan.sessions as usize];
-    let reports = flows.iter().flat_map(|flow| &flow.reports);
-    for report in reports.filter(|report| !report.is_duplicate()) {
+    let (reports, mut repeats) = (flows.iter().flat_map(|flow| &flow.reports), Repeats::default());
+    for report in reports.filter(|report| !repeats.next(report)) {
         if let Some(request) = mix.request(&report.cl_ord_id) {
             expected[mix.session(request) as usize] += 1;
         }

@@ -164,9 +164,12 @@ fn a_good_run_is_good() {
 #[test]
 fn a_client_that_missed_a_report_or_got_it_twice_is_found() {
     let run = Run::good();
-    let missed = run.clients[2].reports.last().unwrap().report.place;
+    let end =
+        |received: &Received| matches!(received.report.news, News::Traded { .. } | News::Cancelled { .. });
+    let at = run.clients[2].reports.iter().rposition(end).unwrap();
+    let missed = run.clients[2].reports[at].report.place;
     let found = run.after(|run| {
-        run.clients[2].reports.pop();
+        run.clients[2].reports.remove(at);
     });
     assert_eq!(found, [Break::ReportMissed { session: 2, place: missed }]);
 
@@ -179,18 +182,35 @@ fn a_client_that_missed_a_report_or_got_it_twice_is_found() {
     assert_eq!(found[0].account(), Account::Duplicated);
 }
 
-/// A gateway may keep "sent twice" for itself, and nothing else.
+/// A gateway may keep "sent twice" for itself, also where it is said of a cancel, and nothing else.
 #[test]
-fn a_client_need_not_be_told_that_its_order_came_twice() {
+fn a_client_need_not_be_told_that_its_request_came_twice() {
     let run = Run::good();
-    let duplicate = |received: &Received| received.report.is_duplicate();
-    assert!(run.clients.iter().flat_map(|client| &client.reports).any(duplicate));
-    let found = run.after(|run| {
+    let again = |report: &Report| report.is_duplicate() || report.news == News::CancelRejected;
+    assert!(
+        run.clients.iter().flat_map(|client| &client.reports).any(|received| received.report.is_duplicate())
+    );
+    let keep_back = |run: &mut Run| {
+        let kept: Vec<Report> =
+            run.flows.iter().flat_map(|flow| flow.reports.clone()).filter(again).collect();
+        let is_kept = |place: &Place| kept.iter().any(|report| report.place == *place);
         for client in &mut run.clients {
-            client.reports.retain(|received| !duplicate(received));
+            client.reports.retain(|received| !is_kept(&received.report.place));
         }
+        for trail in &mut run.trails {
+            trail.reports.retain(|(place, _)| !is_kept(place));
+        }
+    };
+    assert_eq!(run.after(keep_back), []);
+    // The first answer to a cancel is no repetition.
+    let order = run.first(Fate::IsCancelled);
+    let found = run.after(|run| {
+        run.forget_all(order, |news| matches!(news, News::Cancelled { .. }));
+        keep_back(run);
     });
-    assert_eq!(found, []);
+    let session = run.mix.session(Request(order));
+    let missed = |broken: &Break| matches!(broken, Break::ReportMissed { session: of, .. } if *of == session);
+    assert!(found.iter().any(missed), "{found:?}");
 }
 
 #[test]
