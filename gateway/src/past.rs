@@ -114,12 +114,24 @@ impl Past {
     }
 }
 
+/// What there is to see of a core.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// A line brings its reports.
+    pub(crate) works: bool,
+    /// It has less than was had of it.
+    pub(crate) behind: bool,
+    /// The sum of its partitions' next numbers.
+    pub(crate) reached: u64,
+}
+
 /// How long a core has been behind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Watch {
-    /// The sum of its partitions' next numbers, and since when it has been that while a line worked.
+    /// The sum of its partitions' next numbers.
     reached: u64,
-    since_ns: u64,
+    /// Since when more has been wanted of it, a line worked, and nothing came.
+    since_ns: Option<u64>,
     /// When the core said first, and last, that it has no reports from where they are wanted.
     refused_ns: Option<(u64, u64)>,
     /// An error was logged.
@@ -132,19 +144,21 @@ impl Watch {
     pub(crate) fn refused(&mut self, now_ns: u64) {
         let first_ns = self.refused_ns.map_or(now_ns, |(first_ns, _)| first_ns);
         self.refused_ns = Some((first_ns, now_ns));
-        self.since_ns = now_ns;
+        self.since_ns = Some(now_ns);
     }
 
-    /// Looks at how far the core has come, `works` saying whether a line brings its reports; whether nothing more has come for
-    /// `patience_ns`.
-    pub(crate) fn look(&mut self, now_ns: u64, (works, reached): (bool, u64), patience_ns: u64) -> bool {
-        if reached != self.reached {
-            self.refused_ns = None;
+    /// Looks at how far the core has come; whether more is wanted of it and has not come for `patience_ns`. In quiet hours nothing
+    /// comes because there is nothing: patience begins when more is wanted.
+    pub(crate) fn look(&mut self, now_ns: u64, at: Look, patience_ns: u64) -> bool {
+        if at.reached != self.reached {
+            (self.reached, self.refused_ns, self.since_ns) = (at.reached, None, None);
         }
-        if !works || reached != self.reached {
-            (self.reached, self.since_ns) = (reached, now_ns);
+        if !at.works || !(at.behind || self.refused_ns.is_some()) {
+            self.since_ns = None;
+            return false;
         }
-        let overdue = works && now_ns.saturating_sub(self.since_ns) >= patience_ns;
+        let since_ns = *self.since_ns.get_or_insert(now_ns);
+        let overdue = now_ns.saturating_sub(since_ns) >= patience_ns;
         if overdue {
             // It was asked again since, and took it.
             self.refused_ns = None;
@@ -213,13 +227,33 @@ mod tests {
     #[test]
     fn who_does_not_come_further_is_overdue() {
         let mut watch = Watch::default();
-        assert!(!watch.look(100, (false, 2), 50) && !watch.look(149, (true, 2), 50));
-        assert!(watch.look(150, (true, 2), 50));
-        assert!(!watch.look(160, (true, 3), 50), "it comes further");
+        let mut look = |now_ns, works, reached| watch.look(now_ns, Look { works, behind: true, reached }, 50);
+        assert!(!look(100, false, 2) && !look(149, true, 2) && !look(198, true, 2));
+        assert!(look(199, true, 2));
+        assert!(!look(210, true, 3) && !look(259, true, 3), "it comes further");
+        assert!(look(260, true, 3));
+        assert!(!look(270, false, 3) && !look(280, true, 3), "a line that did not work brought nothing");
+    }
+
+    #[test]
+    fn who_says_that_it_has_none_is_believed_until_it_was_asked_again() {
+        let mut watch = Watch::default();
+        let at = Look { works: true, behind: false, reached: 3 };
+        assert!(!watch.look(160, at, 50));
         watch.refused(200);
         watch.refused(230);
         assert_eq!(watch.refused_for_ns(240), Some(40));
-        assert!(!watch.look(279, (true, 3), 50) && watch.refused_for_ns(279).is_some());
-        assert!(watch.look(280, (true, 3), 50) && watch.refused_for_ns(280).is_none(), "taken since");
+        assert!(!watch.look(279, at, 50) && watch.refused_for_ns(279).is_some());
+        assert!(watch.look(280, at, 50) && watch.refused_for_ns(280).is_none(), "taken since");
+    }
+
+    #[test]
+    fn patience_counts_from_when_more_is_wanted() {
+        let mut watch = Watch::default();
+        let mut look = |now_ns, behind| watch.look(now_ns, Look { works: true, behind, reached: 3 }, 50);
+        assert!(!look(0, false) && !look(1_000, false), "a quiet market");
+        assert!(!look(1_001, true) && !look(1_050, true));
+        assert!(look(1_051, true));
+        assert!(!look(1_060, false) && !look(2_000, true), "and anew each time");
     }
 }

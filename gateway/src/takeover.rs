@@ -17,7 +17,7 @@ use crate::app::Gateway;
 use crate::check::Refusal;
 use crate::flight::{Kind, Next};
 use crate::link::{Link, LinkError};
-use crate::past::Behind;
+use crate::past::{Behind, Look};
 use crate::refused::Refused;
 use crate::route::Core;
 use crate::upstream::{LINE_NAMES, Lines, Upstream, Wire};
@@ -255,10 +255,14 @@ impl Gateway {
     pub(crate) fn look_back(&mut self, cx: &Cx, core: Core) {
         let (now_ns, patience_ns) = (cx.now_ns(), self.settings.patience.settle_ns);
         let Some(Upstream { link, watch, wires, .. }) = self.lines.upstream(core) else { return };
-        let works = wires.iter().any(Wire::works);
-        let reached = link.lanes().map(|(_, next)| next).sum();
-        let overdue = watch.look(now_ns, (works, reached), patience_ns);
-        let (behind, refused_for_ns) = (link.behind(), watch.refused_for_ns(now_ns));
+        let behind = link.behind();
+        let look = Look {
+            works: wires.iter().any(Wire::works),
+            behind: behind.is_some(),
+            reached: link.lanes().map(|(_, next)| next).sum(),
+        };
+        let overdue = watch.look(now_ns, look, patience_ns);
+        let refused_for_ns = watch.refused_for_ns(now_ns);
         if !watch.told {
             watch.told = tell_missing(
                 core,
