@@ -4,7 +4,7 @@
 //! logs and writes them to the [`Store`] in group commits (`thread.rs`). There is no other queue, and an order never waits for
 //! a disk. What [`Store`] cannot take stays in the logs; when too much waits there, new orders are refused
 //! ([`Health`]) while reports go on, and when it can again it goes on where it stopped. Reports that a gateway which
-//! died had not written come again with the cores' flows, and are written then: each once, by (PartitionNo, ReportIndex).
+//! died had not written come again with the cores' flows, and are written then: each once, by its day, PartitionNo and ReportIndex.
 //!
 //! Rules: no allocation, no lock, no system call; one copy of a request's bytes.
 
@@ -17,7 +17,6 @@ pub use jetstream::{JetStreamSettings, JetStreamStore};
 pub use record::{Kept, Kind, Outcome, Record, RecordError};
 pub use store::{FileStore, Store, StoreError};
 pub(crate) use thread::Keeper;
-pub use thread::day_begin_ns;
 
 use crate::check::Refusal;
 use crate::refused::By;

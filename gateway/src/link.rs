@@ -179,6 +179,11 @@ impl Link {
         }
     }
 
+    /// It is this day now (YYYYMMDD): what was had of an earlier one is over where the core has shown nothing of it.
+    pub(crate) fn expire(&mut self, today: u64) {
+        self.past.iter_mut().for_each(|past| past.expire(today));
+    }
+
     /// Whether the core has less of a partition than was had of it.
     pub(crate) fn behind(&self) -> Option<Behind> {
         let mut all = self.lanes().zip(&self.past).filter_map(|((lane, next), past)| past.behind(lane, next));

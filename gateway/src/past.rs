@@ -3,7 +3,8 @@
 //!
 //! The numbers of reports begin anew with every day, and with a core that has lost its day: a number alone does not say which
 //! report it was. So a partition's reports are a *flow*, known by the TransactTime of its first report, and what a store remembers is
-//! of a flow. Another flow on another day is the new day's: what was had is over. Another flow on the same day, or one that ends
+//! of a flow. Another flow on a later day is the new day's: what was had is over. So it is at the exchange's midnight where the core has
+//! shown no flow yet: none of an earlier day is waited for then. Another flow on the same day, or one that ends
 //! before what was had of it, is a core that has lost its day: nothing of what comes is taken for what was had, and the core gets no
 //! orders until somebody has looked (`takeover.rs`).
 
@@ -30,12 +31,14 @@ pub(crate) fn today(wall_ns: i64) -> u64 {
     day_of(Timestamp::from_unix_ns(wall_ns.max(0).cast_unsigned()).raw().unsigned_abs())
 }
 
-/// A partition's reports of today up to a number were had.
+/// A partition's reports of a day up to a number were had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Had {
     /// The partition as clients see it.
     pub(crate) lane: u16,
-    /// The flow; 0 where who remembers does not know.
+    /// The exchange's day of the flow, as YYYYMMDD.
+    pub(crate) day: u64,
+    /// The flow; 0 where who remembers knows no more of it than its day.
     pub(crate) flow: u64,
     /// ReportIndex.
     pub(crate) number: u64,
@@ -46,7 +49,9 @@ pub(crate) struct Had {
 pub(crate) struct Past {
     /// The flow that is being read; 0 until its first report.
     flow: u64,
-    /// Of what was had; 0 where it is not known.
+    /// The day of what was had; 0 where nothing was.
+    had_day: u64,
+    /// Its flow; 0 where it is not known.
     had_flow: u64,
     /// Up to where.
     number: u64,
@@ -84,8 +89,14 @@ impl Past {
     }
 
     /// Somebody has had this of it.
-    pub(crate) fn expect(&mut self, Had { flow, number, .. }: Had, at_start: bool) {
-        // Two that remember different flows of today: the core has lost its day in any case, and the earlier one says so.
+    pub(crate) fn expect(&mut self, Had { day, flow, number, .. }: Had, at_start: bool) {
+        if day < self.had_day {
+            return;
+        }
+        if day > self.had_day {
+            *self = Self { flow: self.flow, had_day: day, ..Self::default() };
+        }
+        // Two that remember different flows of a day: the core has lost its day in any case, and the earlier one says so.
         if self.had_flow == 0 || (flow != 0 && flow < self.had_flow) {
             self.had_flow = flow;
         }
@@ -97,13 +108,17 @@ impl Past {
     }
 
     fn compare(&mut self) {
-        if self.had_flow == 0 || self.had_flow == self.flow {
-            return;
-        }
-        if day_of(self.flow) > day_of(self.had_flow) {
+        if day_of(self.flow) > self.had_day {
             *self = Self { flow: self.flow, ..Self::default() };
-        } else {
+        } else if self.had_flow != 0 && self.had_flow != self.flow {
             self.other = true;
+        }
+    }
+
+    /// It is this day now: what was had of an earlier one is not waited for, unless the core has shown that it is still at it.
+    pub(crate) fn expire(&mut self, today: u64) {
+        if self.flow == 0 && self.had_day < today {
+            *self = Self::default();
         }
     }
 
@@ -180,7 +195,7 @@ mod tests {
     const TUESDAY: u64 = 20_260_707_093_000_456;
 
     fn had(flow: u64, number: u64) -> Had {
-        Had { lane: 1, flow, number }
+        Had { lane: 1, day: day_of(flow), flow, number }
     }
 
     #[test]
@@ -214,7 +229,13 @@ mod tests {
         assert_eq!(begun(had(MONDAY, 3), TUESDAY), None, "a new day");
         assert_eq!(begun(had(MONDAY, 3), MONDAY + 1), Some(true), "the same day, lost");
         assert_eq!(begun(had(TUESDAY, 3), MONDAY), Some(true), "an earlier day");
-        assert_eq!(begun(had(0, 3), MONDAY), None, "who knows no flow knows how far it was");
+        let day_only = |flow| Had { flow: 0, ..had(flow, 9) };
+        let mut past = Past::default();
+        past.expect(day_only(MONDAY), true);
+        past.begin(MONDAY);
+        let waits = past.behind(1, 9).is_some_and(|behind| !behind.other);
+        assert!(waits && past.behind(1, 10).is_none(), "who knows no flow knows how far it was");
+        assert_eq!(begun(day_only(MONDAY), TUESDAY), None, "a new day for it, too");
         // Learnt when the flow has begun.
         let mut past = Past::default();
         past.begin(TUESDAY);
@@ -222,6 +243,26 @@ mod tests {
         assert_eq!(past.behind(1, 2), None);
         past.expect(had(TUESDAY + 1, 1), false);
         assert!(past.behind(1, 2).is_some_and(|behind| behind.other && !behind.at_start));
+    }
+
+    #[test]
+    fn what_was_had_is_over_with_its_day_unless_the_core_is_still_at_it() {
+        let mut past = Past::default();
+        past.expect(had(MONDAY, 3), true);
+        past.expire(day_of(MONDAY));
+        assert!(past.behind(1, 1).is_some());
+        let mut shown = past;
+        shown.begin(MONDAY);
+        shown.expire(day_of(TUESDAY));
+        assert!(shown.behind(1, 2).is_some(), "the rest of it is on its way");
+        past.expire(day_of(TUESDAY));
+        assert_eq!(past.behind(1, 1), None, "the core is silent until somebody orders");
+        // What is learnt of the new day counts, and what is learnt of the old one does not.
+        past.expect(had(TUESDAY, 2), false);
+        past.expect(had(MONDAY, 3), false);
+        past.begin(TUESDAY);
+        let behind = Behind { lane: 1, had: 2, next: 2, other: false, at_start: false };
+        assert_eq!([past.behind(1, 2), past.behind(1, 3)], [Some(behind), None]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::flight::Flight;
 use crate::line::Line;
 use crate::link::Link;
 use crate::metrics::{Exporter, Metrics};
-use crate::past::{Had, Watch};
+use crate::past::Watch;
 use crate::quotes::{self, Follower};
 use crate::status;
 use crate::takeover::Patience;
@@ -322,8 +322,7 @@ impl Server {
             let logs = (audit.reader(), reports);
             let keeper = Keeper::new(store, audit.progress(), logs, names, self.metrics.clone(), interval);
             let keeper = keeper.map_err(io::Error::other)?;
-            let kept = keeper.had();
-            had.extend(kept.map(|of| Had { lane: of.partition_no, flow: 0, number: of.report_index }));
+            had.extend(keeper.had());
             running.spawn("audit", move || keeper.run())?;
         }
         let counting = (exporter, self.metrics, self.traces.tracer());

@@ -17,7 +17,7 @@ use crate::app::Gateway;
 use crate::check::Refusal;
 use crate::flight::{Kind, Next};
 use crate::link::{Link, LinkError};
-use crate::past::{Behind, Look};
+use crate::past::{self, Behind, Look};
 use crate::refused::Refused;
 use crate::route::Core;
 use crate::upstream::{LINE_NAMES, Lines, Upstream, Wire};
@@ -255,6 +255,7 @@ impl Gateway {
     pub(crate) fn look_back(&mut self, cx: &Cx, core: Core) {
         let (now_ns, patience_ns) = (cx.now_ns(), self.settings.patience.settle_ns);
         let Some(Upstream { link, watch, wires, .. }) = self.lines.upstream(core) else { return };
+        link.expire(past::today(cx.wall_ns()));
         let behind = link.behind();
         let look = Look {
             works: wires.iter().any(Wire::works),

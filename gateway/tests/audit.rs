@@ -2,7 +2,7 @@
 
 mod peers;
 
-use gateway::audit::{Kept, Kind, Outcome, Record, Store, StoreError};
+use gateway::audit::{FileStore, Kept, Kind, Outcome, Record, Store, StoreError};
 use gateway::config::CoreName;
 use gateway::{Config, Server};
 use journal::Reader;
@@ -13,8 +13,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use wire::szse::code::CashMargin;
-use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest, OrderReport, ReportBase};
-use wire::szse::{Message, Timestamp};
+use wire::szse::trading::{
+    BusinessReject, NewOrder, OrderCancelRequest, OrderReport, ReportBase, RequestBase,
+};
+use wire::szse::{Message, Text, Timestamp, frame};
 
 fn with_audit(core: &Core, directory: &Path) -> Config {
     let mut config = config(&[(CoreName::Cash, core, 0)]);
@@ -111,23 +113,36 @@ fn what_was_asked_and_answered_is_kept_once_over_restarts() {
 }
 
 /// A report of `a1` with this TransactTime.
-fn report_at(client: &Client, index: i64, time: Timestamp) -> OrderReport {
-    let order = client.new_order("x", CashMargin::CASH);
+fn report_at(index: i64, time: Timestamp) -> OrderReport {
+    let base = RequestBase { security_id: text("000001"), ..RequestBase::default() };
+    let order = NewOrder { base, account_id: text("a1"), cl_ord_id: text("x"), ..NewOrder::default() };
     let report = peers::accepted(&order, 1, index);
     OrderReport { base: ReportBase { transact_time: time, ..report.base }, ..report }
 }
 
-fn times<const N: usize>() -> [Timestamp; N] {
+/// So many seconds ago, nanoseconds since 1970.
+fn ago_ns(s: u64) -> u64 {
     let clock = transport::Clock::start();
-    let now = clock.wall_ns(clock.now_ns()).unsigned_abs();
-    std::array::from_fn(|at| Timestamp::from_unix_ns(now - 60_000_000_000 + at as u64 * 1_000_000))
+    clock.wall_ns(clock.now_ns()).unsigned_abs() - s * 1_000_000_000
+}
+
+fn ago(s: u64) -> Timestamp {
+    Timestamp::from_unix_ns(ago_ns(s))
+}
+
+/// On whichever side of midnight the test runs, that long ago it was an earlier day.
+const EARLIER_S: u64 = 2 * 86_400;
+
+/// The reports of an audit, in order.
+fn reports(directory: &Path) -> Vec<String> {
+    records(directory).into_iter().filter(|one| one.starts_with("report")).collect()
 }
 
 #[test]
 fn a_core_whose_day_is_not_the_one_that_is_kept_gets_no_orders_and_its_reports_are_kept_all_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let core = Core::listen(&[1]);
-    let [before, other] = times();
+    let (before, other) = (ago(2), ago(1));
     let settings = || {
         let mut config = with_audit(&core, folder.path());
         config.forwarding.settle_ms = 50;
@@ -137,7 +152,7 @@ fn a_core_whose_day_is_not_the_one_that_is_kept_gets_no_orders_and_its_reports_a
     let mut client = Client::log_on(gateway.address, 1);
     client.synchronize(&[]);
     for index in 1..=2 {
-        line.peer.send(&report_at(&client, index, before));
+        line.peer.send(&report_at(index, before));
         client.report();
     }
     gateway.stop();
@@ -153,7 +168,7 @@ fn a_core_whose_day_is_not_the_one_that_is_kept_gets_no_orders_and_its_reports_a
     assert_eq!(metrics.audit_incomplete.get(), 0);
     // As many as were kept, and others.
     for index in 1..=2 {
-        line.peer.send(&report_at(&client, index, other));
+        line.peer.send(&report_at(index, other));
         client.report();
     }
     eventually("it is another day", || metrics.audit_incomplete.get() == 1);
@@ -163,9 +178,75 @@ fn a_core_whose_day_is_not_the_one_that_is_kept_gets_no_orders_and_its_reports_a
         gateway.refused("audit not available") > 0
     });
     gateway.stop();
-    let kept = records(folder.path());
-    let reports: Vec<_> = kept.iter().filter(|one| one.starts_with("report")).collect();
-    assert_eq!(reports.len(), 4, "{reports:?}");
+    assert_eq!(reports(folder.path()).len(), 4);
+}
+
+/// The gateway's life on a day of which the core has told nothing yet: orders go, and all its reports are kept.
+fn a_new_day(core: &Core, directory: &Path) {
+    let (gateway, mut line) = started(core, with_audit(core, directory));
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    client.order("a", CashMargin::CASH);
+    assert_eq!(line.order().cl_ord_id, text("a"), "nothing of today is missing");
+    for index in 1..=2 {
+        line.peer.send(&report_at(index, ago(0)));
+        client.report();
+    }
+    let incomplete = gateway.metrics.audit_incomplete.clone();
+    gateway.stop();
+    assert_eq!(incomplete.get(), 0);
+}
+
+#[test]
+fn what_was_kept_today_of_an_earlier_days_reports_does_not_count() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let core = Core::listen(&[1]);
+    let earlier = ago(EARLIER_S);
+    let (gateway, mut line) = started(&core, with_audit(&core, folder.path()));
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    for index in 1..=2 {
+        line.peer.send(&report_at(index, earlier));
+        client.report();
+    }
+    gateway.stop();
+
+    a_new_day(&core, folder.path());
+    let both = ["report 1/1 of a1", "report 1/2 of a1", "report 1/1 of a1", "report 1/2 of a1"];
+    assert_eq!(reports(folder.path()), both);
+    assert!(verify(folder.path()), "it knows them for two days'");
+}
+
+#[test]
+fn what_was_kept_on_its_day_is_not_kept_again_on_a_later_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let core = Core::listen(&[1]);
+    let earlier = ago(EARLIER_S);
+    let mut store = FileStore::open(folder.path(), 2 << 20, false).expect("a store");
+    for index in 1..=2_u64 {
+        let account: Text<12> = text("a1");
+        let mut record = [&1_u16.to_le_bytes()[..], &index.to_le_bytes(), account.as_bytes()].concat();
+        frame::encode(&report_at(index as i64, earlier), &mut record);
+        store.append(Kind::Report, ago_ns(EARLIER_S), &[&record]).expect("taken");
+    }
+    store.commit().expect("kept");
+    drop(store);
+
+    // Started at night, while the core is at the day before, of which one more is missing.
+    let (gateway, mut line) = started(&core, with_audit(&core, folder.path()));
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    for index in 1..=3 {
+        line.peer.send(&report_at(index, earlier));
+        client.report();
+    }
+    gateway.stop();
+    let once = ["report 1/1 of a1", "report 1/2 of a1", "report 1/3 of a1"];
+    assert_eq!(reports(folder.path()), once);
+
+    a_new_day(&core, folder.path());
+    assert_eq!(reports(folder.path())[3..], ["report 1/1 of a1", "report 1/2 of a1"]);
+    assert!(verify(folder.path()));
 }
 
 #[test]
@@ -255,6 +336,8 @@ struct Moody {
     hangs: Arc<AtomicBool>,
     taken: Arc<Mutex<Vec<Kind>>>,
     waiting: Vec<Kind>,
+    /// What it says that it has.
+    kept: Vec<Kept>,
 }
 
 impl Store for Moody {
@@ -277,13 +360,17 @@ impl Store for Moody {
         Ok(())
     }
 
-    fn reports(&mut self, _since_unix_ns: u64, _see: &mut dyn FnMut(Kept)) -> Result<(), StoreError> {
+    fn reports(&mut self, _since_unix_ns: u64, see: &mut dyn FnMut(Kept)) -> Result<(), StoreError> {
+        self.kept.iter().for_each(|kept| see(*kept));
         Ok(())
     }
 }
 
 fn moody(core: &Core, lag_records_max: u64) -> (Gateway, Line, Moody) {
-    let store = Moody::default();
+    moody_with(core, lag_records_max, Moody::default())
+}
+
+fn moody_with(core: &Core, lag_records_max: u64, store: Moody) -> (Gateway, Line, Moody) {
     let mut config = config(&[(CoreName::Cash, core, 0)]);
     config.audit.lag_records_max = lag_records_max;
     config.audit.commit_interval_ms = 1;
@@ -359,6 +446,26 @@ fn while_the_store_fails_orders_are_refused_reports_flow_and_afterwards_nothing_
     let of = |wanted: Kind| taken.iter().filter(|kind| **kind == wanted).count();
     assert_eq!(of(Kind::Report), 1);
     assert!(of(Kind::Request) >= 3, "{taken:?}");
+}
+
+#[test]
+fn a_store_that_shows_only_the_last_report_of_an_earlier_day_is_given_all_of_a_new_one() {
+    let core = Core::listen(&[1]);
+    let last = Kept { partition_no: 1, report_index: 3, unix_ns: ago_ns(0), transact_time: ago(EARLIER_S) };
+    let (gateway, mut line, store) = moody_with(&core, 1_000, Moody { kept: vec![last], ..Moody::default() });
+    let mut client = Client::log_on(gateway.address, 1);
+    client.synchronize(&[]);
+    client.order("a", CashMargin::CASH);
+    assert_eq!(line.order().cl_ord_id, text("a"), "nothing of today is missing");
+    for index in 1..=3 {
+        line.peer.send(&report_at(index, ago(0)));
+        client.report();
+    }
+    let incomplete = gateway.metrics.audit_incomplete.clone();
+    gateway.stop();
+    let taken = store.taken.lock().expect("whole");
+    assert_eq!(taken.iter().filter(|kind| **kind == Kind::Report).count(), 3);
+    assert_eq!(incomplete.get(), 0);
 }
 
 #[test]

@@ -114,6 +114,7 @@ impl Store for JsonLines {
                 see(Kept {
                     partition_no: u16::try_from(partition).unwrap_or(u16::MAX),
                     report_index: index,
+                    unix_ns: number("unix_ns").unwrap_or(0),
                     transact_time: Timestamp::from_raw(line["transact_time"].as_i64().unwrap_or(0)),
                 });
             }
@@ -140,7 +141,7 @@ fn json_of(record: &Record<'_>) -> Value {
         Record::Report { partition_no, report_index, account_id, frame } => json!({
             "partition_no": partition_no, "report_index": report_index,
             "account_id": account_id.to_string(), "message": message(frame), "frame": hex(frame),
-            "transact_time": Kept::new(*partition_no, *report_index, frame).transact_time.raw(),
+            "transact_time": Kept::new(*partition_no, *report_index, 0, frame).transact_time.raw(),
         }),
         Record::Session { comp_id, peer, what, why } => json!({
             "comp_id": comp_id.to_string(), "peer": peer, "what": what, "why": why,

@@ -237,7 +237,7 @@ impl Store for JetStreamStore {
                     Record::parse(head.kind as u16, record)
                     && head.unix_ns >= since_unix_ns
                 {
-                    see(Kept::new(partition_no, report_index, frame));
+                    see(Kept::new(partition_no, report_index, head.unix_ns, frame));
                 }
             }
             Ok(())

@@ -9,6 +9,7 @@
 //! | 5 reject | by `u8` (0 the core, 1 the gateway), core `u8`, AccountID 12 (blank where a core's word does not tell whose the request was), then the BusinessReject (TGW frame) |
 
 use crate::check::Refusal;
+use crate::past::{day_of, flow_of};
 use crate::refused::By;
 use crate::route::Core;
 use std::io::Write;
@@ -183,14 +184,21 @@ pub struct Kept {
     pub partition_no: u16,
     /// ReportIndex.
     pub report_index: u64,
+    /// When the store was given it, nanoseconds since 1970.
+    pub unix_ns: u64,
     /// TransactTime, by which a report is told from another one of the same number; [`Timestamp::ZERO`] where it is not known.
     pub transact_time: Timestamp,
 }
 
 impl Kept {
     /// What is kept with this report, whole as clients get it.
-    pub fn new(partition_no: u16, report_index: u64, report: &[u8]) -> Self {
-        Self { partition_no, report_index, transact_time: transact_time(report) }
+    pub fn new(partition_no: u16, report_index: u64, unix_ns: u64, report: &[u8]) -> Self {
+        Self { partition_no, report_index, unix_ns, transact_time: transact_time(report) }
+    }
+
+    /// The exchange's day (UTC+8) that it is of, as YYYYMMDD: by its TransactTime, without one by when the store was given it.
+    pub fn day(&self) -> u64 {
+        day_of(flow_of(self.transact_time, self.unix_ns.cast_signed()))
     }
 }
 

@@ -31,9 +31,9 @@ pub trait Store: Send {
     /// It is not. Nothing that was taken is lost: a later commit tries again.
     fn commit(&mut self) -> Result<(), StoreError>;
 
-    /// Shows `see` the reports that the store has been given since this time (nanoseconds
-    /// since 1970; ReportIndex begins anew every day), in that order, of each partition the last at least: reports up to there are not
-    /// given to it again, as long as the core has the same ones.
+    /// Shows `see` the reports that the store has been given since this time (nanoseconds since 1970), in that order, of each
+    /// partition the last at least: reports up to there are not given to it again, as long as the core has the same ones. ReportIndex
+    /// begins anew every day; which day that is, TransactTime says.
     ///
     /// # Errors
     /// It cannot be read.
@@ -87,7 +87,7 @@ impl Store for FileStore {
                 Record::parse(record.kind, record.payload)
                 && record.unix_ns >= since_unix_ns
             {
-                see(Kept::new(partition_no, report_index, frame));
+                see(Kept::new(partition_no, report_index, record.unix_ns, frame));
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 use super::record::{Head, report_head};
 use super::{Kept, Kind, Progress, Store, StoreError};
 use crate::metrics::Metrics;
+use crate::past::{Had, today};
 use flow::{Reader, Seq, Tag};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use wire::szse::{Text, Timestamp};
 
 /// Records taken before a commit, at most.
 const BATCH_MAX: usize = 16_384;
+/// For so long at most a core may still have the flow of a day: over the longest holidays, and some days.
+const FLOW_NS: u64 = 16 * 86_400_000_000_000;
 
 /// What it follows and where that goes.
 pub(crate) struct Keeper {
@@ -44,16 +47,23 @@ impl Keeper {
         interval: Duration,
     ) -> Result<Self, StoreError> {
         let mut kept = HashMap::new();
-        store.reports(day_begin_ns(unix_ns()), &mut |of: Kept| {
-            kept.entry(of.partition_no).or_insert(Span { first: of, last: of }).see(of);
+        store.reports(unix_ns().saturating_sub(FLOW_NS), &mut |of: Kept| {
+            kept.entry(of.partition_no).or_insert(Span::new(of, false)).see(of);
         })?;
         let (own, reports) = ((own, 0), (reports, 0));
         Ok(Self { store, progress, own, reports, accounts, kept, refused: None, metrics, interval })
     }
 
-    /// The last report of today that the store has, of each partition.
-    pub(crate) fn had(&self) -> impl Iterator<Item = Kept> {
-        self.kept.values().map(|span| span.last)
+    /// How far the store has reports of today, of each partition.
+    pub(crate) fn had(&self) -> impl Iterator<Item = Had> {
+        let today = today(unix_ns().cast_signed());
+        let of_today = self.kept.iter().filter(move |(_, span)| span.day() == today);
+        of_today.map(|(lane, span)| Had {
+            lane: *lane,
+            day: span.day(),
+            flow: 0,
+            number: span.last.report_index,
+        })
     }
 
     /// Runs until the hot thread has ended and all of it is safe, or cannot be made so.
@@ -121,12 +131,16 @@ impl Keeper {
                 *next += 1;
                 continue;
             }
-            let here = Kept::new(tag.lane, tag.number, frame);
-            if let Some(span) = self.kept.get(&tag.lane)
-                && span.is_other(here)
-            {
-                begun_anew(&self.progress, &self.metrics, here);
-                self.kept.remove(&tag.lane);
+            let here = Kept::new(tag.lane, tag.number, unix_ns, frame);
+            if let Some(span) = self.kept.get_mut(&tag.lane) {
+                if !span.shown && here.day() > span.day() {
+                    self.kept.remove(&tag.lane);
+                } else if span.is_other(here) {
+                    begun_anew(&self.progress, &self.metrics, here);
+                    self.kept.remove(&tag.lane);
+                } else {
+                    span.shown = true;
+                }
             }
             if self.kept.get(&tag.lane).is_none_or(|span| tag.number > span.last.report_index) {
                 let account = (tag.key as usize).checked_sub(1).and_then(|at| self.accounts.get(at));
@@ -136,7 +150,7 @@ impl Keeper {
                     self.refused = Some(error);
                     break;
                 }
-                self.kept.entry(tag.lane).or_insert(Span { first: here, last: here }).last = here;
+                self.kept.entry(tag.lane).or_insert(Span::new(here, true)).last = here;
                 taken += 1;
             }
             *next += 1;
@@ -173,16 +187,32 @@ impl Keeper {
     }
 }
 
-/// What the store has of a partition's reports.
+/// What the store has of the last flow of a partition's reports.
 #[derive(Clone, Copy)]
 struct Span {
     /// Of those that it has shown the first one, where it has shown more than the last.
     first: Kept,
     last: Kept,
+    /// The core has shown that this is the flow that it has. The first report of ours that it sends says so, for all behind it: it
+    /// begins with the flow's beginning when a gateway starts, and goes on with the same one as long as that runs.
+    shown: bool,
 }
 
 impl Span {
+    fn new(first: Kept, shown: bool) -> Self {
+        Self { first, last: first, shown }
+    }
+
+    /// The exchange's day of the flow: of its first report, as later ones may come behind midnight.
+    fn day(&self) -> u64 {
+        self.first.day()
+    }
+
+    /// The store has this one, too, and was given it later.
     fn see(&mut self, of: Kept) {
+        if of.report_index <= self.last.report_index && of.day() > self.day() {
+            *self = Self::new(of, self.shown);
+        }
         if of.report_index <= self.first.report_index {
             self.first = of;
         }
@@ -203,14 +233,6 @@ impl Span {
 
 fn unix_ns() -> u64 {
     std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64
-}
-
-/// The exchange's midnight before this time, both in nanoseconds since 1970: the numbers of reports begin anew every day.
-pub fn day_begin_ns(unix_ns: u64) -> u64 {
-    const DAY_NS: u64 = 86_400_000_000_000;
-    /// Asia/Shanghai is eight hours ahead, all the year.
-    const AHEAD_NS: u64 = 8 * 3_600_000_000_000;
-    ((unix_ns + AHEAD_NS) / DAY_NS * DAY_NS).saturating_sub(AHEAD_NS)
 }
 
 fn append(store: &mut dyn Store, metrics: &Metrics, head: Head, parts: &[&[u8]]) -> Result<(), StoreError> {
@@ -248,4 +270,31 @@ fn lost(progress: &Progress, metrics: &Metrics, what: &'static str) {
     metrics.audit_failing.set(1);
     metrics.audit_incomplete.set(1);
     tracing::error!(what, "audit: let go before they could be written; reports come again after a restart");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(report_index: u64, time: i64) -> Kept {
+        Kept { partition_no: 1, report_index, unix_ns: 0, transact_time: Timestamp::from_raw(time) }
+    }
+
+    #[test]
+    fn a_flow_begins_where_numbers_begin_anew_on_a_later_day() {
+        const MONDAY: i64 = 20_260_706_000_000_000;
+        const TUESDAY: i64 = 20_260_707_000_000_000;
+        const MORNING: i64 = 93_000_000;
+        const EVENING: i64 = 210_000_000;
+        let mut span = Span::new(at(1, MONDAY + EVENING), false);
+        let mut see = |of: Kept| {
+            span.see(of);
+            (span.day(), span.first.report_index, span.last.report_index)
+        };
+        assert_eq!(see(at(2, MONDAY + EVENING)), (20_260_706, 1, 2));
+        assert_eq!(see(at(3, TUESDAY + MORNING)), (20_260_706, 1, 3), "it goes on behind midnight");
+        assert_eq!(see(at(2, TUESDAY + EVENING)), (20_260_707, 2, 2), "the next one");
+        assert_eq!(see(at(3, TUESDAY + EVENING)), (20_260_707, 2, 3));
+        assert_eq!(see(at(1, TUESDAY + EVENING + 1)), (20_260_707, 1, 3), "a day that was lost is not over");
+    }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use gateway::audit::{Outcome, Record, day_begin_ns};
+use gateway::audit::{Kept, Outcome, Record};
 use gateway::refused::By;
 use journal::Reader;
 use serde_json::{Value, json};
@@ -196,19 +196,19 @@ fn json_of_frame(bytes: &[u8]) -> Value {
 fn verify(mut reader: Reader, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let first = reader.next_number();
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-    // The highest ReportIndex of each partition, each day. A client's reports are some of a partition's, so numbers leave others out;
-    // none may come twice, or behind a later one.
-    let mut highest: HashMap<(u64, u16), u64> = HashMap::new();
+    // Of each partition the day of its flow's first report, and the highest ReportIndex. A client's reports are some of a partition's, so
+    // numbers leave others out; none may come twice, or behind a later one, but those of a later day.
+    let mut flows: HashMap<u16, (u64, u64)> = HashMap::new();
     let mut wrong = 0_u64;
     let end = loop {
-        let ((number, day), kind, record) = match reader.next() {
+        let (number, kind, record) = match reader.next() {
             Ok(Some(record)) => (
-                (record.number, day_begin_ns(record.unix_ns)),
+                record.number,
                 record.kind,
                 Record::parse(record.kind, record.payload).map(|of| match of {
                     Record::Request { .. } => ("request", None),
-                    Record::Report { partition_no, report_index, .. } => {
-                        ("report", Some((partition_no, report_index)))
+                    Record::Report { partition_no, report_index, frame, .. } => {
+                        ("report", Some(Kept::new(partition_no, report_index, record.unix_ns, frame)))
                     }
                     Record::Session { .. } => ("session", None),
                     Record::Operator(_) => ("operator", None),
@@ -224,14 +224,21 @@ fn verify(mut reader: Reader, out: &mut impl Write) -> anyhow::Result<ExitCode> 
             continue;
         };
         *kinds.entry(name).or_default() += 1;
-        if let Some((partition, index)) = report {
-            let before = highest.insert((day, partition), index).unwrap_or(0);
-            if index <= before {
-                writeln!(
-                    out,
-                    "record {number}: report {index} of partition {partition} comes behind {before}"
-                )?;
-                wrong += 1;
+        if let Some(report) = report {
+            let (partition, index, day) = (report.partition_no, report.report_index, report.day());
+            let flow = flows.entry(partition).or_insert((day, 0));
+            let (begun, before) = *flow;
+            if index > before {
+                flow.1 = index;
+            } else {
+                *flow = (day, index);
+                if day <= begun {
+                    writeln!(
+                        out,
+                        "record {number}: report {index} of partition {partition} comes behind {before}"
+                    )?;
+                    wrong += 1;
+                }
             }
         }
     };

@@ -113,7 +113,7 @@ impl Port {
 /// How far a store says that reports of today were had.
 pub(super) fn had(store: &impl Store, today: u64) -> impl Iterator<Item = Had> {
     let of_today = store.marks().all().iter().filter(move |mark| day_of(mark.flow) == today);
-    of_today.map(|mark| Had { lane: mark.lane, flow: mark.flow, number: mark.number })
+    of_today.map(move |mark| Had { lane: mark.lane, day: today, flow: mark.flow, number: mark.number })
 }
 
 /// A report that a session lacks is no longer held.

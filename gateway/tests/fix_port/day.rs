@@ -41,8 +41,13 @@ fn reports_missing(house: &House) -> i64 {
     house.gateway.metrics.core_reports_missing.with_label_values(&["cash"]).get()
 }
 
+/// Its sessions remember the day, and so does its audit.
 fn around(core: Core, folder: &Path) -> House {
-    House::around(core, folder, |config| config.forwarding.settle_ms = 50)
+    House::around(core, folder, |config| {
+        config.forwarding.settle_ms = 50;
+        config.audit.directory = Some(folder.join("audit"));
+        config.audit.segment_bytes = 2 << 20;
+    })
 }
 
 /// A gateway's life in which its client was told of two reports of this time.
@@ -88,7 +93,9 @@ fn on_a_new_day_a_session_goes_on_with_its_numbers_and_is_told_all_of_it() {
         report(&mut house, &NewOrder { cl_ord_id: text(&format!("a{index}")), ..order }, index, "two");
     }
     client.expect(&["17=two-4"]);
+    let incomplete = house.gateway.metrics.audit_incomplete.clone();
     house.gateway.stop();
+    assert_eq!(incomplete.get(), 0);
 }
 
 #[test]
