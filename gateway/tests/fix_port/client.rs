@@ -44,13 +44,18 @@ impl FixClient {
 
     /// Connected, and the logon sent.
     pub(crate) fn connect(&mut self, address: SocketAddr) {
+        self.connect_behind(address, &[]);
+    }
+
+    /// The same through a balancer that says these bytes first.
+    pub(crate) fn connect_behind(&mut self, address: SocketAddr, header: &[u8]) {
         let stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("set");
         stream.set_nodelay(true).expect("set");
         self.stream = Some(stream);
         self.came.clear();
         self.ended = None;
-        let (now, mut out) = (self.now(), Vec::new());
+        let (now, mut out) = (self.now(), header.to_vec());
         self.session.connect(now, &mut out).expect("kept");
         self.write(&out);
     }

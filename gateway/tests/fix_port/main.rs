@@ -11,6 +11,7 @@ mod misuse;
 mod nats;
 #[path = "../peers/mod.rs"]
 mod peers;
+mod proxy;
 mod resume;
 
 use client::{FixClient, field};
