@@ -5,13 +5,16 @@
 //! cancelled a few in a turn: ten thousand of them stall nobody. What cannot be cancelled now (the line is down, the
 //! phase takes no cancels, the core has not said the OrderID yet) is tried again until it can or is no longer open.
 //!
+//! A FIX session in JetStream may go on through another gateway: whose it is by the stream when the grace is over cancels, nobody else.
+//! So who has claimed a session has to follow it to its end, also where its client was not let in.
+//!
 //! Rules: no allocation for a cancel, a bound on what is looked at and sent in a turn.
 
 use crate::accounts::{Accounts, CompNo};
 use crate::app::Gateway;
 use crate::audit::Health;
 use crate::check::{Moment, OWN_CL_ORD_ID, Open, Refusal};
-use crate::config::{CancelOnDisconnect, Forwarding};
+use crate::config::Config;
 use crate::flight::Identity;
 use crate::orders::Order;
 use crate::refused::{By, Refused};
@@ -38,22 +41,43 @@ const REPEAT_NS: u64 = 200_000_000;
 const REPEAT_REFUSED_NS: u64 = 1_000_000_000;
 const REPEAT_REFUSED_NS_MAX: u64 = 32_000_000_000;
 
+/// Where the store of the FIX sessions has not said whose one is, it is asked again after this, nanoseconds.
+const ASK_AGAIN_NS: u64 = 1_000_000_000;
+
+/// How long it is asked, in timeouts of one exchange (`fix.store.jetstream.timeout_ms`), until what this gateway was sent is cancelled
+/// without its word: long enough for an election and for a server that starts again. That may cost orders of a client who trades on through
+/// another gateway; it sees their reports. An order that stays open when its client is gone is seen by nobody.
+const SILENT_TIMEOUTS_MAX: u64 = 20;
+
+/// The same of a gateway that stops, nanoseconds: it must be through with its cancels when `drain_timeout_ms` is over.
+const SILENT_CLOSING_NS_MAX: u64 = 2_000_000_000;
+
 /// A session that is gone and may come back.
 #[derive(Clone, Copy)]
 struct Gone {
     comp_no: CompNo,
     peer: SocketAddr,
+    /// It was logged on here. Else it was claimed for a client that was not let in.
+    was_on: bool,
+    /// Its grace is over, or the store is to be asked again.
     due_ns: u64,
+    /// The store is asked no longer.
+    until_ns: u64,
 }
 
 /// What sessions that are gone have left, or may have.
 pub(crate) struct Left {
     /// By CompID: how long it may be away, nanoseconds; `None` where nothing is cancelled.
     grace_ns: Box<[Option<u64>]>,
+    /// By CompID: its FIX session was claimed from another gateway for a client that was not let in, so what it has left open there is not
+    /// taken for its own here yet.
+    claimed: Box<[bool]>,
     /// Those within their grace, each once.
     gone: Vec<Gone>,
-    /// Those whose grace is over, and of whom is being asked whether they go on through another gateway.
+    /// Those whose grace is over, and of whom is being asked whether they go on through another gateway. None of them is in `gone`.
     asked: Vec<Gone>,
+    /// How long the store is asked, nanoseconds.
+    silent_ns_max: u64,
     /// There are orders to be cancelled.
     open: bool,
     again_ns: u64,
@@ -68,21 +92,25 @@ pub(crate) struct Left {
 
 impl Left {
     /// Of all that may be under way to a core its cancels are half at most.
-    pub(crate) fn new(config: &[CancelOnDisconnect], accounts: &Accounts, forwarding: &Forwarding) -> Self {
+    pub(crate) fn new(config: &Config, accounts: &Accounts) -> Self {
+        let (forwarding, clients) = (&config.forwarding, &config.cancel_on_disconnect);
         let grace_ns = |comp_no: CompNo| {
-            let one = config.iter().find(|one| one.comp_id == accounts[comp_no].comp_id);
+            let one = clients.iter().find(|one| one.comp_id == accounts[comp_no].comp_id);
             one.map(|one| u64::from(one.grace_ms) * 1_000_000)
         };
+        let timeout_ms = config.fix.jetstream().map_or(0, |jetstream| jetstream.timeout_ms);
         Self {
             grace_ns: (0..accounts.comps_len()).map(grace_ns).collect(),
-            gone: Vec::with_capacity(config.len()),
-            asked: Vec::with_capacity(config.len()),
+            claimed: vec![false; accounts.comps_len()].into(),
+            gone: Vec::with_capacity(clients.len()),
+            asked: Vec::with_capacity(clients.len()),
+            silent_ns_max: timeout_ms.saturating_mul(SILENT_TIMEOUTS_MAX * 1_000_000),
             open: false,
             again_ns: 0,
             repeats: 0,
             cancels_max: forwarding.disconnect_cancels_max,
             under_way_max: (forwarding.in_flight_max as usize / 2).max(1),
-            names: Names::new(RandomState::new().hash_one(config.len())),
+            names: Names::new(RandomState::new().hash_one(clients.len())),
         }
     }
 
@@ -90,6 +118,35 @@ impl Left {
     pub(crate) fn came_back(&mut self, comp_no: CompNo) {
         self.gone.retain(|gone| gone.comp_no != comp_no);
         self.asked.retain(|gone| gone.comp_no != comp_no);
+    }
+
+    /// One that is gone and has not come back.
+    fn find(&mut self, comp_no: CompNo) -> Option<&mut Gone> {
+        self.gone.iter_mut().chain(&mut self.asked).find(|gone| gone.comp_no == comp_no)
+    }
+
+    /// Whether the grace of one that is gone is over, and the store is to be asked before anybody has its session again.
+    pub(crate) fn is_over(&self, comp_no: CompNo, now_ns: u64) -> bool {
+        self.gone.iter().any(|gone| gone.comp_no == comp_no && gone.due_ns <= now_ns)
+    }
+
+    /// The gateway closes: nobody comes back, and the store is not waited for long.
+    fn hurry(&mut self, now_ns: u64) {
+        let until_ns = now_ns.saturating_add(SILENT_CLOSING_NS_MAX);
+        // Of each this is said once.
+        for gone in self.gone.iter_mut().chain(&mut self.asked).filter(|gone| gone.until_ns > until_ns) {
+            gone.due_ns = gone.due_ns.min(now_ns);
+            gone.until_ns = until_ns;
+        }
+    }
+
+    /// Takes one of those for whom the store is asked no longer.
+    fn take_overdue(&mut self, now_ns: u64) -> Option<Gone> {
+        let overdue = |gone: &Gone| gone.until_ns <= now_ns;
+        if let Some(at) = self.gone.iter().position(overdue) {
+            return Some(self.gone.swap_remove(at));
+        }
+        self.asked.iter().position(overdue).map(|at| self.asked.swap_remove(at))
     }
 
     /// Whether nothing is left to cancel.
@@ -112,6 +169,7 @@ impl Gateway {
     /// A session of a CompID has come from another gateway, or from an earlier life of this one: what it has left open there is its own
     /// here.
     pub(crate) fn session_came(&mut self, comp_no: CompNo) {
+        self.left.claimed[comp_no] = false;
         if self.left.grace_ns[comp_no].is_some()
             && let Some(open) = &mut self.desk.checks.open
         {
@@ -119,16 +177,10 @@ impl Gateway {
         }
     }
 
-    /// A session that may go on through another gateway is not here any more; `taken`: it does. What it does there is not seen here
-    /// from now on as its own.
-    pub(crate) fn session_left(&mut self, comp_no: CompNo, taken: bool) {
-        let here = self.by_comp[comp_no].is_some();
+    /// A session that may go on through another gateway is not here any more. What it does there is not seen here from now on as its own.
+    pub(crate) fn session_left(&mut self, comp_no: CompNo) {
         if let Some(open) = &mut self.desk.checks.open {
-            if taken && !here {
-                open.disinherit(comp_no);
-            } else {
-                open.inherit_no_more(comp_no);
-            }
+            open.inherit_no_more(comp_no);
         }
     }
 
@@ -142,61 +194,110 @@ impl Gateway {
         }
         self.left.came_back(comp_no);
         let due_ns = cx.now_ns().saturating_add(grace_ns);
-        self.left.gone.push(Gone { comp_no, peer, due_ns });
+        let until_ns = due_ns.saturating_add(self.left.silent_ns_max);
+        self.left.gone.push(Gone { comp_no, peer, was_on: true, due_ns, until_ns });
         if grace_ns == 0 {
             self.follow_grace(cx);
         }
     }
 
-    /// A session that was lost here goes on through another gateway: it keeps its orders.
-    pub(crate) fn session_went_on(&mut self, comp_no: CompNo) {
-        self.left.came_back(comp_no);
-        self.session_left(comp_no, true);
+    /// A FIX session was claimed for a client that is not let in, as it was `away_ns` ago first, here or elsewhere. Its grace goes on from
+    /// then: a client that tries again and again does not put off the end of it. As the claim may have failed, and the session be on
+    /// elsewhere, nothing is cancelled before the store has said that it is this gateway's.
+    pub(crate) fn session_not_admitted(&mut self, cx: &Cx, comp_no: CompNo, peer: SocketAddr, away_ns: u64) {
+        let Some(grace_ns) = self.left.grace_ns[comp_no] else { return };
+        self.left.claimed[comp_no] = true;
+        if self.by_comp[comp_no].is_some() || self.fix.is_logged_on(comp_no) {
+            return;
+        }
+        let due_ns = cx.now_ns().saturating_add(grace_ns.saturating_sub(away_ns));
+        match self.left.find(comp_no) {
+            Some(gone) => gone.due_ns = gone.due_ns.min(due_ns),
+            None => {
+                self.left.gone.push(Gone { comp_no, peer, was_on: false, due_ns, until_ns: u64::MAX });
+            }
+        }
     }
 
-    /// Whether a session that is gone is this gateway's still.
-    pub(crate) fn session_looked_for(&mut self, cx: &mut Cx, comp_no: CompNo, ours: bool) {
+    /// A session that was here is another gateway's now: what it has left open is for that one to cancel.
+    pub(crate) fn session_went_on(&mut self, comp_no: CompNo) {
+        self.metrics.fix_went_on.inc();
+        self.left.came_back(comp_no);
+        self.left.claimed[comp_no] = false;
+        if self.by_comp[comp_no].is_some() {
+            return self.session_left(comp_no);
+        }
+        // The end of its connection, which came before, has left its accounts without an heir.
+        self.session_came(comp_no);
+        if let Some(open) = &mut self.desk.checks.open {
+            open.disinherit(comp_no);
+        }
+    }
+
+    /// Whether a session that is gone is this gateway's still; nothing where the store has not said.
+    pub(crate) fn session_looked_for(&mut self, cx: &mut Cx, comp_no: CompNo, ours: Option<bool>) {
         let Some(at) = self.left.asked.iter().position(|gone| gone.comp_no == comp_no) else { return };
-        let gone = self.left.asked.swap_remove(at);
-        if ours {
-            self.leave_behind(cx, &gone);
-        } else {
-            self.session_went_on(comp_no);
+        let mut gone = self.left.asked.swap_remove(at);
+        match ours {
+            Some(true) => {
+                if self.left.claimed[comp_no] {
+                    self.session_came(comp_no);
+                }
+                self.leave_behind(cx, &gone, "session gone");
+            }
+            Some(false) => self.session_went_on(comp_no),
+            None => {
+                gone.due_ns = cx.now_ns().saturating_add(ASK_AGAIN_NS);
+                self.left.gone.push(gone);
+            }
         }
     }
 
     /// Whose grace is over.
     pub(crate) fn follow_grace(&mut self, cx: &mut Cx) {
-        // While the gateway closes, nobody comes back.
-        let (now_ns, closing) = (cx.now_ns(), self.desk.closing);
-        if closing {
-            self.left.gone.append(&mut self.left.asked);
+        let now_ns = cx.now_ns();
+        if self.desk.closing {
+            self.left.hurry(now_ns);
         }
-        while let Some(at) = self
-            .left
-            .gone
-            .iter()
-            .position(|gone| closing || gone.due_ns <= now_ns && !self.fix_is_keeping(gone.comp_no))
+        while let Some(at) =
+            self.left.gone.iter().position(|gone| gone.due_ns <= now_ns && !self.fix_is_keeping(gone.comp_no))
         {
             let gone = self.left.gone.swap_remove(at);
-            if !closing && self.fix_looks(gone.comp_no) {
+            if self.fix_may_be_elsewhere(gone.comp_no) {
                 self.left.asked.push(gone);
+                self.fix_look(cx, gone.comp_no);
             } else {
-                self.leave_behind(cx, &gone);
+                self.leave_behind(cx, &gone, "session gone");
             }
+        }
+        while let Some(gone) = self.left.take_overdue(now_ns) {
+            self.leave_unasked(cx, &gone);
         }
         self.metrics.disconnect_cancels_waiting.set(i64::from(self.left.open));
     }
 
+    /// The store has not said for too long whether a session is this gateway's.
+    #[cold]
+    fn leave_unasked(&mut self, cx: &mut Cx, gone: &Gone) {
+        let comp_id = self.desk.accounts[gone.comp_no].comp_id;
+        if gone.was_on {
+            tracing::warn!(%comp_id, "the store of the FIX sessions does not say whether the session goes on elsewhere");
+            self.leave_behind(cx, gone, "session gone, its store silent");
+        } else {
+            tracing::error!(%comp_id, "the gateway stops and does not know whether open orders of a session are its to cancel");
+        }
+    }
+
     /// What a session has open is cancelled from now on.
-    fn leave_behind(&mut self, cx: &mut Cx, gone: &Gone) {
+    fn leave_behind(&mut self, cx: &mut Cx, gone: &Gone, why: &str) {
         let (now_ns, Gone { comp_no, peer, .. }) = (cx.now_ns(), *gone);
         if let Some(open) = &mut self.desk.checks.open {
             open.leave(comp_no);
+            open.inherit_no_more(comp_no);
         }
         let comp_id = self.desk.accounts[comp_no].comp_id;
-        tracing::info!(%comp_id, %peer, "open orders are cancelled: the session is gone");
-        self.audit_session(cx, Some(comp_id), peer, ("open orders are cancelled", "session gone"));
+        tracing::info!(%comp_id, %peer, why, "open orders are cancelled");
+        self.audit_session(cx, Some(comp_id), peer, ("open orders are cancelled", why));
         self.left.open = true;
         self.left.again_ns = now_ns;
         self.left.repeats = 0;
@@ -237,8 +338,7 @@ impl Gateway {
         let Some(open) = &mut self.desk.checks.open else { return };
         for sender in open.turned_up() {
             let here = self.by_comp[sender].is_some() || self.fix.is_logged_on(sender);
-            let may_come_back =
-                self.left.gone.iter().chain(&self.left.asked).any(|gone| gone.comp_no == sender);
+            let may_come_back = self.left.find(sender).is_some();
             if self.left.grace_ns[sender].is_some() && !here && !may_come_back {
                 open.leave(sender);
                 self.left.open = true;

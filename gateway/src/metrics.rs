@@ -120,8 +120,11 @@ service::metrics! {
         fix_orders_forgotten: IntCounter = "gateway_fix_orders_forgotten_total",
         /// Batches of FIX sessions' memories given to JetStream.
         fix_store_batches: IntCounter = "gateway_fix_store_batches_total",
-        /// Claims and batches that JetStream did not take, by reason; each ended a session.
+        /// Claims and batches that JetStream did not take, each of which ended a session, and questions after sessions that are gone which it
+        /// did not answer, by reason.
         fix_store_failures: IntCounterVec = "gateway_fix_store_failures_total" ["reason"],
+        /// FIX sessions that were here and are another gateway's now: what they have left open is not cancelled here.
+        fix_went_on: IntCounter = "gateway_fix_sessions_went_on_total",
         /// What a core refused without a report and could not be told to a FIX session of the account: another gateway had the session, or its store failed. The client learns of it by asking for the order's state.
         fix_refusals_lost: IntCounter = "gateway_fix_refusals_lost_total",
         /// Logons whose session's memory was read from JetStream: another gateway had it, or this one before it was started.

@@ -413,7 +413,7 @@ fn gateway(
             out_bytes_max: config.forwarding.out_bytes_max,
         },
         by_comp: vec![None; desk.accounts.comps_len()],
-        left: Left::new(&config.cancel_on_disconnect, &desk.accounts, &config.forwarding),
+        left: Left::new(config, &desk.accounts),
         desk,
         lines: Lines::new(by_core, config.forwarding.out_bytes_max),
         peers: Peers::default(),

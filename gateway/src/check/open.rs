@@ -188,6 +188,9 @@ impl OpenOrders {
                 at = next;
             }
         }
+        // One that turns up is for who has it then to cancel.
+        let heirs = &self.heirs;
+        self.given_up.retain(|(account, _, of)| *of != sender || heirs[*account as usize] != Some(sender));
         self.inherit_no_more(sender);
     }
 
@@ -601,6 +604,14 @@ mod tests {
         assert!(orders.add(of(None, 1, 7)));
         assert_eq!(left(&mut orders, 0), ["6", "5"]);
         assert_eq!(left(&mut orders, 1), ["2"]);
+        // What was given up and turns up when it is elsewhere is not its own here either.
+        orders.inherit(0, 1);
+        assert!(orders.add(of(Some(0), 1, 8)) && orders.add(of(Some(1), 1, 9)));
+        for id in ["8", "9"] {
+            orders.give_up(1, Text::literal(id));
+        }
+        orders.disinherit(0);
+        assert_eq!(["8", "9"].map(|id| orders.turns_up(1, Text::literal(id))), [None, Some(1)]);
     }
 
     #[test]

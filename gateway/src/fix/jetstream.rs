@@ -1,11 +1,13 @@
 //! The memories of FIX sessions in one JetStream stream of NATS, which all gateways share: a session goes on through whichever
 //! gateway its client logs on to.
 //!
-//! Each session has a subject, `STREAM.CLIENT.OURS`. Its messages are an owner's mark (`O` and who that is) or a batch of records
-//! (`B` and [`fix::store::Batch`]). Who takes a session over publishes its mark, whatever was there, and reads all up to that: nothing of
+//! Each session has a subject, `STREAM.CLIENT.OURS`. Its messages are an owner's mark (`O`) or a batch of records
+//! (`B` and [`fix::store::Batch`]); the header [`OWNER_HEADER`] of each says who wrote it, so the last one says whose the session is,
+//! whatever a reset has let go. Who takes a session over publishes its mark, whatever was there, and reads all up to that: nothing of
 //! the owner before it comes behind, as a batch is taken only where it follows the one before it (the expected last sequence of the
 //! subject). The owner before it is told so by its next batch, which fails. A batch whose fate is not known counts as failed: the
-//! session ends, and the next logon reads what is there.
+//! session ends, and the next logon reads what is there. Who must know whether a session is its own still marks it again, right behind
+//! a message of its own.
 //!
 //! This runs on a thread of its own, `fix-store`; the hot thread has one job a session under way at most (`kept.rs`).
 //!
@@ -18,13 +20,14 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::context::{Context, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Config, StorageType, Stream};
+use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, StorageType, Stream};
 use fix::store::{Batch, BatchStore, StoreError};
 use futures_util::StreamExt;
 use service::{Phase, Shutdown};
 use shard::Handle;
 use std::fmt::Display;
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,6 +40,13 @@ use wire::szse::Text;
 pub(super) const BATCH_BYTES_MAX: usize = 512 << 10;
 const OWNER: u8 = b'O';
 const BATCH: u8 = b'B';
+/// The header that says who wrote a message: a gateway, in one of its lives.
+const OWNER_HEADER: &str = "Tongdao-Owner";
+/// The header of a batch that was made while the client was not logged on.
+const AWAY_HEADER: &str = "Tongdao-Away";
+/// How often a mark is tried behind the last message before that counts as no answer. What may come between is a message of this
+/// gateway's that had been given up: there is one of each kind at most.
+const LOOKS: u32 = 3;
 /// Between two tries to tell a gateway whose queue of commands is full.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -44,10 +54,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(super) enum Job {
     /// It is this gateway's from now on; `known`: the sequence up to which its memory is known here.
     Claim { number: usize, subject: Arc<str>, known: Option<u64> },
-    /// A batch that comes right behind this sequence.
-    Keep { number: usize, subject: Arc<str>, after: u64, batch: Batch },
-    /// Whether nobody has taken it since this sequence, which is known here.
-    Look { number: usize, subject: Arc<str>, known: u64 },
+    /// A batch that comes right behind this sequence; `away`: the client is not logged on.
+    Keep { number: usize, subject: Arc<str>, after: u64, batch: Batch, away: bool },
+    /// Whether it is this gateway's still.
+    Look { number: usize, subject: Arc<str> },
 }
 
 /// A session that is this gateway's.
@@ -56,6 +66,16 @@ pub(super) struct Claimed {
     pub(super) sequence: u64,
     /// Its memory, where it was not known.
     pub(super) store: Option<BatchStore>,
+    /// How long ago it was claimed first since its client was logged on last, nanoseconds; 0 where the memory was known.
+    pub(super) away_ns: u64,
+}
+
+/// A session that is this gateway's still.
+pub(super) struct Still {
+    /// The sequence of the message that was its last one.
+    pub(super) behind: u64,
+    /// That of the mark which came behind it.
+    pub(super) sequence: u64,
 }
 
 /// What became of a job.
@@ -63,8 +83,8 @@ pub(super) enum Told {
     Claimed(Result<Claimed, StoreError>),
     /// The sequence of the batch.
     Kept(Result<u64, StoreError>),
-    /// Whether it is this gateway's still.
-    Looked(Result<bool, StoreError>),
+    /// That it is this gateway's still; [`StoreError::Taken`]: it is another one's.
+    Looked(Result<Still, StoreError>),
 }
 
 /// The end at which jobs are given.
@@ -83,8 +103,8 @@ pub(super) fn keeper(
     session_bytes_max: usize,
     sessions: usize,
 ) -> (Keeper, Jobs) {
-    // A session has one claim, one batch and one look under way at most.
-    let (to, jobs) = mpsc::channel(3 * sessions.max(1));
+    // A session has one batch under way at most, and one claim or one look.
+    let (to, jobs) = mpsc::channel(2 * sessions.max(1));
     (to, Jobs { jobs, settings, session_bytes_max })
 }
 
@@ -103,8 +123,8 @@ struct Connection {
 struct Desk {
     settings: JetStreamSettings,
     session_bytes_max: usize,
-    /// Who marks what it owns.
-    name: String,
+    /// Who this gateway is in this life of it: what it owned in another one is not its own.
+    owner: String,
     connection: OnceCell<Connection>,
 }
 
@@ -121,7 +141,9 @@ impl Jobs {
     ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (settings, session_bytes_max) = (self.settings, self.session_bytes_max);
-        let desk = Rc::new(Desk { settings, session_bytes_max, name, connection: OnceCell::new() });
+        // Gateways may have the same address, each in a network of its own.
+        let owner = format!("{name} {:016x}", RandomState::new().hash_one(&name));
+        let desk = Rc::new(Desk { settings, session_bytes_max, owner, connection: OnceCell::new() });
         let local = LocalSet::new();
         // Early, so that the log says at the start what is wrong.
         let early = desk.clone();
@@ -165,11 +187,9 @@ impl Desk {
             Job::Claim { number, subject, known } => {
                 (number, Told::Claimed(self.claim(&subject, known).await), None)
             }
-            Job::Look { number, subject, known } => {
-                (number, Told::Looked(self.look(&subject, known).await), None)
-            }
-            Job::Keep { number, subject, after, batch } => {
-                let kept = self.keep(&subject, after, &batch).await;
+            Job::Look { number, subject } => (number, Told::Looked(self.look(&subject).await), None),
+            Job::Keep { number, subject, after, batch, away } => {
+                let kept = self.keep(&subject, after, &batch, away).await;
                 let reset = kept.ok().filter(|_| batch.reset).map(|sequence| (subject, sequence));
                 (number, Told::Kept(kept), reset)
             }
@@ -184,41 +204,82 @@ impl Desk {
         within.await
     }
 
+    /// A connection over which servers can be asked now.
+    async fn connected(&self) -> Result<&Connection, StoreError> {
+        let connection = self.connection().await?;
+        // What is published without servers would leave when they are back, long after it was given up.
+        if connection.client.connection_state() == async_nats::connection::State::Connected {
+            Ok(connection)
+        } else {
+            Err(self.unreachable("connect")("not connected"))
+        }
+    }
+
     /// Takes a session: with what is known of it where nobody else had it since, and what the stream has else.
     async fn claim(&self, subject: &str, known: Option<u64>) -> Result<Claimed, StoreError> {
-        let mark = [&[OWNER], self.name.as_bytes()].concat();
         if let Some(last) = known {
-            match self.publish(subject, mark.clone(), Some(last)).await {
-                Ok(sequence) => return Ok(Claimed { sequence, store: None }),
+            match self.publish(subject, self.mark(), Some(last)).await {
+                Ok(sequence) => return Ok(Claimed { sequence, store: None, away_ns: 0 }),
                 Err(StoreError::Taken) => {}
                 Err(error) => return Err(error),
             }
         }
-        let sequence = self.publish(subject, mark, None).await?;
-        let store = self.read(subject, sequence).await?;
-        Ok(Claimed { sequence, store: Some(store) })
+        let sequence = self.publish(subject, self.mark(), None).await?;
+        let (store, away_ns) = self.read(subject, sequence).await?;
+        Ok(Claimed { sequence, store: Some(store), away_ns })
     }
 
-    async fn look(&self, subject: &str, known: u64) -> Result<bool, StoreError> {
-        let stream = &self.connection().await?.stream;
+    /// Marks a session as this gateway's still: [`StoreError::Taken`] where it is another one's. It takes the mark to know: a server
+    /// that was cut off from the others, and has not noticed, tells what was.
+    async fn look(&self, subject: &str) -> Result<Still, StoreError> {
+        for _ in 0..LOOKS {
+            let behind = self.last_of_ours(subject).await?;
+            match self.publish(subject, self.mark(), Some(behind)).await {
+                Ok(sequence) => return Ok(Still { behind, sequence }),
+                Err(StoreError::Taken) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(self.unreachable("look")("its last message changes"))
+    }
+
+    /// The sequence of a session's last message, if this gateway wrote it; 0 where there is none, so that it is nobody's.
+    async fn last_of_ours(&self, subject: &str) -> Result<u64, StoreError> {
+        let stream = &self.connected().await?.stream;
         let last = self.bounded(async {
-            stream.get_last_raw_message_by_subject(subject).await.map_err(self.unreachable("look"))
+            match stream.get_last_raw_message_by_subject(subject).await {
+                Ok(last) => Ok(Some(last)),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+                Err(error) => Err(self.unreachable("look")(error)),
+            }
         });
-        Ok(last.await?.sequence == known)
+        let Some(last) = last.await? else { return Ok(0) };
+        let ours = last.headers.get(OWNER_HEADER).is_some_and(|owner| owner.as_str() == self.owner);
+        ours.then_some(last.sequence).ok_or(StoreError::Taken)
     }
 
-    async fn keep(&self, subject: &str, after: u64, batch: &Batch) -> Result<u64, StoreError> {
-        self.publish(subject, [&[BATCH], &batch.records[..]].concat(), Some(after)).await
+    async fn keep(&self, subject: &str, after: u64, batch: &Batch, away: bool) -> Result<u64, StoreError> {
+        let message = self.message([&[BATCH], &batch.records[..]].concat());
+        let message = if away { message.header(AWAY_HEADER, "1") } else { message };
+        self.publish(subject, message, Some(after)).await
+    }
+
+    fn mark(&self) -> PublishMessage {
+        self.message(vec![OWNER])
+    }
+
+    fn message(&self, payload: Vec<u8>) -> PublishMessage {
+        PublishMessage::build().payload(payload.into()).header(OWNER_HEADER, self.owner.as_str())
     }
 
     /// Publishes, behind this message of the subject and no other where it is named; returns the sequence.
-    async fn publish(&self, subject: &str, payload: Vec<u8>, after: Option<u64>) -> Result<u64, StoreError> {
-        let Connection { client, context, .. } = self.connection().await?;
-        // What is published without servers would leave when they are back, long after it was given up.
-        if client.connection_state() != async_nats::connection::State::Connected {
-            return Err(self.unreachable("publish")("not connected"));
-        }
-        let mut message = PublishMessage::build().payload(payload.into());
+    async fn publish(
+        &self,
+        subject: &str,
+        mut message: PublishMessage,
+        after: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let context = &self.connected().await?.context;
         if let Some(after) = after {
             message = message.expected_last_subject_sequence(after);
         }
@@ -235,8 +296,8 @@ impl Desk {
         Ok(ack.await?.sequence)
     }
 
-    /// The session's memory as of a message of its own.
-    async fn read(&self, subject: &str, until: u64) -> Result<BatchStore, StoreError> {
+    /// The session's memory as of a mark of it, and [`Claimed::away_ns`].
+    async fn read(&self, subject: &str, until: u64) -> Result<(BatchStore, u64), StoreError> {
         let stream = &self.connection().await?.stream;
         let config = OrderedConfig {
             filter_subject: subject.to_owned(),
@@ -249,18 +310,23 @@ impl Desk {
                 consumer.messages().await.map_err(self.unreachable("read"))
             })
             .await?;
-        let mut store = BatchStore::new(self.session_bytes_max);
+        let (mut store, mut absence) = (BatchStore::new(self.session_bytes_max), Absence::default());
         loop {
             let next = async { messages.next().await.transpose().map_err(self.unreachable("read")) };
             let message = self.bounded(next).await?.ok_or(StoreError::Unreachable)?;
-            let sequence = message.info().map_err(self.unreachable("read"))?.stream_sequence;
+            let info = message.info().map_err(self.unreachable("read"))?;
+            let (sequence, at_ns) = (info.stream_sequence, info.published.unix_timestamp_nanos());
             match message.payload.split_first() {
-                Some((&BATCH, records)) => store.restore(records)?,
-                Some((&OWNER, _)) => {}
+                Some((&BATCH, records)) => {
+                    store.restore(records)?;
+                    let headers = message.headers.as_ref();
+                    absence.batch(headers.is_some_and(|headers| headers.get(AWAY_HEADER).is_some()));
+                }
+                Some((&OWNER, _)) => absence.mark(at_ns),
                 _ => return Err(StoreError::Format),
             }
             if sequence >= until {
-                return Ok(store);
+                return Ok((store, absence.ns(at_ns)));
             }
         }
     }
@@ -289,6 +355,29 @@ impl Desk {
             tracing::warn!(what, at, %error, "the store of the FIX sessions does not answer");
             StoreError::Unreachable
         }
+    }
+}
+
+/// Since when a session is claimed and its client not let in, by its messages in order: nanoseconds since 1970, by the servers' clocks.
+#[derive(Default)]
+struct Absence {
+    since_ns: Option<i128>,
+}
+
+impl Absence {
+    fn mark(&mut self, at_ns: i128) {
+        self.since_ns.get_or_insert(at_ns);
+    }
+
+    fn batch(&mut self, away: bool) {
+        if !away {
+            self.since_ns = None;
+        }
+    }
+
+    /// How long that was at this time, nanoseconds.
+    fn ns(&self, at_ns: i128) -> u64 {
+        self.since_ns.and_then(|since_ns| u64::try_from(at_ns - since_ns).ok()).unwrap_or(0)
     }
 }
 
@@ -321,5 +410,21 @@ mod tests {
         assert_eq!(&*subject("client-1"), "fix.client-1.US");
         assert_eq!(&*subject("a.b>*"), "fix.a%2eb%3e%2a.US");
         assert_ne!(subject("a.b"), subject("a%2eb"));
+    }
+
+    #[test]
+    fn an_absence_begins_with_the_first_claim_since_the_client_was_logged_on() {
+        let mut absence = Absence::default();
+        absence.mark(10);
+        absence.batch(false);
+        assert_eq!(absence.ns(15), 0, "let in");
+        absence.mark(20);
+        absence.batch(true);
+        absence.mark(50);
+        assert_eq!(absence.ns(50), 30, "whichever gateways it tried");
+        assert_eq!(absence.ns(19), 0, "by another server's clock");
+        absence.batch(false);
+        absence.mark(90);
+        assert_eq!(absence.ns(90), 0);
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! A session *waits* while a batch of its memory is under way: it is not read from, it gets no reports, and nothing of it is written. So
 //! all that a turn has done to it is one batch, and what waits does not grow. It waits from its logon, too, until it is this
-//! gateway's. Jobs end by their own deadlines, so no session waits for ever.
+//! gateway's, and while it is asked whether it still is (`disconnect.rs`). Jobs end by their own deadlines, so no session waits for ever.
 
 use super::deliver::had;
-use super::jetstream::{BATCH_BYTES_MAX, Claimed, Job, Keeper, Told};
+use super::jetstream::{BATCH_BYTES_MAX, Claimed, Job, Keeper, Still, Told};
 use super::session::{STORE_FAILED, label, now};
 use super::store::SessionStore;
 use crate::accounts::CompNo;
@@ -25,19 +25,51 @@ const REFUSALS_MAX: usize = 1_024;
 pub(super) enum Holding {
     /// This gateway's, as far as it knows: where another one has it meanwhile, nothing more is kept, and this one is told so.
     Ours,
-    /// It is being asked for.
-    Claiming,
+    /// It is being asked for, or whether it is this gateway's still.
+    Asking,
     /// Not this gateway's.
     Elsewhere,
+}
+
+/// Whose a session is in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Another gateway's, or nobody's.
+    NotOurs,
+    /// This gateway may have marked it last: it is not known what became of a claim or a batch. Its memory is not known here.
+    MayBeOurs,
+    /// This gateway's, as far as it knows. The sequence of the last message is this one.
+    Ours(u64),
+}
+
+impl Whose {
+    /// After a job that failed.
+    fn after(error: StoreError) -> Self {
+        if error == StoreError::Taken { Self::NotOurs } else { Self::MayBeOurs }
+    }
+
+    fn sequence(self) -> Option<u64> {
+        match self {
+            Self::Ours(sequence) => Some(sequence),
+            Self::NotOurs | Self::MayBeOurs => None,
+        }
+    }
+}
+
+/// What a session waits for before anything else comes of it.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    /// To be this gateway's, for the logon of this connection, and whether that begins the numbers anew.
+    Claim(ConnId, bool),
+    /// Whether it is this gateway's still.
+    Look,
 }
 
 /// What is known of a memory that is kept elsewhere.
 pub(super) struct Remote {
     pub(super) subject: Arc<str>,
-    /// The sequence of the last message there; nothing where the memory is not known here.
-    sequence: Option<u64>,
-    /// A claim is under way, for the logon of this connection, and whether that begins the numbers anew.
-    claim: Option<(ConnId, bool)>,
+    whose: Whose,
+    asked: Option<Asked>,
     /// The session was claimed for the connection that it has.
     ours: bool,
     /// A batch is under way.
@@ -46,7 +78,7 @@ pub(super) struct Remote {
     letting_out: bool,
     /// The connection is to be closed when what is to be told it is safe.
     closing: Option<Reason>,
-    /// Refusals of cores that came while the session was being claimed.
+    /// Refusals of cores that came while the session was being asked for.
     refusals: Vec<Refused>,
     /// Such ones as are numbered and not kept yet.
     unkept: u64,
@@ -56,8 +88,8 @@ impl Remote {
     pub(super) fn new(subject: Arc<str>) -> Self {
         Self {
             subject,
-            sequence: None,
-            claim: None,
+            whose: Whose::NotOurs,
+            asked: None,
             ours: false,
             batch: false,
             letting_out: false,
@@ -68,16 +100,16 @@ impl Remote {
     }
 
     /// Its memory is not known here. Returns how many refusals are lost with it.
-    pub(super) fn forget(&mut self) -> u64 {
-        (self.sequence, self.ours) = (None, false);
+    pub(super) fn forget(&mut self, whose: Whose) -> u64 {
+        (self.whose, self.ours) = (whose, false);
         std::mem::take(&mut self.unkept)
     }
 
     pub(super) fn holding(&self) -> Holding {
-        match (self.claim, self.sequence) {
-            (Some(_), _) => Holding::Claiming,
-            (None, Some(_)) => Holding::Ours,
-            (None, None) => Holding::Elsewhere,
+        match (self.asked, self.whose) {
+            (Some(_), _) => Holding::Asking,
+            (None, Whose::Ours(_)) => Holding::Ours,
+            (None, Whose::NotOurs | Whose::MayBeOurs) => Holding::Elsewhere,
         }
     }
 
@@ -90,6 +122,11 @@ impl Remote {
         self.ours
     }
 
+    /// Whether it is being claimed for this connection.
+    pub(super) fn is_claimed_for(&self, id: ConnId) -> bool {
+        matches!(self.asked, Some(Asked::Claim(conn, _)) if conn == id)
+    }
+
     /// The connection that it was claimed for is gone.
     pub(super) fn left(&mut self) {
         self.ours = false;
@@ -98,7 +135,7 @@ impl Remote {
     /// Nothing may come of the session, and nothing go to it.
     #[inline]
     pub(super) fn waits(&self) -> bool {
-        self.batch || self.letting_out || self.claim.is_some()
+        self.batch || self.letting_out || self.asked.is_some()
     }
 }
 
@@ -112,9 +149,9 @@ impl Gateway {
     /// Its logon was admitted: asks for the session, if it is one that others may have. Whether it now waits for that.
     pub(super) fn fix_claim(&mut self, cx: &mut Cx, id: ConnId, number: usize, reset: bool) -> bool {
         let Some(remote) = &mut self.fix.sessions[number].remote else { return false };
-        remote.claim = Some((id, reset));
+        remote.asked = Some(Asked::Claim(id, reset));
         cx.pause_reading(id, true);
-        let job = Job::Claim { number, subject: remote.subject.clone(), known: remote.sequence };
+        let job = Job::Claim { number, subject: remote.subject.clone(), known: remote.whose.sequence() };
         if !given(self.fix.keeper.as_ref(), job) {
             self.fix_told(cx, number, Told::Claimed(Err(StoreError::Unreachable)));
         }
@@ -128,13 +165,22 @@ impl Gateway {
         session.is_some_and(|session| session.waits() || session.touched || !session.engine.store().is_safe())
     }
 
-    /// Asks whether the session of a CompID that is gone is this gateway's still; false where no other one could have it.
-    pub(crate) fn fix_looks(&self, comp_no: CompNo) -> bool {
-        let Some(number) = self.fix.session_of(comp_no) else { return false };
-        let Some(remote) = &self.fix.sessions[number].remote else { return false };
-        let Some(known) = remote.sequence else { return false };
-        let job = Job::Look { number, subject: remote.subject.clone(), known };
-        given(self.fix.keeper.as_ref(), job)
+    /// Whether the session of a CompID, which was this gateway's as far as it knows, may go on through another one.
+    pub(crate) fn fix_may_be_elsewhere(&self, comp_no: CompNo) -> bool {
+        let session = self.fix.session_of(comp_no).map(|number| &self.fix.sessions[number]);
+        let remote = session.and_then(|session| session.remote.as_ref());
+        remote.is_some_and(|remote| remote.whose != Whose::NotOurs)
+    }
+
+    /// Asks whether the session of a CompID that is gone is this gateway's still: [`Gateway::session_looked_for`] is told.
+    pub(crate) fn fix_look(&mut self, cx: &mut Cx, comp_no: CompNo) {
+        let Some(number) = self.fix.session_of(comp_no) else { return };
+        let Some(remote) = &mut self.fix.sessions[number].remote else { return };
+        remote.asked = Some(Asked::Look);
+        let job = Job::Look { number, subject: remote.subject.clone() };
+        if !given(self.fix.keeper.as_ref(), job) {
+            self.fix_told(cx, number, Told::Looked(Err(StoreError::Unreachable)));
+        }
     }
 
     /// Gives what was committed to be kept; the session waits until it is.
@@ -146,15 +192,17 @@ impl Gateway {
             return;
         };
         // What a claim brings goes before; what waits now is kept behind it.
-        if store.is_safe() || remote.claim.is_some() {
+        if store.is_safe() || remote.asked.is_some() {
             return;
         }
-        let Some(after) = remote.sequence else {
+        let whose = remote.whose;
+        let Some(after) = whose.sequence() else {
             // Of a session that is not known any more nothing is kept.
-            let lost = session.forget();
+            let lost = session.forget(whose);
             return self.fix_refusals_lost(number, lost);
         };
         let batch = store.take_batch(BATCH_BYTES_MAX);
+        let away = !session.engine.is_active();
         remote.batch = true;
         if let Some(conn) = session.conn {
             cx.hold_writing(conn, true);
@@ -162,7 +210,7 @@ impl Gateway {
         }
         let Some(batch) = batch else { return };
         self.metrics.fix_store_batches.inc();
-        let job = Job::Keep { number, subject: remote.subject.clone(), after, batch };
+        let job = Job::Keep { number, subject: remote.subject.clone(), after, batch, away };
         if !given(self.fix.keeper.as_ref(), job) {
             self.fix_told(cx, number, Told::Kept(Err(StoreError::Unreachable)));
         }
@@ -173,24 +221,22 @@ impl Gateway {
         match told {
             Told::Claimed(Ok(claimed)) => self.fix_claimed(cx, number, claimed),
             Told::Kept(Ok(sequence)) => self.fix_kept(cx, number, sequence),
-            Told::Looked(looked) => {
-                let comp_no = self.fix.sessions[number].comp_no;
-                // Who cannot reach the store cannot go on through another gateway either.
-                self.session_looked_for(cx, comp_no, looked.unwrap_or(true));
-            }
+            Told::Looked(looked) => self.fix_looked(cx, number, looked),
             Told::Claimed(Err(error)) => {
                 self.fix_store_counted(error);
                 let session = &mut self.fix.sessions[number];
-                let mut lost = session.forget();
-                let claim = session.remote.as_mut().and_then(|remote| {
+                let mut lost = session.forget(Whose::after(error));
+                let asked = session.remote.as_mut().and_then(|remote| {
                     lost += std::mem::take(&mut remote.refusals).len() as u64;
-                    remote.claim.take()
+                    remote.asked.take()
                 });
                 let conn = session.conn;
                 self.fix_refusals_lost(number, lost);
-                let Some((id, _)) = claim else { return };
+                let Some(Asked::Claim(id, _)) = asked else { return };
                 if conn == Some(id) {
                     let reason = self.fix_refuse(cx, id, number, "session store not reachable");
+                    // The claim may be in the stream all the same.
+                    self.fix_not_admitted(cx, number, id, 0);
                     self.flush(cx, id);
                     cx.close(id, reason);
                 }
@@ -198,7 +244,7 @@ impl Gateway {
             Told::Kept(Err(error)) => {
                 self.fix_store_counted(error);
                 let session = &mut self.fix.sessions[number];
-                let lost = session.forget();
+                let lost = session.forget(Whose::after(error));
                 if let Some(remote) = &mut session.remote {
                     (remote.batch, remote.closing) = (false, None);
                 }
@@ -212,16 +258,48 @@ impl Gateway {
         }
     }
 
+    /// The answer to whether the session is this gateway's still.
+    fn fix_looked(&mut self, cx: &mut Cx, number: usize, looked: Result<Still, StoreError>) {
+        let session = &mut self.fix.sessions[number];
+        let Some(remote) = &mut session.remote else { return };
+        remote.asked = None;
+        let (ours, lost) = match looked {
+            Ok(Still { behind, sequence }) if remote.whose == Whose::Ours(behind) => {
+                remote.whose = Whose::Ours(sequence);
+                (Some(true), 0)
+            }
+            // There is more of this gateway's than is known here.
+            Ok(_) => (Some(true), session.forget(Whose::MayBeOurs)),
+            Err(StoreError::Taken) => (Some(false), session.forget(Whose::NotOurs)),
+            // The mark may be there all the same.
+            Err(_) => (None, session.forget(Whose::MayBeOurs)),
+        };
+        let comp_no = session.comp_no;
+        if let Err(error) = looked
+            && ours.is_none()
+        {
+            self.fix_store_counted(error);
+        }
+        self.fix_refusals_lost(number, lost);
+        self.fix_tell_held(cx, number);
+        self.session_looked_for(cx, comp_no, ours);
+    }
+
     /// The session is this gateway's: its logon goes on, and then what cores have refused meanwhile.
     fn fix_claimed(&mut self, cx: &mut Cx, number: usize, claimed: Claimed) {
         self.fix_go_on_claimed(cx, number, claimed);
+        self.fix_tell_held(cx, number);
+    }
+
+    /// Tells what cores have refused while the session was being asked for.
+    fn fix_tell_held(&mut self, cx: &mut Cx, number: usize) {
         let remote = self.fix.sessions[number].remote.as_mut();
         for refused in remote.map(|remote| std::mem::take(&mut remote.refusals)).unwrap_or_default() {
             self.fix_tell_refused(cx, number, &refused);
         }
     }
 
-    /// A core's refusal waits until the session that it concerns is this gateway's.
+    /// A core's refusal waits until it is known whether the session that it concerns is this gateway's.
     pub(super) fn fix_hold_refused(&mut self, number: usize, refused: Refused) {
         match &mut self.fix.sessions[number].remote {
             Some(remote) if remote.refusals.len() < REFUSALS_MAX => remote.refusals.push(refused),
@@ -242,18 +320,21 @@ impl Gateway {
     fn fix_go_on_claimed(&mut self, cx: &mut Cx, number: usize, claimed: Claimed) {
         let session = &mut self.fix.sessions[number];
         let Some(remote) = &mut session.remote else { return };
-        (remote.sequence, remote.ours) = (Some(claimed.sequence), true);
-        let claim = remote.claim.take();
+        (remote.whose, remote.ours) = (Whose::Ours(claimed.sequence), true);
+        let (asked, away_ns) = (remote.asked.take(), claimed.away_ns);
         if let Some(store) = claimed.store {
             self.metrics.fix_takeovers.inc();
             had(&store, today(cx.wall_ns())).for_each(|had| self.lines.expect(had, false));
             *session.engine.store_mut() = SessionStore::Elsewhere(Box::new(store));
         }
-        let Some((id, reset)) = claim.filter(|(id, _)| session.conn == Some(*id)) else {
-            return remote.left();
+        let (id, reset) = match asked {
+            Some(Asked::Claim(id, reset)) if session.conn == Some(id) => (id, reset),
+            // Its connection's end has said that it was not let in.
+            Some(_) | None => return remote.left(),
         };
         if !session.engine.is_connected() {
             // It was logged out meanwhile: nobody may be told that it is on.
+            self.fix_not_admitted(cx, number, id, away_ns);
             return self.fix_close(cx, number, id, Reason::App("closed while it was claimed"));
         }
         cx.pause_reading(id, self.lines.paused());
@@ -267,7 +348,19 @@ impl Gateway {
         match admitted {
             // What came right behind the logon.
             Ok(()) => cx.offer_again(id),
-            Err(reason) => self.fix_close(cx, number, id, reason),
+            Err(reason) => {
+                self.fix_not_admitted(cx, number, id, away_ns);
+                self.fix_close(cx, number, id, reason);
+            }
+        }
+    }
+
+    /// The client of a session that was claimed for it is not let in. What the session has left open is this gateway's to cancel from
+    /// the claim on: whoever had it before finds the mark, and cancels nothing. `away_ns`: see [`Claimed::away_ns`].
+    fn fix_not_admitted(&mut self, cx: &Cx, number: usize, id: ConnId, away_ns: u64) {
+        let comp_no = self.fix.sessions[number].comp_no;
+        if let Some(peer) = self.fix.conn(id).map(|conn| conn.peer) {
+            self.session_not_admitted(cx, comp_no, peer, away_ns);
         }
     }
 
@@ -280,7 +373,7 @@ impl Gateway {
             return;
         };
         store.acknowledged();
-        (remote.sequence, remote.batch) = (Some(sequence), false);
+        (remote.whose, remote.batch) = (Whose::Ours(sequence), false);
         if !store.is_safe() {
             return self.fix_keep(cx, number);
         }
@@ -324,7 +417,7 @@ impl Gateway {
         let session = &mut self.fix.sessions[number];
         let safe = session.engine.store().is_safe() || reason == Reason::App(STORE_FAILED);
         match &mut session.remote {
-            Some(remote) if !safe && remote.sequence.is_some() => {
+            Some(remote) if !safe && remote.whose.sequence().is_some() => {
                 remote.closing = Some(reason);
                 None
             }

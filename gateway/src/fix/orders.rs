@@ -387,7 +387,7 @@ impl Gateway {
         let Some(account) = refused.account else { return };
         match self.fix.sessions[number].holding() {
             Holding::Ours => {}
-            Holding::Claiming => return self.fix_hold_refused(number, *refused),
+            Holding::Asking => return self.fix_hold_refused(number, *refused),
             Holding::Elsewhere => return self.fix_refusals_lost(number, 1),
         }
         let (now, reject) = (super::session::now(cx), &refused.reject);

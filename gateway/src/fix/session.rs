@@ -2,7 +2,7 @@
 
 use super::config::{self, Authentication, Config, MESSAGE_BYTES_MAX, Reset};
 use super::deliver::NoLongerHeld;
-use super::kept::{Holding, Remote};
+use super::kept::{Holding, Remote, Whose};
 use super::port::Conn;
 use super::store::SessionStore;
 use crate::accounts::CompNo;
@@ -122,10 +122,10 @@ impl Session {
     /// Its memory, which is kept elsewhere, is not known here: the next logon reads it. Returns how many refusals of cores are lost
     /// with what was not kept yet.
     #[must_use]
-    pub(super) fn forget(&mut self) -> u64 {
+    pub(super) fn forget(&mut self, whose: Whose) -> u64 {
         let Some(remote) = &mut self.remote else { return 0 };
         *self.engine.store_mut() = SessionStore::Elsewhere(Box::new(BatchStore::new(self.memory_bytes_max)));
-        remote.forget()
+        remote.forget(whose)
     }
 
     /// Whose its memory is.
@@ -242,6 +242,10 @@ impl Gateway {
             }
             Some(session) if session.conn.is_some() => Some("connected already"),
             Some(session) if session.waits() => Some("its store is at work for the connection before"),
+            // Else who comes again and again would keep it from being asked.
+            Some(session) if session.remote.is_some() && self.left.is_over(session.comp_no, cx.now_ns()) => {
+                Some("its store is at work for the connection before")
+            }
             Some(_) => None,
         };
         let number = match (found, wrong) {
@@ -582,16 +586,21 @@ impl Gateway {
         session.place = Place::Away;
         session.conn = None;
         let comp_no = session.comp_no;
+        let (mut claiming, taken) = (false, reason == Reason::App(TAKEN));
         if let Some(remote) = &mut session.remote {
+            claiming = remote.is_claimed_for(id);
             remote.left();
-            self.session_left(comp_no, reason == Reason::App(TAKEN));
+            if taken { self.session_went_on(comp_no) } else { self.session_left(comp_no) }
         }
         self.metrics.fix_sessions.set(self.fix_logged_on());
         // A logout that the store has not got yet.
         self.fix.touch(number);
         // Of a session that goes on elsewhere nothing is cancelled here.
-        if was_on && reason != Reason::App(TAKEN) {
-            self.session_gone(cx, self.fix.sessions[number].comp_no, conn.peer, reason);
+        if was_on && !taken {
+            self.session_gone(cx, comp_no, conn.peer, reason);
+        } else if claiming {
+            // The claim comes to the stream behind its connection's end.
+            self.session_not_admitted(cx, comp_no, conn.peer, 0);
         }
     }
 

@@ -6,14 +6,14 @@ use crate::client::{FixClient, field, repeats};
 use crate::nats::{NODES, TIMEOUT_MS, cluster};
 use crate::peers::{self, Core, text};
 use gateway::Config;
-use gateway::config::{CancelOnDisconnect, JetStream};
+use gateway::config::JetStream;
 use gateway::fix::config::Kind;
 use std::io::Read;
 use std::path::Path;
 use wire::szse::Message;
-use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest};
+use wire::szse::trading::{BusinessReject, NewOrder};
 
-fn elsewhere(servers: &[String]) -> impl Fn(&mut Config) {
+pub(crate) fn elsewhere(servers: &[String]) -> impl Fn(&mut Config) {
     let servers = servers.to_vec();
     move |config| {
         config.fix.store.kind = Kind::JetStream;
@@ -31,14 +31,14 @@ fn two_houses(folder: &Path, servers: &[String]) -> [House; 2] {
     ["a", "b"].map(|name| House::around(Core::listen(&[1, 2]), &folder.join(name), elsewhere(servers)))
 }
 
-fn log_on(house: &House) -> FixClient {
+pub(crate) fn log_on(house: &House) -> FixClient {
     let mut client = FixClient::new(FixClient::config(1));
     through(&mut client, house);
     client
 }
 
 /// Logged on, as soon as the servers have found a leader: a logon is refused meanwhile.
-fn through(client: &mut FixClient, house: &House) {
+pub(crate) fn through(client: &mut FixClient, house: &House) {
     peers::eventually("logged on", || {
         client.connect(house.address);
         while client.turn() && !client.session.is_active() {}
@@ -46,12 +46,12 @@ fn through(client: &mut FixClient, house: &House) {
     });
 }
 
-fn named(order: &NewOrder, id: &str) -> NewOrder {
+pub(crate) fn named(order: &NewOrder, id: &str) -> NewOrder {
     NewOrder { cl_ord_id: text(id), ..*order }
 }
 
 /// An order that has been accepted through the first gateway, as report 1 of both.
-fn resting([here, there]: &mut [House; 2], client: &mut FixClient) -> NewOrder {
+pub(crate) fn resting([here, there]: &mut [House; 2], client: &mut FixClient) -> NewOrder {
     client.order("x", "");
     let order = here.line.order();
     here.accept(&order, 1);
@@ -154,71 +154,6 @@ fn a_reset_begins_anew_and_what_was_before_it_is_let_go() {
         })
     };
     peers::eventually("the day before is let go", || kept() > 1);
-    houses.into_iter().for_each(|house| house.gateway.stop());
-}
-
-#[test]
-fn what_a_session_left_open_at_the_gateway_before_is_cancelled_by_the_one_where_it_ends() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = ["a", "b"].map(|name| {
-        House::around(Core::listen(&[1, 2]), &folder.path().join(name), |config| {
-            elsewhere(&servers)(config);
-            config.cancel_on_disconnect = vec![CancelOnDisconnect { comp_id: text("c1"), grace_ms: 0 }];
-        })
-    });
-    let mut client = log_on(&houses[0]);
-    let order = resting(&mut houses, &mut client);
-    // Another client's, who is nowhere near.
-    let others = NewOrder { account_id: text("a2"), ..named(&order, "x2") };
-    houses.iter_mut().for_each(|house| house.accept(&others, 2));
-    let left = client.turn_away();
-    through(&mut client, &houses[1]);
-    // Sent through the first gateway before it lost the session, and reported later.
-    houses.iter_mut().for_each(|house| house.accept(&named(&order, "y"), 3));
-    client.expect(&["11=y"]);
-    client.order("w", "");
-    let order = houses[1].line.order();
-    houses.iter_mut().for_each(|house| house.accept(&order, 4));
-    client.expect(&["11=w"]);
-    client.lose();
-    let mut cancelled: Vec<_> = (0..3)
-        .map(|_| houses[1].line.peer.expect::<OrderCancelRequest>())
-        .map(|cancel| cancel.orig_cl_ord_id.to_string())
-        .collect();
-    cancelled.sort_unstable();
-    assert_eq!(cancelled, ["w", "x", "y"], "by whichever gateway they were sent");
-    // Nothing else is: what comes behind them on the line is what a client asks for.
-    let mut other = FixClient::log_on(houses[1].address, 2);
-    other.order("v", "");
-    assert_eq!(houses[1].line.order().cl_ord_id, text("v"));
-    drop(left);
-    houses.into_iter().for_each(|house| house.gateway.stop());
-}
-
-#[test]
-fn who_goes_on_elsewhere_within_its_grace_keeps_its_orders() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = ["a", "b"].map(|name| {
-        House::around(Core::listen(&[1, 2]), &folder.path().join(name), |config| {
-            elsewhere(&servers)(config);
-            config.cancel_on_disconnect = vec![CancelOnDisconnect { comp_id: text("c1"), grace_ms: 1_000 }];
-        })
-    });
-    let mut client = log_on(&houses[0]);
-    resting(&mut houses, &mut client);
-    client.lose();
-    peers::eventually("missed", || houses[0].gateway.metrics.fix_sessions.get() == 0);
-    through(&mut client, &houses[1]);
-    // The gateway that it left has no word of where it is, and asks when the grace is over.
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
-    let mut other = FixClient::log_on(houses[0].address, 2);
-    other.order("v", "");
-    assert_eq!(houses[0].line.order().cl_ord_id, text("v"), "an order, not a cancel");
-    client.lose();
-    let cancel: OrderCancelRequest = houses[1].line.peer.expect();
-    assert_eq!(cancel.orig_cl_ord_id, text("x"), "where it ends");
     houses.into_iter().for_each(|house| house.gateway.stop());
 }
 

@@ -5,6 +5,8 @@ mod client;
 mod day;
 mod disconnect;
 mod elsewhere;
+mod gate;
+mod gone;
 mod killed;
 mod misuse;
 #[path = "../peers/nats.rs"]
