@@ -232,7 +232,10 @@ mod tests {
 
     fn choose(client: u64, weights: &[u32], gone: Option<usize>) -> usize {
         let there = (0..weights.len()).filter(|&at| Some(at) != gone);
-        most_attracted(stable_hash(&client.to_be_bytes()), there, |at| (stable_hash(&[at as u8]), weights[at])).unwrap()
+        most_attracted(stable_hash(&client.to_be_bytes()), there, |at| {
+            (stable_hash(&[at as u8]), weights[at])
+        })
+        .unwrap()
     }
 
     #[test]
