@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// What one read of the file takes at least.
-const READ_BYTES: usize = 256 << 10;
+pub(crate) const READ_BYTES: usize = 256 << 10;
 
 /// Why a journal cannot be read on.
 #[derive(Debug, thiserror::Error)]
@@ -251,13 +251,14 @@ impl Reader {
         Ok(end > held)
     }
 
-    /// Reads anew what is held from here on; whether it has changed.
+    /// Reads anew what is held from here on; whether it has changed, or more is held now: the first bytes of a record may be zeros, as
+    /// those behind the last record are.
     fn refresh(&mut self) -> Result<bool, ReadError> {
         let before = self.buffer.split_off(self.at);
         self.buffer.clear();
         self.at = 0;
         self.fill(before.len().clamp(RECORD_HEAD_BYTES, READ_BYTES))?;
         let common = before.len().min(self.buffer.len());
-        Ok(self.buffer[..common] != before[..common])
+        Ok(self.buffer.len() > before.len() || self.buffer[..common] != before[..common])
     }
 }

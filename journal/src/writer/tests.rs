@@ -44,6 +44,27 @@ fn it_goes_on_where_it_ended() {
 }
 
 #[test]
+fn a_record_that_begins_with_zeros_at_the_end_of_a_read_is_no_end() {
+    let first = vec![7; crate::reader::READ_BYTES - format::RECORD_HEAD_BYTES - 1];
+    // Of the second record the first read has one byte, the lowest of its CRC-32.
+    let begins_with_zero = |unix_ns: &u64| {
+        let mut record = Vec::new();
+        format::encode((2, 1, *unix_ns), 0, &[b"second"], &mut record);
+        record[0] == 0
+    };
+    let unix_ns = (0..).find(begins_with_zero).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = open(folder.path());
+    writer.append(1, 2, &[&first]).unwrap();
+    writer.append(1, unix_ns, &[b"second"]).unwrap();
+    writer.write().unwrap();
+    let bytes = fs::read(only_segment(folder.path())).unwrap();
+    let second = format::HEAD_BYTES + format::RECORD_HEAD_BYTES + first.len();
+    assert!(bytes[second] == 0 && bytes[second..].ends_with(&[0; 64]) && bytes[second + 8] == 1);
+    assert_eq!(all(folder.path()), [first, b"second".to_vec()]);
+}
+
+#[test]
 fn one_writer_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let (first, _) = open(folder.path());
