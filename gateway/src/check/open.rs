@@ -576,7 +576,7 @@ mod tests {
 
     #[test]
     fn who_takes_a_session_over_has_what_nobody_is_known_to_have_sent() {
-        let mut orders = OpenOrders::new(2, 2, 8);
+        let mut orders = OpenOrders::new(2, 2, 9);
         let of = |sender, account, id| Open { sender, ..open(account, id, 1) };
         for order in [of(None, 1, 1), of(Some(1), 1, 2), of(None, 2, 3)] {
             assert!(orders.add(order));
