@@ -8,7 +8,6 @@ use wire::szse::{Qty, Text, Timestamp};
 
 use super::evidence::{Flow, History, News, Place, Repeats, Report, Terms, Trail};
 use super::mix::{Fate, Mix, Request};
-use crate::schedule::Schedule;
 
 /// What a gateway passed on so shortly before it was killed may not be in its audit: the interval of its commits and what a
 /// slow disk adds.
@@ -17,8 +16,8 @@ const UNWRITTEN_NS_MAX: u64 = 250_000_000;
 /// Everything that is compared.
 pub(super) struct Evidence<'a> {
     pub(super) mix: &'a Mix,
-    /// When each order was due; as many were to be sent.
-    pub(super) schedule: Schedule,
+    /// Orders that were to be sent.
+    pub(super) planned: u64,
     pub(super) clients: &'a [History],
     /// The cores' flows when all was over.
     pub(super) flows: &'a [Flow],
@@ -263,8 +262,7 @@ impl Cores {
         findings: &mut Findings,
     ) {
         let mix = evidence.mix;
-        let named =
-            mix.request(&report.order).map(Request::order).filter(|order| *order < evidence.schedule.count());
+        let named = mix.request(&report.order).map(Request::order).filter(|order| *order < evidence.planned);
         let Some(order) = named else {
             findings.breaks.push(Break::Invented { holder: format!("{core} core"), cl_ord_id: report.order });
             return;
@@ -384,7 +382,7 @@ fn clients(evidence: &Evidence<'_>, cores: &Cores, findings: &mut Findings) -> B
         findings.breaks.extend(missed.into_iter().map(|place| Break::ReportMissed { session, place }));
     }
     findings.orders = sent.len() as u64;
-    for order in 0..evidence.schedule.count() {
+    for order in 0..evidence.planned {
         match (sent.contains(&order), acknowledged.contains_key(&order)) {
             (false, _) => findings.breaks.push(Break::NotSent { order }),
             (true, false) => findings.breaks.push(Break::NotAnswered { order }),
@@ -438,15 +436,17 @@ fn audit(evidence: &Evidence<'_>, cores: &Cores, acknowledged: &BTreeMap<u64, u6
         findings.breaks.extend(missing.into_iter().map(|place| Break::NotAudited { gateway, place }));
         reports.extend(kept);
     }
-    for (order, at_ns) in acknowledged {
+    let near = |ns: u64| evidence.kills_ns.iter().any(|kill_ns| kill_ns.abs_diff(ns) <= UNWRITTEN_NS_MAX);
+    let sendings = evidence.clients.iter().flat_map(|client| &client.sendings);
+    let sent_near: HashSet<u64> =
+        sendings.filter(|(_, at_ns)| near(*at_ns)).map(|(order, _)| *order).collect();
+    for (order, told_ns) in acknowledged {
         if requests.contains(order) {
             continue;
         }
         // A gateway that was killed within moments of passing it on may not have written it: its report is there, and that is
-        // enough. Such an order was due about then, or its client was told about then: what had no answer was sent again, and
-        // another gateway has written that.
-        let near = |ns: u64| evidence.kills_ns.iter().any(|kill_ns| kill_ns.abs_diff(ns) <= UNWRITTEN_NS_MAX);
-        if near(*at_ns) || near(evidence.schedule.due_ns(*order)) {
+        // enough. Its client had sent it just before, or was told of it just before.
+        if sent_near.contains(order) || near(*told_ns) {
             findings.requests_unwritten += 1;
         } else {
             findings.breaks.push(Break::NotInTheAudit { order: *order, what: "request" });

@@ -282,6 +282,7 @@ impl Desk {
             frame::encode(&mix.cancel(request.order(), order_id, transact_time), &mut self.out);
         } else {
             frame::encode(&mix.order(request.order(), transact_time), &mut self.out);
+            trader.history.sendings.push((request.order(), self.setup.clock.now_ns()));
         }
         let sent_ns = cx.now_ns();
         trader.open.insert(request, Open { sent_ns, again_ns: sent_ns + UNANSWERED_NS });

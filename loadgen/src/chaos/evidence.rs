@@ -169,6 +169,8 @@ pub(super) struct History {
     pub(super) session: u64,
     /// Orders that were handed to the session, each once, however often it was sent.
     pub(super) orders: Vec<u64>,
+    /// Each time that one of these was sent: which, and when by the run's clock.
+    pub(super) sendings: Vec<(u64, u64)>,
     /// In the order in which they came, over all its connections.
     pub(super) reports: Vec<Received>,
 }

@@ -285,7 +285,7 @@ fn run(
     let kills_ns: Vec<u64> = kills.map(|made| made.at_ns).collect();
     let evidence = Evidence {
         mix: &mix,
-        schedule,
+        planned: args.orders(),
         clients: &seen.histories,
         flows: &flows,
         recovered: &recovered,

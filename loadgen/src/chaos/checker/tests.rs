@@ -9,16 +9,16 @@ use crate::house::Kind;
 
 const PLANNED: u64 = 40;
 
-/// An order is due every second, and its reports come when it is due.
-fn schedule(count: u64) -> Schedule {
-    Schedule::new(0, 1, count)
+/// An order is sent every second, and all that is told of it is told at once.
+const fn sent_ns(order: u64) -> u64 {
+    order * 1_000_000_000
 }
 
 /// The evidence of a run.
 #[derive(Clone)]
 struct Run {
     mix: Mix,
-    schedule: Schedule,
+    planned: u64,
     clients: Vec<History>,
     flows: Vec<Flow>,
     recovered: Vec<Flow>,
@@ -30,7 +30,7 @@ impl Run {
     fn good() -> Self {
         let mix = example(5);
         let mut run = Self {
-            schedule: schedule(PLANNED),
+            planned: PLANNED,
             clients: (0..mix.plan.sessions)
                 .map(|session| History { session, ..History::default() })
                 .collect(),
@@ -46,6 +46,7 @@ impl Run {
         for order in 0..PLANNED {
             let session = run.mix.session(Request(order));
             run.clients[session as usize].orders.push(order);
+            run.clients[session as usize].sendings.push((order, sent_ns(order)));
             run.report(Request(order), News::Accepted(terms(&run.mix, order)));
             let sent = run.mix.order(order, Timestamp::ZERO);
             run.trails[(order % 2) as usize].orders.push(Passed::of(run.mix.core(order).name(), &sent));
@@ -87,7 +88,7 @@ impl Run {
         };
         flow.reports.push(report);
         let session = self.mix.session(request) as usize;
-        self.clients[session].reports.push(Received { report, at_ns: self.schedule.due_ns(order) });
+        self.clients[session].reports.push(Received { report, at_ns: sent_ns(order) });
         for trail in &mut self.trails {
             trail.reports.push((report.place, report.digest));
         }
@@ -96,7 +97,7 @@ impl Run {
     fn check(&self) -> Findings {
         check(&Evidence {
             mix: &self.mix,
-            schedule: self.schedule,
+            planned: self.planned,
             clients: &self.clients,
             flows: &self.flows,
             recovered: &self.recovered,
@@ -259,10 +260,10 @@ fn an_altered_report_is_found_wherever_it_is() {
 #[test]
 fn orders_not_sent_and_not_answered_are_lost() {
     let run = Run::good();
-    let found = run.after(|run| run.schedule = schedule(PLANNED + 1));
+    let found = run.after(|run| run.planned += 1);
     assert_eq!(found, [Break::NotSent { order: PLANNED }]);
     let found = run.after(|run| {
-        run.schedule = schedule(PLANNED + 1);
+        run.planned += 1;
         run.clients[0].orders.push(PLANNED);
     });
     assert_eq!(found, [Break::NotAnswered { order: PLANNED }]);
@@ -325,7 +326,7 @@ fn orders_that_did_not_come_to_their_end_or_to_another_are_found() {
 fn an_acknowledged_order_that_the_core_does_not_hold_is_lost() {
     let mut clients = Run::good();
     // A client is told of one more order, and nobody else knows of it.
-    clients.schedule = schedule(PLANNED + 1);
+    clients.planned += 1;
     clients.clients[0].orders.push(PLANNED);
     let mut told = clients.clients[0].reports[0];
     told.report.place.index = 7_777;
@@ -344,7 +345,7 @@ fn requests_that_no_audit_has_are_found() {
         run.trails[1].orders.remove(0);
     };
     assert_eq!(run.after(forget), [Break::NotInTheAudit { order: 1, what: "request" }]);
-    // Order 1 was due, and its client was told, 200 ms before a gateway was killed; order 3 when none was.
+    // Order 1 was sent, and its client was told, 200 ms before a gateway was killed; order 3 when none was.
     let mut killed = run.clone();
     killed.kills_ns = vec![1_200_000_000];
     forget(&mut killed);
@@ -352,17 +353,19 @@ fn requests_that_no_audit_has_are_found() {
     assert_eq!((findings.breaks, findings.requests_unwritten), (vec![], 1), "its report is there");
     forget(&mut killed);
     assert_eq!(killed.check().breaks, [Break::NotInTheAudit { order: 3, what: "request" }]);
-    let told_after_20_s = |kill_ns| {
+    // Its client was told 19 s later.
+    let told_late = |kill_ns| {
         run.after(|run| {
             let order = run.mix.cl_ord_id(Request(1));
             let mut reports = run.clients.iter_mut().flat_map(|client| &mut client.reports);
-            reports.find(|received| received.report.order == order).unwrap().at_ns = 20_000_000_000;
+            reports.find(|received| received.report.order == order).unwrap().at_ns = sent_ns(20);
             run.kills_ns = vec![kill_ns];
             forget(run);
         })
     };
-    assert_eq!(told_after_20_s(20_100_000_000), [], "it was sent late, just before the kill");
-    assert_eq!(told_after_20_s(10_000_000_000), [Break::NotInTheAudit { order: 1, what: "request" }]);
+    assert_eq!(told_late(sent_ns(1) + 200_000_000), [], "it was sent just before the kill");
+    assert_eq!(told_late(sent_ns(20) + 200_000_000), [], "or told just before it");
+    assert_eq!(told_late(sent_ns(10)), [Break::NotInTheAudit { order: 1, what: "request" }]);
     let strange = |change: fn(&mut Passed)| {
         run.after(|run| {
             let mut passed = run.trails[0].orders[0];
@@ -506,7 +509,7 @@ fn refused_orders_are_found() {
     assert!(matches!(found[..], [Break::Refused { order: 2, .. }]), "{found:?}");
     // "Sent twice", of an order that the core had not taken yet.
     let found = run.after(|run| {
-        run.schedule = schedule(PLANNED + 1);
+        run.planned += 1;
         run.clients[0].orders.push(PLANNED);
         run.report(Request(PLANNED), News::Rejected(OrdRejReason::DUPLICATE_ORDER));
         run.recovered = run.flows.clone();

@@ -241,7 +241,7 @@ impl Stage {
         let kills_ns: Vec<u64> = losses.iter().map(|loss| loss.at_ns).collect();
         let findings = checker::check(&Evidence {
             mix: &mix,
-            schedule,
+            planned: args.orders(),
             clients: &seen.histories,
             flows: &flows,
             recovered: &recovered,
