@@ -219,7 +219,11 @@ mod tests {
             clock: Clock::start(),
         };
         let storm = Storm::start(&setup, Schedule::new(0, 1_000, 2)).unwrap();
-        while storm.counters.done.load(Ordering::Relaxed) < 2 {
+        let ended = || {
+            let Counters { done, failed, .. } = &*storm.counters;
+            done.load(Ordering::Relaxed) + failed.load(Ordering::Relaxed)
+        };
+        while ended() < 2 {
             std::thread::yield_now();
         }
         for _ in 0..1_000 {
