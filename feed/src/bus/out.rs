@@ -504,7 +504,7 @@ mod tests {
 
     #[test]
     fn a_bus_that_reads_no_more_is_not_there_and_holds_no_end_up() {
-        let (tell, told) = mpsc::channel();
+        let (tell, told) = mpsc::sync_channel(1);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let server = thread::spawn(move || {
             runtime().unwrap().block_on(async {
