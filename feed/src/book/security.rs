@@ -109,6 +109,8 @@ pub(super) struct Book {
     pub(super) depth: Depth,
     /// Of a book that was healed the last rank of each side up to which its levels are known.
     known: [i64; 2],
+    /// It began late, and no snapshot was taken over yet.
+    blank: bool,
     pub(super) traded: Traded,
     pub(super) prices: Prices,
     /// The last tick.
@@ -135,6 +137,7 @@ impl Book {
             state: State::Waiting,
             depth: Depth::new(seed),
             known: [i64::MAX; 2],
+            blank: true,
             traded: Traded::default(),
             prices: Prices::default(),
             at: At::default(),
@@ -157,6 +160,7 @@ impl Book {
             self.depth = Depth::new(seed);
             (self.traded, self.prices) = Default::default();
             self.trail = Trail::default();
+            self.blank = false;
             self.state = State::Whole;
         }
         match self.early.take() {
@@ -406,6 +410,7 @@ impl Book {
         let Some((undone, check)) = self.fit(shot) else { return };
         self.take_over(undone, &check);
         self.known = check.shown();
+        self.blank = false;
         self.traded = self.traded.minus(check.ahead);
         let said = check.shot.prices;
         let Prices { last, high, low, .. } = self.prices;
@@ -423,27 +428,29 @@ impl Book {
     }
 
     /// The tick that a snapshot fits best, as how many steps ago it was, and how the book differs there. Of those with its trades (where
-    /// these are known) and about of its time, the one with the fewest differences, and of several the nearest in time.
+    /// these are known) and about of its time, the one with the fewest differences, and of several the nearest in time. To a
+    /// blank book many are alike: then it is the newest, as snapshots are rarely as late as their times are rough.
     fn fit(&self, shot: Shot) -> Option<(usize, Check)> {
-        let (state, time_ms) = (self.state, shot.time_ms);
+        let (state, time_ms, blank) = (self.state, shot.time_ms, self.blank);
         let mut check = self.check(shot)?;
-        let misfit = |check: &Check, tick_ms: u32, next_ms: u32| {
+        let misfit = |check: &Check, tick_ms: u32, next_ms: u32, undone: usize| {
             let apart = match state {
                 State::Whole => !check.is_level(),
                 State::Healed => check.agreement() == Agreement::None,
                 State::Waiting | State::GivenUp(_) => false,
             };
             let about = is_about(tick_ms, next_ms, time_ms);
-            (apart, !about, check.differing(), tick_ms.abs_diff(time_ms))
+            let far = if blank { undone as u32 } else { tick_ms.abs_diff(time_ms) };
+            (apart, !about, check.differing(), far)
         };
         let mut tick_ms = self.at.time.ms_of_day();
-        let mut best = (misfit(&check, tick_ms, u32::MAX), 0, check.clone());
+        let mut best = (misfit(&check, tick_ms, u32::MAX, 0), 0, check.clone());
         let mut steps = self.trail.back().peekable();
         for undone in 1..=self.trail.len() {
             let Some(step) = steps.next() else { break };
             check.back(step);
             tick_ms = steps.peek().map_or(tick_ms, |step| step.time_ms);
-            let misfit = misfit(&check, tick_ms, step.time_ms);
+            let misfit = misfit(&check, tick_ms, step.time_ms, undone);
             if misfit < best.0 {
                 best = (misfit, undone, check.clone());
             }

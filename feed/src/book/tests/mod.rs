@@ -489,7 +489,7 @@ fn a_first_snapshot_that_comes_late_undoes_no_tick() {
     exchange.wait(100);
     exchange.snapshot(false);
     let late = exchange.out.pop().unwrap();
-    exchange.wait(900);
+    exchange.wait(2_500);
     exchange.limit(true, 100, 7);
     exchange.out.push(late);
     let mut books = Books::new(Limits::default());
