@@ -385,11 +385,28 @@ fn there_are_no_more_sessions_than_the_bounds_say() {
     town.balancer.wait_for_metric("slb_connections_refused_total{listener=\"l\",reason=\"no_backend\"}", 1);
 }
 
-#[test]
-fn a_client_that_never_shows_that_it_hears_is_given_up() {
+/// A socket in place of a backend, whose answers a test sends itself.
+fn one_that_answers() -> (UdpSocket, SocketAddr) {
     let answering = UdpSocket::bind("127.0.0.1:0").unwrap();
     answering.set_read_timeout(Some(GUARD)).unwrap();
     let address = answering.local_addr().unwrap();
+    (answering, address)
+}
+
+/// Somebody whose first datagram was answered at length, and who has heard it.
+fn answered(town: &Town, answering: &UdpSocket) -> UdpSocket {
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.set_read_timeout(Some(GUARD)).unwrap();
+    stranger.send_to(&initial(1), town.balancer.address).unwrap();
+    let (_, from) = answering.recv_from(&mut [0; 2_000]).unwrap();
+    answering.send_to(&initial(2), from).unwrap();
+    stranger.recv(&mut [0; 2_000]).unwrap();
+    stranger
+}
+
+#[test]
+fn a_client_that_never_shows_that_it_hears_is_given_up() {
+    let (answering, address) = one_that_answers();
     let town = town(false, |config| {
         config.listeners[0].quic.handshake_timeout_ms = 2_000;
         config.pools[0].connect.timeout_ms = 3_600_000;
@@ -422,21 +439,14 @@ fn a_client_that_no_backend_answers_is_given_up_when_its_handshake_has_taken_too
 
 #[test]
 fn a_made_up_id_of_a_server_proves_nobody() {
-    let answering = UdpSocket::bind("127.0.0.1:0").unwrap();
-    answering.set_read_timeout(Some(GUARD)).unwrap();
-    let address = answering.local_addr().unwrap();
+    let (answering, address) = one_that_answers();
     let town = town(true, |config| {
         config.listeners[0].quic.handshake_timeout_ms = 2_000;
         config.listeners[0].quic.idle_timeout_ms = 3_600_000;
         config.pools[0].backends.truncate(1);
         config.pools[0].backends[0].address = address;
     });
-    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
-    stranger.set_read_timeout(Some(GUARD)).unwrap();
-    stranger.send_to(&initial(1), town.balancer.address).unwrap();
-    let (_, from) = answering.recv_from(&mut [0; 2_000]).unwrap();
-    answering.send_to(&initial(2), from).unwrap();
-    stranger.recv(&mut [0; 2_000]).unwrap();
+    let stranger = answered(&town, &answering);
     let made_up = [0x40, 2 + 8, 0x00, 0xff, 1, 2, 3, 4, 5, 6, 7, 8];
     stranger.send_to(&made_up, town.balancer.address).unwrap();
     assert_eq!(answering.recv(&mut [0; 2_000]).unwrap(), made_up.len(), "a server may know it");
@@ -445,19 +455,12 @@ fn a_made_up_id_of_a_server_proves_nobody() {
 
 #[test]
 fn a_session_is_over_when_its_backend_is_gone() {
-    let answering = UdpSocket::bind("127.0.0.1:0").unwrap();
-    answering.set_read_timeout(Some(GUARD)).unwrap();
-    let address = answering.local_addr().unwrap();
+    let (answering, address) = one_that_answers();
     let town = town(false, |config| {
         config.listeners[0].quic.handshake_timeout_ms = 3_600_000;
         config.pools[0].backends.iter_mut().for_each(|backend| backend.address = address);
     });
-    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
-    stranger.set_read_timeout(Some(GUARD)).unwrap();
-    stranger.send_to(&initial(1), town.balancer.address).unwrap();
-    let (_, from) = answering.recv_from(&mut [0; 2_000]).unwrap();
-    answering.send_to(&initial(2), from).unwrap();
-    stranger.recv(&mut [0; 2_000]).unwrap();
+    let stranger = answered(&town, &answering);
     drop(answering);
     stranger.send_to(&initial(1), town.balancer.address).unwrap();
     town.balancer.wait_for_metric("slb_connections_ended_total{listener=\"l\",reason=\"reset\"}", 1);
