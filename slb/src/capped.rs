@@ -16,9 +16,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use crate::limit::{Limit, Turn, Waits};
+use crate::proxy::Carrier;
 
 /// One piece is what the limit gives in this part of a second, within these bounds: of a packet, so that a low limit costs
 /// no call for a few bytes, and of a read.
@@ -151,6 +153,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Capped<'_, S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Carrier for Capped<'_, S> {
+    /// None: each byte waits here for its turn.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
     }
 }
 

@@ -14,8 +14,9 @@ use crate::access::{Outcome, Record};
 use crate::backend::{Backend, Lease};
 use crate::capped::Capped;
 use crate::dial::{dial, of_client};
+use crate::metrics::ListenerMetrics;
 use crate::pool::Pool;
-use crate::port::Slot;
+use crate::port::{Rules, Slot};
 use crate::proxy::{Counts, End, Scratch, pump};
 use crate::schedule::{Flow, Tried};
 
@@ -38,7 +39,8 @@ pub(crate) async fn serve(
     }
     let own = || if let Stream::Tcp(tcp) = &stream { tcp.local_addr().ok() } else { None };
     let (inward, outward) = record.reached(lease.backend(), own);
-    let counts = Counts { inward, outward, held: &slot.metrics().held_bytes };
+    let ListenerMetrics { held_bytes: held, spliced_bytes: spliced, no_pipe, .. } = slot.metrics();
+    let counts = Counts { inward, outward, held, spliced, no_pipe };
     let end = carry(&mut client, &mut stream, &scratch, &slot, counts).await;
     match (outward.get(), end) {
         (0, End::BackendReset) => pool.reset_unanswered(lease.backend()),
@@ -60,13 +62,13 @@ async fn carry(
     slot: &Slot,
     counts: Counts<'_>,
 ) -> End {
-    let idle_timeout = slot.rules().idle_timeout;
+    let Rules { idle_timeout, splice, .. } = *slot.rules();
     match slot.byte_limits() {
-        None => pump(client, backend, scratch, counts, idle_timeout).await,
+        None => pump(client, backend, scratch, counts, idle_timeout, splice).await,
         Some(limits) => {
             let mut client = Capped::new(client, &limits.inward);
             let mut backend = Capped::new(backend, &limits.outward);
-            pump(&mut client, &mut backend, scratch, counts, idle_timeout).await
+            pump(&mut client, &mut backend, scratch, counts, idle_timeout, splice).await
         }
     }
 }

@@ -24,6 +24,10 @@ service::metrics! {
         panics: IntCounter = "slb_panics_total",
         /// Bytes read from one side that the other has not taken yet.
         held_bytes: IntGauge = "slb_held_bytes",
+        /// Bytes that went from socket to socket within the kernel, uncopied.
+        spliced_bytes: IntCounter = "slb_spliced_bytes_total",
+        /// Directions of connections whose bulk was copied because no pipe was to be had: for want of files, or of what a user may have in pipes, or because a worker had its most.
+        no_pipe: IntCounter = "slb_pipes_refused_total",
         /// Times that the backend was left out because connects to it failed, or connections were reset by it without a byte.
         ejections: IntCounterVec = "slb_backend_ejections_total" ["pool", "backend"],
         /// Whether the backend answers its health checks: 1 or 0.
@@ -115,6 +119,8 @@ pub(crate) struct ListenerMetrics {
     pub(crate) accept_errors: IntCounter,
     pub(crate) panics: IntCounter,
     pub(crate) held_bytes: IntGauge,
+    pub(crate) spliced_bytes: IntCounter,
+    pub(crate) no_pipe: IntCounter,
     pub(crate) connect_seconds: Histogram,
 }
 
@@ -144,6 +150,8 @@ impl ListenerMetrics {
             accept_errors: metrics.accept_errors.with_label_values(&[listener]),
             panics: metrics.panics.clone(),
             held_bytes: metrics.held_bytes.clone(),
+            spliced_bytes: metrics.spliced_bytes.clone(),
+            no_pipe: metrics.no_pipe.clone(),
             connect_seconds: metrics.connect_seconds.clone(),
         }
     }

@@ -9,6 +9,9 @@
 //! Bulk wants long reads: each system call costs, and so does each wake-up of the receiver. A
 //! direction begins with [`READ_BYTES_FIRST`], doubles while its receiver takes everything, and goes
 //! back to what the receiver took when that was less. So only who has taken much may hold much.
+//!
+//! A direction whose reads are long for long goes over to pipes (`pipe`), where bytes go from socket to socket within the
+//! kernel, and back to the buffer when its reads are short: a short message costs no more calls then, and no file.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -17,11 +20,16 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use service::prometheus::IntGauge;
+use service::prometheus::{IntCounter, IntGauge};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use transport::Stream;
 
+use self::pipe::{Pipes, Taken};
 use crate::access::Tally;
+
+mod pipe;
 
 /// What one read takes at first, and at most while the receiver is slow.
 const READ_BYTES_FIRST: usize = 64 * 1024;
@@ -29,14 +37,37 @@ const READ_BYTES_FIRST: usize = 64 * 1024;
 const BYTES_A_TURN: usize = 1024 * 1024;
 /// Reads of one direction before that, however little each brings.
 const READS_A_TURN: u32 = 16;
+/// A read that brings so much is a long one. Below what a network card puts together at once (65,160 bytes of 45 packets).
+const LONG_READ_BYTES: usize = 32 * 1024;
+/// A direction leaves its pipes when this part of what made it bulk is left: after six short reads in a row.
+const BULK_ENDS_AT: usize = 32;
 
-/// The buffer that the connections of a worker share.
+/// What the connections of a worker share to move bytes.
 #[derive(Debug)]
-pub(crate) struct Scratch(RefCell<Box<[u8]>>);
+pub(crate) struct Scratch {
+    buffer: RefCell<Box<[u8]>>,
+    pipes: Pipes,
+}
 
 impl Scratch {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(RefCell::new(vec![0; bytes].into_boxed_slice()))
+        Self::with_pipes(bytes, Pipes::default())
+    }
+
+    fn with_pipes(bytes: usize, pipes: Pipes) -> Self {
+        Self { buffer: RefCell::new(vec![0; bytes].into_boxed_slice()), pipes }
+    }
+}
+
+/// A connection that bytes are moved between.
+pub(crate) trait Carrier: AsyncRead + AsyncWrite + Unpin {
+    /// The socket, where bytes may be taken and given behind the back of [`AsyncRead`] and [`AsyncWrite`].
+    fn socket(&self) -> Option<&TcpStream>;
+}
+
+impl Carrier for Stream {
+    fn socket(&self) -> Option<&TcpStream> {
+        if let Self::Tcp(tcp) = self { Some(tcp) } else { None }
     }
 }
 
@@ -61,23 +92,30 @@ pub(crate) struct Counts<'a> {
     pub(crate) outward: &'a Tally,
     /// Bytes held for slow receivers.
     pub(crate) held: &'a IntGauge,
+    /// Bytes that went through pipes.
+    pub(crate) spliced: &'a IntCounter,
+    /// Directions that got no pipe.
+    pub(crate) no_pipe: &'a IntCounter,
 }
 
 /// Moves bytes both ways until both sides have closed, one breaks off, or nothing moved for
-/// `idle_timeout`. A side that only closes its sending half still receives.
-pub(crate) async fn pump<S: AsyncRead + AsyncWrite + Unpin>(
+/// `idle_timeout`. A side that only closes its sending half still receives. With `splice`, bulk between two sockets goes
+/// through pipes.
+pub(crate) async fn pump<S: Carrier>(
     client: &mut S,
     backend: &mut S,
     scratch: &Scratch,
     counts: Counts<'_>,
     idle_timeout: Duration,
+    splice: bool,
 ) -> End {
-    let mut inward = Direction::new(counts.inward, counts.held);
-    let mut outward = Direction::new(counts.outward, counts.held);
+    let pipes = splice.then_some(&scratch.pipes);
+    let mut inward = Direction::new(counts.inward, &counts, pipes);
+    let mut outward = Direction::new(counts.outward, &counts, pipes);
     let mut last_moved = Instant::now();
     let mut idle = pin!(tokio::time::sleep_until(last_moved + idle_timeout));
     poll_fn(|context| {
-        let scratch = &mut scratch.0.borrow_mut()[..];
+        let scratch = &mut scratch.buffer.borrow_mut()[..];
         let to_backend = inward.poll(context, client, backend, scratch, outward.is_done());
         let to_client = outward.poll(context, backend, client, scratch, inward.is_done());
         match (to_backend, to_client) {
@@ -120,6 +158,7 @@ struct Direction<'a> {
     moved: bool,
     /// What the next read may take.
     read_bytes: usize,
+    bulk: Bulk<'a>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,9 +170,15 @@ enum State {
 }
 
 impl<'a> Direction<'a> {
-    fn new(bytes: &'a Tally, held_gauge: &'a IntGauge) -> Self {
-        let held = Held { bytes: Vec::new(), written: 0, gauge: held_gauge };
-        Self { bytes, held, state: State::Open, moved: false, read_bytes: READ_BYTES_FIRST }
+    fn new(bytes: &'a Tally, counts: &Counts<'a>, pipes: Option<&'a Pipes>) -> Self {
+        Self {
+            bytes,
+            held: Held { rest: Rest::Nothing, counted: 0, gauge: counts.held },
+            state: State::Open,
+            moved: false,
+            read_bytes: READ_BYTES_FIRST,
+            bulk: Bulk::new(counts, pipes),
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -147,7 +192,7 @@ impl<'a> Direction<'a> {
 
     /// Moves what can be moved now; ready when this direction is over. `is_last` says that the other
     /// one is: both sockets will be closed at once, which tells the sink.
-    fn poll<S: AsyncRead + AsyncWrite + Unpin>(
+    fn poll<S: Carrier>(
         &mut self,
         context: &mut Context<'_>,
         source: &mut S,
@@ -182,7 +227,7 @@ impl<'a> Direction<'a> {
     }
 
     /// One read and one write; how much was read.
-    fn read_and_write<S: AsyncRead + AsyncWrite + Unpin>(
+    fn read_and_write<S: Carrier>(
         &mut self,
         context: &mut Context<'_>,
         source: &mut S,
@@ -190,6 +235,12 @@ impl<'a> Direction<'a> {
         scratch: &mut [u8],
     ) -> Poll<Result<usize, Broken>> {
         let room = self.read_bytes.min(scratch.len());
+        if let Some(pipes) = self.bulk.pipes()
+            && let (Some(from), Some(to)) = (source.socket(), sink.socket())
+            && let Some(read) = ready!(self.splice(context, pipes, (from, to), room))?
+        {
+            return Poll::Ready(Ok(read));
+        }
         let mut buffer = ReadBuf::new(&mut scratch[..room]);
         ready!(Pin::new(source).poll_read(context, &mut buffer)).map_err(|_| Broken::Source)?;
         let read = buffer.filled();
@@ -197,71 +248,200 @@ impl<'a> Direction<'a> {
             self.state = State::SourceClosed;
             return Poll::Ready(Ok(0));
         }
-        self.moved = true;
-        self.bytes.inc_by(read.len() as u64);
+        self.count(read.len());
         let written = match Pin::new(sink).poll_write(context, read) {
             Poll::Ready(written) => written.map_err(|_| Broken::Sink)?,
             Poll::Pending => 0,
         };
+        self.grow_or_shrink(room, read.len(), written);
         if written < read.len() {
-            self.held.hold(&read[written..]);
-            self.read_bytes = written.max(READ_BYTES_FIRST);
-        } else if written == room {
-            self.read_bytes = room.saturating_mul(2).max(READ_BYTES_FIRST);
+            self.held.hold(Rest::Copied { bytes: read[written..].to_vec(), written: 0 });
         }
         Poll::Ready(Ok(read.len()))
     }
 
-    fn write_held<S: AsyncWrite + Unpin>(
+    /// The same through a pipe. `None`: this read has to be a copy.
+    fn splice(
         &mut self,
         context: &mut Context<'_>,
-        sink: &mut S,
-    ) -> Poll<io::Result<()>> {
+        pipes: &'a Pipes,
+        (source, sink): (&TcpStream, &TcpStream),
+        room: usize,
+    ) -> Poll<Result<Option<usize>, Broken>> {
+        let mut pipe = loop {
+            // First, so that who has nothing to read takes no pipe.
+            ready!(source.poll_read_ready(context)).map_err(|_| Broken::Source)?;
+            let mut pipe = match pipes.take() {
+                Ok(pipe) => pipe,
+                Err(error) => {
+                    self.bulk.refused(&error);
+                    return Poll::Ready(Ok(None));
+                }
+            };
+            match pipe.fill(source, room) {
+                Ok(0) => {
+                    // The end, or a byte that splice does not go past (an urgent one): a copy tells.
+                    self.bulk.end();
+                    return Poll::Ready(Ok(None));
+                }
+                Ok(_) => break pipe,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if pipe::is_no_splice(&error) => {
+                    self.bulk.refused(&error);
+                    return Poll::Ready(Ok(None));
+                }
+                Err(_) => return Poll::Ready(Err(Broken::Source)),
+            }
+        };
+        let read = pipe.bytes();
+        self.count(read);
+        self.bulk.spliced.inc_by(read as u64);
+        let written = match pipe.poll_drain(context, sink) {
+            Poll::Ready(written) => written.map_err(|_| Broken::Sink)?,
+            Poll::Pending => 0,
+        };
+        self.grow_or_shrink(room, read, written);
+        if written < read {
+            self.held.hold(Rest::Piped(pipe));
+        }
+        Poll::Ready(Ok(Some(read)))
+    }
+
+    fn count(&mut self, read: usize) {
+        self.moved = true;
+        self.bytes.inc_by(read as u64);
+        self.bulk.note(read);
+    }
+
+    /// What the next read may take after one that had `room`.
+    fn grow_or_shrink(&mut self, room: usize, read: usize, written: usize) {
+        if written < read {
+            self.read_bytes = written.max(READ_BYTES_FIRST);
+        } else if written == room {
+            self.read_bytes = room.saturating_mul(2).max(READ_BYTES_FIRST);
+        }
+    }
+
+    fn write_held<S: Carrier>(&mut self, context: &mut Context<'_>, sink: &mut S) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
-            let written = ready!(Pin::new(&mut *sink).poll_write(context, self.held.rest()))?;
+            let written = ready!(self.held.poll_write(context, sink))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.moved = true;
-            self.held.written(written);
         }
         Poll::Ready(Ok(()))
     }
 }
 
+/// Whether a direction is bulk, whose bytes go through pipes.
+struct Bulk<'a> {
+    /// `None`: they never do.
+    pipes: Option<&'a Pipes>,
+    /// What the long reads of late came to: a short one halves it.
+    bytes: usize,
+    is_bulk: bool,
+    was_refused: bool,
+    spliced: &'a IntCounter,
+    no_pipe: &'a IntCounter,
+}
+
+impl<'a> Bulk<'a> {
+    fn new(counts: &Counts<'a>, pipes: Option<&'a Pipes>) -> Self {
+        let (spliced, no_pipe) = (counts.spliced, counts.no_pipe);
+        Self { pipes, bytes: 0, is_bulk: false, was_refused: false, spliced, no_pipe }
+    }
+
+    /// What the next read goes through, if it does.
+    fn pipes(&mut self) -> Option<&'a Pipes> {
+        let pipes = self.pipes?;
+        let least = if self.is_bulk { pipes.after_bytes / BULK_ENDS_AT } else { pipes.after_bytes };
+        self.is_bulk = self.bytes >= least;
+        self.is_bulk.then_some(pipes)
+    }
+
+    fn note(&mut self, read: usize) {
+        let Some(pipes) = self.pipes else { return };
+        self.bytes = if read >= LONG_READ_BYTES {
+            self.bytes.saturating_add(read).min(pipes.after_bytes)
+        } else {
+            self.bytes / 2
+        };
+    }
+
+    fn end(&mut self) {
+        self.bytes = 0;
+    }
+
+    /// There is no pipe, or it cannot be used: copies do, and bulk begins anew.
+    fn refused(&mut self, error: &io::Error) {
+        self.end();
+        if !std::mem::replace(&mut self.was_refused, true) {
+            self.no_pipe.inc();
+            tracing::debug!(%error, "bulk is copied");
+        }
+    }
+}
+
 /// Bytes that were read and that the sink has not taken yet.
 struct Held<'a> {
-    bytes: Vec<u8>,
-    written: usize,
+    rest: Rest<'a>,
+    /// What the gauge has of them: all of it until all is gone.
+    counted: usize,
     gauge: &'a IntGauge,
 }
 
-impl Held<'_> {
+enum Rest<'a> {
+    Nothing,
+    Copied { bytes: Vec<u8>, written: usize },
+    Piped(Taken<'a>),
+}
+
+impl Rest<'_> {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Copied { bytes, written } => bytes.len() - written,
+            Self::Piped(pipe) => pipe.bytes(),
+        }
+    }
+}
+
+impl<'a> Held<'a> {
     fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        matches!(self.rest, Rest::Nothing)
     }
 
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.written..]
+    fn hold(&mut self, rest: Rest<'a>) {
+        self.counted = rest.bytes();
+        self.gauge.add(self.counted as i64);
+        self.rest = rest;
     }
 
-    fn hold(&mut self, bytes: &[u8]) {
-        self.bytes = bytes.to_vec();
-        self.written = 0;
-        self.gauge.add(bytes.len() as i64);
-    }
-
-    fn written(&mut self, count: usize) {
-        self.written += count;
-        if self.rest().is_empty() {
+    /// Hands on what the sink takes now.
+    fn poll_write<S: Carrier>(&mut self, context: &mut Context<'_>, sink: &mut S) -> Poll<io::Result<usize>> {
+        let now = match &mut self.rest {
+            Rest::Nothing => 0,
+            Rest::Copied { bytes, written } => {
+                let now = ready!(Pin::new(sink).poll_write(context, &bytes[*written..]))?;
+                *written += now;
+                now
+            }
+            Rest::Piped(pipe) => {
+                let socket = sink.socket().expect("invariant: a pipe is filled for a socket alone");
+                ready!(pipe.poll_drain(context, socket))?
+            }
+        };
+        if self.rest.bytes() == 0 {
             self.release();
         }
+        Poll::Ready(Ok(now))
     }
 
     fn release(&mut self) {
-        self.gauge.sub(self.bytes.len() as i64);
-        self.bytes = Vec::new();
-        self.written = 0;
+        self.gauge.sub(self.counted as i64);
+        self.counted = 0;
+        self.rest = Rest::Nothing;
     }
 }
 

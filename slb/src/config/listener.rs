@@ -33,6 +33,9 @@ pub struct ListenerConfig {
     /// How long a connection may be silent.
     #[serde(default = "ListenerConfig::idle_timeout_ms_default")]
     pub idle_timeout_ms: u64,
+    /// Whether bulk goes from socket to socket within the kernel.
+    #[serde(default = "ListenerConfig::splice_default")]
+    pub splice: bool,
     /// Who may connect; nobody in it: everyone.
     #[serde(default)]
     pub allow: Vec<IpNet>,
@@ -66,6 +69,7 @@ impl ListenerConfig {
             pool: pool.to_owned(),
             connections_max: Self::connections_max_default(),
             idle_timeout_ms: Self::idle_timeout_ms_default(),
+            splice: Self::splice_default(),
             allow: Vec::new(),
             deny: Vec::new(),
             connections_per_s_max: 0,
@@ -82,6 +86,10 @@ impl ListenerConfig {
 
     fn idle_timeout_ms_default() -> u64 {
         900_000
+    }
+
+    fn splice_default() -> bool {
+        true
     }
 
     pub(super) fn validate(&self, key: &str) -> Result<(), Invalid> {

@@ -7,20 +7,37 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(3600);
 
+mod splicing;
+
+impl Carrier for DuplexStream {
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
 struct Counters {
     inward: Tally,
     outward: Tally,
     held: IntGauge,
+    spliced: IntCounter,
+    no_pipe: IntCounter,
 }
 
 impl Counters {
     fn new() -> Self {
-        let counter = || Tally::new(IntCounter::new("c", "c").unwrap());
-        Self { inward: counter(), outward: counter(), held: IntGauge::new("g", "g").unwrap() }
+        let counter = || IntCounter::new("c", "c").unwrap();
+        Self {
+            inward: Tally::new(counter()),
+            outward: Tally::new(counter()),
+            held: IntGauge::new("g", "g").unwrap(),
+            spliced: counter(),
+            no_pipe: counter(),
+        }
     }
 
     fn lend(&self) -> Counts<'_> {
-        Counts { inward: &self.inward, outward: &self.outward, held: &self.held }
+        let Self { inward, outward, held, spliced, no_pipe } = self;
+        Counts { inward, outward, held, spliced, no_pipe }
     }
 }
 
@@ -35,29 +52,32 @@ async fn pumped<T>(
     let (client, mut near_client) = duplex(pipe_bytes);
     let (backend, mut near_backend) = duplex(pipe_bytes);
     let near = async {
-        let end = pump(&mut near_client, &mut near_backend, scratch, counters.lend(), idle_timeout).await;
+        let counts = counters.lend();
+        let end = pump(&mut near_client, &mut near_backend, scratch, counts, idle_timeout, true).await;
         drop((near_client, near_backend));
         end
     };
     tokio::join!(near, far_ends(client, backend))
 }
 
+/// A client that asks and closes its half, and a backend that answers then.
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut client: S, mut backend: S) -> String {
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut question = String::new();
+    backend.read_to_string(&mut question).await.unwrap();
+    assert_eq!(question, "question");
+    backend.write_all(b"a rather long answer").await.unwrap();
+    drop(backend);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 #[tokio::test]
 async fn a_client_that_closes_its_half_still_gets_the_answer() {
     let (scratch, counters) = (Scratch::new(16), Counters::new());
-    let (end, answer) = pumped(64, &scratch, &counters, LONG, async |mut client, mut backend| {
-        client.write_all(b"question").await.unwrap();
-        client.shutdown().await.unwrap();
-        let mut question = String::new();
-        backend.read_to_string(&mut question).await.unwrap();
-        assert_eq!(question, "question");
-        backend.write_all(b"a rather long answer").await.unwrap();
-        drop(backend);
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).await.unwrap();
-        answer
-    })
-    .await;
+    let (end, answer) = pumped(64, &scratch, &counters, LONG, ask).await;
     assert_eq!((end, answer.as_str()), (End::Done, "a rather long answer"));
     assert_eq!((counters.inward.get(), counters.outward.get(), counters.held.get()), (8, 20, 0));
 }
@@ -95,7 +115,7 @@ async fn a_slow_reader_holds_one_read_and_its_sender_waits() {
 async fn reads_grow_with_what_the_receiver_takes_and_shrink_with_it() {
     const FIRST: usize = READ_BYTES_FIRST;
     let (counters, mut scratch) = (Counters::new(), vec![0; 5 * FIRST]);
-    let mut direction = Direction::new(&counters.inward, &counters.held);
+    let mut direction = Direction::new(&counters.inward, &counters.lend(), None);
     let (mut far_source, mut source) = duplex(100 * FIRST);
     let (mut sink, mut far_sink) = duplex(12 * FIRST);
     far_source.write_all(&vec![1; 30 * FIRST]).await.unwrap();
