@@ -31,6 +31,10 @@ bench CRATE SUITE:
 counts *ARGS:
     benches/counts/run {{ARGS}}
 
+# Each fuzz target for some seconds: just fuzz 60 frame
+fuzz *ARGS:
+    fuzz/smoke {{ARGS}}
+
 # Licences, sources and bans of all dependencies.
 deny:
     cargo deny check bans licenses sources

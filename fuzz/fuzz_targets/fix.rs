@@ -3,13 +3,17 @@
 #![no_main]
 
 use fix::Now;
-use fix::codec::{BEGIN_STRING, Decoded, Encoder, Limits, decode};
-use fix::message::{ExecutionReport, NewOrderSingle, OrdRejReason};
-use fix::session::{Config, Event, Session, Takes};
+use fix::codec::{BEGIN_STRING, Decoded, Encoder, Limits, Message, decode};
+use fix::message::{
+    CxlRejReason, ExecutionReport, NewOrderSingle, OrdRejReason, OrderCancelReject, OrderCancelRequest,
+    OrderMassCancelRequest, OrderStatusRequest,
+};
+use fix::session::{Config, Event, Session, Takes, identify};
 use fix::store::{MemoryStore, Store};
 use libfuzzer_sys::fuzz_target;
 
-const TYPES: [&[u8]; 13] = [b"A", b"0", b"1", b"2", b"3", b"4", b"5", b"D", b"F", b"8", b"j", b"*", b"AE"];
+const TYPES: [&[u8]; 15] =
+    [b"A", b"0", b"1", b"2", b"3", b"4", b"5", b"D", b"F", b"8", b"j", b"*", b"AE", b"H", b"q"];
 
 /// One piece of input as bytes of the peer: noise as it is, or a message, so that the state machine is reached.
 fn bytes_of(kind: u8, number: u8, noise: &[u8], now: Now) -> Vec<u8> {
@@ -26,6 +30,26 @@ fn bytes_of(kind: u8, number: u8, noise: &[u8], now: Now) -> Vec<u8> {
     message.fields(noise);
     message.finish();
     out
+}
+
+/// What an application does with a message: any of them is refused, where it is one that has an answer.
+fn answer(session: &mut Session<MemoryStore>, message: &Message<'_>, now: Now, out: &mut Vec<u8>) {
+    let sent = match message.msg_type {
+        b"D" => NewOrderSingle::parse(message).ok().map(|order| {
+            let text = order.check().map_or("refused", |_| "");
+            let report = ExecutionReport::refusal(&order, b"E", OrdRejReason::Other, text, now.utc());
+            session.send(&report, now, out)
+        }),
+        b"F" => OrderCancelRequest::parse(message).ok().map(|request| {
+            let text = request.check().map_or("refused", |_| "");
+            let reject = OrderCancelReject::refusal(&request, CxlRejReason::UnknownOrder, text, now.utc());
+            session.send(&reject, now, out)
+        }),
+        b"H" => OrderStatusRequest::parse(message).ok().map(|request| session.send(&request, now, out)),
+        b"q" => OrderMassCancelRequest::parse(message).ok().map(|request| session.send(&request, now, out)),
+        _ => None,
+    };
+    assert!(sent.is_none_or(|sent| sent.is_ok()), "memory keeps it");
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -51,6 +75,9 @@ fuzz_target!(|data: &[u8]| {
         out.clear();
         let bytes = bytes_of(*kind, *number, noise, now);
         let mut came = &bytes[..];
+        if let Ok(Some(identity)) = identify(came, &Limits::default()) {
+            assert!(identity.peer.len() + identity.us.len() < came.len());
+        }
         while !came.is_empty() {
             let Ok(Some(received)) = session.receive(came, now, &mut out) else { break };
             came = &came[received.consumed..];
@@ -61,12 +88,7 @@ fuzz_target!(|data: &[u8]| {
                 }
                 Event::LogonRequest(_) => session.refuse_logon("no", now, &mut out).expect("kept"),
                 Event::Application { message, .. } => {
-                    if let Ok(order) = NewOrderSingle::parse(&message) {
-                        let text = order.check().map_or("refused", |_| "");
-                        let report =
-                            ExecutionReport::refusal(&order, b"E", OrdRejReason::Other, text, now.utc());
-                        session.send(&report, now, &mut out).expect("kept");
-                    }
+                    answer(&mut session, &message, now, &mut out);
                 }
                 Event::LoggedOn | Event::Rejected(_) | Event::Handled(_) | Event::LoggedOut { .. } => {}
             }

@@ -1,8 +1,9 @@
 //! The frame decoder on a stream of anything: it makes progress, stays inside the buffer, and what it calls a frame
-//! encodes to the same bytes.
+//! encodes to the same bytes. And on a datagram, which has one frame.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use wire::szse::ext::{decode_datagram, encode_datagram};
 use wire::szse::frame;
 
 fuzz_target!(|data: &[u8]| {
@@ -17,5 +18,10 @@ fuzz_target!(|data: &[u8]| {
         .expect("nothing refuses");
         assert_eq!(again, found.bytes);
         rest = &rest[found.bytes.len()..];
+    }
+    if let Some((seq, found)) = decode_datagram(data) {
+        let mut again = Vec::new();
+        encode_datagram(seq, found.bytes, &mut again);
+        assert_eq!(again, data);
     }
 });
