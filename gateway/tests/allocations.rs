@@ -1,56 +1,19 @@
 //! The hot path allocates nothing for an order: a whole gateway, from the client's socket to the core's and back, with
 //! every allocation of the process counted. The peers' own steps, on this thread, are made without any.
 
+#[path = "peers/counting.rs"]
+mod counting;
 mod peers;
 
+use counting::{COUNTED, WARM_UP, encoded};
 use gateway::Config;
 use gateway::check::Group;
 use gateway::check::rules::A_SHARE;
 use gateway::config::{CancelOnDisconnect, CoreName};
 use peers::{Client, Core, Gateway, accepted};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use wire::szse::code::CashMargin;
-use wire::szse::{Message, frame};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is passed on to the system's allocator as it is; counting touches no memory of it.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as the caller promised.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-const WARM_UP: usize = 2_000;
-const COUNTED: usize = 3_000;
-
-fn encoded<M: Message>(message: &M) -> Vec<u8> {
-    let mut out = Vec::new();
-    frame::encode(message, &mut out);
-    out
-}
 
 /// So many accounts may send and cancel before they are high-frequency ones as no test sends.
 fn lenient_rules() -> String {
@@ -92,9 +55,8 @@ fn allocations(change: impl FnOnce(&mut Config)) -> u64 {
     change(&mut config);
     let gateway = Gateway::start(config);
     let (mut line, _) = core.accept();
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
-    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+    let mut client = Client::ready(gateway.address, 1);
+    gateway.wait_up(&["cash"]);
     let rounds: Vec<_> = (1..=WARM_UP + COUNTED)
         .map(|number| {
             let order = client.new_order(&number.to_string(), CashMargin::CASH);
@@ -105,7 +67,7 @@ fn allocations(change: impl FnOnce(&mut Config)) -> u64 {
     let mut before = 0;
     for (number, (sent_order, sent_report)) in rounds.iter().enumerate() {
         if number == WARM_UP {
-            before = ALLOCATIONS.load(Ordering::Relaxed);
+            before = counting::allocations();
         }
         client.peer.stream.write_all(sent_order).expect("written");
         line.peer.stream.read_exact(&mut order).expect("forwarded");
@@ -113,7 +75,7 @@ fn allocations(change: impl FnOnce(&mut Config)) -> u64 {
         client.peer.stream.read_exact(&mut report).expect("reported");
         assert!(order == *sent_order && report == *sent_report, "round {number}");
     }
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let allocations = counting::allocations() - before;
     gateway.stop();
     allocations
 }

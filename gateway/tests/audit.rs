@@ -26,12 +26,11 @@ fn with_audit(core: &Core, directory: &Path) -> Config {
     config
 }
 
-/// A gateway whose line is up and whose audit has nothing against orders.
-fn started(core: &Core, config: Config) -> (Gateway, Line) {
-    let gateway = Gateway::start(config);
-    let (line, _) = core.accept();
-    eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
-    (gateway, line)
+/// A gateway whose line is up and whose audit has nothing against orders, and a client of it.
+fn started(core: &Core, config: Config) -> (Gateway, Line, Client) {
+    let (gateway, line) = Gateway::with_line(core, config);
+    let client = Client::ready(gateway.address, 1);
+    (gateway, line, client)
 }
 
 fn records(directory: &Path) -> Vec<String> {
@@ -70,9 +69,7 @@ fn verify(directory: &Path) -> bool {
 fn what_was_asked_and_answered_is_kept_once_over_restarts() {
     let folder = tempfile::tempdir().expect("a folder");
     let core = Core::listen(&[1]);
-    let (gateway, mut line) = started(&core, with_audit(&core, folder.path()));
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let (gateway, mut line, mut client) = started(&core, with_audit(&core, folder.path()));
     client.order("x", CashMargin::CASH);
     let x = line.order();
     line.accept(&x, 1, 1);
@@ -93,7 +90,7 @@ fn what_was_asked_and_answered_is_kept_once_over_restarts() {
     }
 
     // The one that starts again reads the day anew: what is kept is not kept twice, and what is missing is.
-    let (gateway, mut line) = started(&core, with_audit(&core, folder.path()));
+    let (gateway, mut line) = Gateway::with_line(&core, with_audit(&core, folder.path()));
     line.accept(&x, 1, 1);
     line.accept(&x, 1, 2);
     eventually("both are read", || gateway.metrics.reports.with_label_values(&["cash"]).get() == 2);
@@ -118,6 +115,14 @@ fn report_at(index: i64, time: Timestamp) -> OrderReport {
     let order = NewOrder { base, account_id: text("a1"), cl_ord_id: text("x"), ..NewOrder::default() };
     let report = peers::accepted(&order, 1, index);
     OrderReport { base: ReportBase { transact_time: time, ..report.base }, ..report }
+}
+
+/// The core tells the client of this many reports with this TransactTime.
+fn told(line: &mut Line, client: &mut Client, count: i64, time: Timestamp) {
+    for index in 1..=count {
+        line.peer.send(&report_at(index, time));
+        client.report();
+    }
 }
 
 /// So many seconds ago, nanoseconds since 1970.
@@ -148,18 +153,11 @@ fn a_core_whose_day_is_not_the_one_that_is_kept_gets_no_orders_and_its_reports_a
         config.forwarding.settle_ms = 50;
         config
     };
-    let (gateway, mut line) = started(&core, settings());
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
-    for index in 1..=2 {
-        line.peer.send(&report_at(index, before));
-        client.report();
-    }
+    let (gateway, mut line, mut client) = started(&core, settings());
+    told(&mut line, &mut client, 2, before);
     gateway.stop();
 
-    let (gateway, mut line) = started(&core, settings());
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let (gateway, mut line, mut client) = started(&core, settings());
     let metrics = &gateway.metrics;
     let missing = || metrics.core_reports_missing.with_label_values(&["cash"]).get();
     client.order("a", CashMargin::CASH);
@@ -167,10 +165,7 @@ fn a_core_whose_day_is_not_the_one_that_is_kept_gets_no_orders_and_its_reports_a
     eventually("its day is not there", || missing() == 1);
     assert_eq!(metrics.audit_incomplete.get(), 0);
     // As many as were kept, and others.
-    for index in 1..=2 {
-        line.peer.send(&report_at(index, other));
-        client.report();
-    }
+    told(&mut line, &mut client, 2, other);
     eventually("it is another day", || metrics.audit_incomplete.get() == 1);
     eventually("it has come as far", || missing() == 0);
     eventually("and orders stay refused", || {
@@ -183,15 +178,10 @@ fn a_core_whose_day_is_not_the_one_that_is_kept_gets_no_orders_and_its_reports_a
 
 /// The gateway's life on a day of which the core has told nothing yet: orders go, and all its reports are kept.
 fn a_new_day(core: &Core, directory: &Path) {
-    let (gateway, mut line) = started(core, with_audit(core, directory));
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let (gateway, mut line, mut client) = started(core, with_audit(core, directory));
     client.order("a", CashMargin::CASH);
     assert_eq!(line.order().cl_ord_id, text("a"), "nothing of today is missing");
-    for index in 1..=2 {
-        line.peer.send(&report_at(index, ago(0)));
-        client.report();
-    }
+    told(&mut line, &mut client, 2, ago(0));
     let incomplete = gateway.metrics.audit_incomplete.clone();
     gateway.stop();
     assert_eq!(incomplete.get(), 0);
@@ -202,13 +192,8 @@ fn what_was_kept_today_of_an_earlier_days_reports_does_not_count() {
     let folder = tempfile::tempdir().expect("a folder");
     let core = Core::listen(&[1]);
     let earlier = ago(EARLIER_S);
-    let (gateway, mut line) = started(&core, with_audit(&core, folder.path()));
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
-    for index in 1..=2 {
-        line.peer.send(&report_at(index, earlier));
-        client.report();
-    }
+    let (gateway, mut line, mut client) = started(&core, with_audit(&core, folder.path()));
+    told(&mut line, &mut client, 2, earlier);
     gateway.stop();
 
     a_new_day(&core, folder.path());
@@ -233,13 +218,8 @@ fn what_was_kept_on_its_day_is_not_kept_again_on_a_later_one() {
     drop(store);
 
     // Started at night, while the core is at the day before, of which one more is missing.
-    let (gateway, mut line) = started(&core, with_audit(&core, folder.path()));
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
-    for index in 1..=3 {
-        line.peer.send(&report_at(index, earlier));
-        client.report();
-    }
+    let (gateway, mut line, mut client) = started(&core, with_audit(&core, folder.path()));
+    told(&mut line, &mut client, 3, earlier);
     gateway.stop();
     let once = ["report 1/1 of a1", "report 1/2 of a1", "report 1/3 of a1"];
     assert_eq!(reports(folder.path()), once);
@@ -256,11 +236,9 @@ fn what_ends_without_a_report_is_kept_and_a_cancel_as_the_core_got_it() {
     let mut config = with_audit(&core, folder.path());
     config.cores[0].address_b = Some(other_end.address());
     (config.forwarding.resend_within_ms, config.forwarding.settle_ms) = (0, 100);
-    let (gateway, mut line) = started(&core, config);
+    let (gateway, mut line, mut client) = started(&core, config);
     let mut standby = other_end.accept_standby();
     eventually("b is up", || gateway.metrics.line_up.with_label_values(&["cash", "b"]).get() == 1);
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
     client.order("x", CashMargin::CASH);
     let x = line.order();
     line.accept(&x, 1, 1);
@@ -366,11 +344,11 @@ impl Store for Moody {
     }
 }
 
-fn moody(core: &Core, lag_records_max: u64) -> (Gateway, Line, Moody) {
+fn moody(core: &Core, lag_records_max: u64) -> (Gateway, Line, Client, Moody) {
     moody_with(core, lag_records_max, Moody::default())
 }
 
-fn moody_with(core: &Core, lag_records_max: u64, store: Moody) -> (Gateway, Line, Moody) {
+fn moody_with(core: &Core, lag_records_max: u64, store: Moody) -> (Gateway, Line, Client, Moody) {
     let mut config = config(&[(CoreName::Cash, core, 0)]);
     config.audit.lag_records_max = lag_records_max;
     config.audit.commit_interval_ms = 1;
@@ -378,16 +356,15 @@ fn moody_with(core: &Core, lag_records_max: u64, store: Moody) -> (Gateway, Line
     let server = Server::bind(config, &host).expect("bound").with_audit(Box::new(store.clone()));
     let gateway = Gateway::run(server, host);
     let (line, _) = core.accept();
-    eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
-    (gateway, line, store)
+    gateway.wait_up(&["cash"]);
+    let client = Client::ready(gateway.address, 1);
+    (gateway, line, client, store)
 }
 
 #[test]
 fn an_order_never_waits_for_a_store_that_hangs_and_is_refused_when_too_much_waits() {
     let core = Core::listen(&[1]);
-    let (gateway, mut line, store) = moody(&core, 1_000);
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let (gateway, mut line, mut client, store) = moody(&core, 1_000);
     store.hangs.store(true, Ordering::Release);
     // Orders go, and their reports come, while nothing can be written.
     let mut accepted = 0_i64;
@@ -417,9 +394,7 @@ fn an_order_never_waits_for_a_store_that_hangs_and_is_refused_when_too_much_wait
 #[test]
 fn while_the_store_fails_orders_are_refused_reports_flow_and_afterwards_nothing_is_missing() {
     let core = Core::listen(&[1]);
-    let (gateway, mut line, store) = moody(&core, 100_000);
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let (gateway, mut line, mut client, store) = moody(&core, 100_000);
     client.order("x", CashMargin::CASH);
     let x = line.order();
     store.fails.store(true, Ordering::Release);
@@ -452,15 +427,11 @@ fn while_the_store_fails_orders_are_refused_reports_flow_and_afterwards_nothing_
 fn a_store_that_shows_only_the_last_report_of_an_earlier_day_is_given_all_of_a_new_one() {
     let core = Core::listen(&[1]);
     let last = Kept { partition_no: 1, report_index: 3, unix_ns: ago_ns(0), transact_time: ago(EARLIER_S) };
-    let (gateway, mut line, store) = moody_with(&core, 1_000, Moody { kept: vec![last], ..Moody::default() });
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let (gateway, mut line, mut client, store) =
+        moody_with(&core, 1_000, Moody { kept: vec![last], ..Moody::default() });
     client.order("a", CashMargin::CASH);
     assert_eq!(line.order().cl_ord_id, text("a"), "nothing of today is missing");
-    for index in 1..=3 {
-        line.peer.send(&report_at(index, ago(0)));
-        client.report();
-    }
+    told(&mut line, &mut client, 3, ago(0));
     let incomplete = gateway.metrics.audit_incomplete.clone();
     gateway.stop();
     let taken = store.taken.lock().expect("whole");
@@ -471,9 +442,7 @@ fn a_store_that_shows_only_the_last_report_of_an_earlier_day_is_given_all_of_a_n
 #[test]
 fn a_store_that_refuses_a_record_is_as_one_that_fails() {
     let core = Core::listen(&[1]);
-    let (gateway, mut line, store) = moody(&core, 100_000);
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let (gateway, mut line, mut client, store) = moody(&core, 100_000);
     client.order("x", CashMargin::CASH);
     let x = line.order();
     store.refuses.store(true, Ordering::Release);
@@ -525,9 +494,7 @@ fn a_full_disk_refuses_orders_until_there_is_room_and_nothing_is_missing_then() 
     std::fs::write(&ballast, vec![1; 2 << 20]).expect("room yet");
     let journal = folder.path().join("journal");
     let core = Core::listen(&[1]);
-    let (gateway, mut line) = started(&core, with_audit(&core, &journal));
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let (gateway, mut line, mut client) = started(&core, with_audit(&core, &journal));
     // Two segments of 2 MiB do not fit beside the ballast.
     let order = client.new_order("x", CashMargin::CASH);
     let mut reports = 0_i64;

@@ -54,11 +54,8 @@ impl Bench {
         let running = server.start().expect("threads");
         let gateway = Gateway { address, fix_address: None, host, metrics, running };
         let (line, _) = core.accept();
-        peers::eventually("the line is up", || {
-            gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1
-        });
-        let mut client = Client::log_on(address, 1);
-        client.synchronize(&[]);
+        gateway.wait_up(&["cash"]);
+        let client = Client::ready(address, 1);
         Self { gateway, admin, _folder: folder, core: line, client, client_address: address }
     }
 
@@ -336,9 +333,8 @@ fn an_own_rule_is_told_what_becomes_of_orders_and_again_after_a_restart() {
         (gateway, line, told)
     };
     let (gateway, mut line, told) = start();
-    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    gateway.wait_up(&["cash"]);
+    let mut client = Client::ready(gateway.address, 1);
     client.peer.send(&NewOrder { side: Side::SELL, ..client.new_order("s", CASH) });
     assert_eq!(client.rejected(), "no sells today", "a rule behind it says no: it is not told of a sending");
     client.order("x", CASH);

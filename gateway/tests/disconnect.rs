@@ -26,16 +26,12 @@ impl House {
         let mut config = config(&[(CoreName::Cash, &core, 0)]);
         config.cancel_on_disconnect = vec![CancelOnDisconnect { comp_id: text("c1"), grace_ms: 0 }];
         change(&mut config);
-        let gateway = Gateway::start(config);
-        let (line, _) = core.accept();
-        eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+        let (gateway, line) = Gateway::with_line(&core, config);
         Self { gateway, line, core, reports: 0 }
     }
 
     fn client(&self, number: usize) -> Client {
-        let mut client = Client::log_on(self.gateway.address, number);
-        client.synchronize(&[]);
-        client
+        Client::ready(self.gateway.address, number)
     }
 
     /// An order that rests at the core.
@@ -247,11 +243,8 @@ fn an_order_that_one_core_has_not_answered_keeps_no_cancel_of_the_other_waiting(
     config.cancel_on_disconnect = vec![CancelOnDisconnect { comp_id: text("c1"), grace_ms: 0 }];
     let gateway = Gateway::start(config);
     let ((mut cash, _), (mut margin, _)) = (cash.accept(), margin.accept());
-    eventually("the lines are up", || {
-        ["cash", "margin"].iter().all(|core| gateway.metrics.core_up.with_label_values(&[core]).get() == 1)
-    });
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    gateway.wait_up(&["cash", "margin"]);
+    let mut client = Client::ready(gateway.address, 1);
     client.order("unanswered", CASH);
     cash.order();
     client.order("m", CashMargin::MARGIN_OPEN);

@@ -1,56 +1,20 @@
 //! The FIX order path allocates nothing for an order: a whole gateway, from the FIX client's socket to the core's and back, with
 //! every allocation of the process counted. The peers' own steps, on this thread, are made without any.
 
+#[path = "peers/counting.rs"]
+mod counting;
 mod peers;
 
+use counting::{COUNTED, WARM_UP, encoded};
 use fix::UtcTimestamp;
 use fix::codec::Encoder;
 use gateway::config::CoreName;
 use gateway::fix::config::{Authentication, Session};
 use peers::{Client, Core, Gateway, accepted, config, text};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use wire::szse::Text;
 use wire::szse::code::CashMargin;
-use wire::szse::{Message, Text, frame};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is passed on to the system's allocator as it is; counting touches no memory of it.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as the caller promised.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-const WARM_UP: usize = 2_000;
-const COUNTED: usize = 3_000;
-
-fn encoded<M: Message>(message: &M) -> Vec<u8> {
-    let mut out = Vec::new();
-    frame::encode(message, &mut out);
-    out
-}
 
 fn now() -> UtcTimestamp {
     let clock = transport::Clock::start();
@@ -89,9 +53,7 @@ fn an_order_by_fix_and_its_report_allocate_nothing() {
         authentication: Authentication::Password,
         default_account: Text::BLANK,
     }];
-    let gateway = Gateway::start(config);
-    let (mut line, _) = core.accept();
-    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+    let (gateway, mut line) = Gateway::with_line(&core, config);
     let mut stream = TcpStream::connect(gateway.fix_address.expect("configured")).expect("it listens");
     stream.set_nodelay(true).expect("set");
     let (time, mut buffer) = (now(), [0; 4096]);
@@ -111,7 +73,7 @@ fn an_order_by_fix_and_its_report_allocate_nothing() {
     let mut before = 0;
     for (number, (sent, report)) in rounds.iter().enumerate() {
         if number == WARM_UP {
-            before = ALLOCATIONS.load(Ordering::Relaxed);
+            before = counting::allocations();
         }
         stream.write_all(sent).expect("written");
         line.peer.stream.read_exact(&mut order).expect("forwarded");
@@ -119,7 +81,7 @@ fn an_order_by_fix_and_its_report_allocate_nothing() {
         let len = read_message(&mut stream, &mut buffer);
         assert!(buffer[..len].windows(6).any(|part| part == b"\x01150=0"), "round {number}");
     }
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let allocations = counting::allocations() - before;
     // A few for what happens now and then: a segment of a log, the store's index of messages.
     assert!(allocations < COUNTED as u64 / 100, "{allocations} in {COUNTED} rounds");
     gateway.stop();

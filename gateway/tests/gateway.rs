@@ -15,9 +15,7 @@ fn orders_go_to_their_cores_and_reports_to_their_accounts() {
     let gateway = Gateway::start(config(&[(CoreName::Cash, &cash, 0), (CoreName::Margin, &margin, 10)]));
     let ((mut cash, asked_cash), (mut margin, asked_margin)) = (cash.accept(), margin.accept());
     assert_eq!((asked_cash, asked_margin), (vec![(1, 1), (2, 1)], vec![(1, 1), (2, 1)]));
-    peers::eventually("both lines are up", || {
-        ["cash", "margin"].iter().all(|core| gateway.metrics.core_up.with_label_values(&[core]).get() == 1)
-    });
+    gateway.wait_up(&["cash", "margin"]);
     let (mut one, mut two) = (Client::log_on(gateway.address, 1), Client::log_on(gateway.address, 2));
     assert_eq!(one.partitions, [1, 2, 11, 12]);
     one.synchronize(&[]);
@@ -43,9 +41,8 @@ fn cancels_follow_their_orders_and_are_given_the_order_id() {
     let (cash, margin) = (Core::listen(&[1]), Core::listen(&[5]));
     let gateway = Gateway::start(config(&[(CoreName::Cash, &cash, 0), (CoreName::Margin, &margin, 0)]));
     let ((_cash, _), (mut margin, _)) = (cash.accept(), margin.accept());
-    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["margin"]).get() == 1);
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    gateway.wait_up(&["margin"]);
+    let mut client = Client::ready(gateway.address, 1);
     client.order("x", CashMargin::MARGIN_CLOSE);
     client.cancel("y", "x", "");
     let order = margin.order();
@@ -84,9 +81,7 @@ fn what_a_core_says_of_an_order_id_concerns_its_own_order() {
     let (cash, margin) = (Core::listen(&[1]), Core::listen(&[5]));
     let gateway = Gateway::start(config(&[(CoreName::Cash, &cash, 0), (CoreName::Margin, &margin, 0)]));
     let ((mut cash, _), (mut margin, _)) = (cash.accept(), margin.accept());
-    peers::eventually("both lines are up", || {
-        ["cash", "margin"].iter().all(|core| gateway.metrics.core_up.with_label_values(&[core]).get() == 1)
-    });
+    gateway.wait_up(&["cash", "margin"]);
     let (mut one, mut two) = (Client::log_on(gateway.address, 1), Client::log_on(gateway.address, 2));
     one.synchronize(&[]);
     two.synchronize(&[]);
@@ -125,12 +120,10 @@ fn a_drop_copy_sees_all_of_its_branch_from_any_number_on_and_sends_nothing() {
     config.drop_copies = vec![copy("c101", &["c1", "c2"]), copy("c100", &[])];
     let gateway = Gateway::start(config);
     let (mut line, _) = core.accept();
-    let mut all = Client::log_on(gateway.address, 100);
-    all.synchronize(&[]);
-    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
+    let mut all = Client::ready(gateway.address, 100);
+    gateway.wait_up(&["cash"]);
     for number in 1..=3 {
-        let mut client = Client::log_on(gateway.address, number);
-        client.synchronize(&[]);
+        let mut client = Client::ready(gateway.address, number);
         let order = client.order("x", CashMargin::CASH);
         line.order();
         line.accept(&order, 1, number as i64);
@@ -157,9 +150,8 @@ fn a_halt_is_told_once_however_often_the_core_is_dialled() {
     let core = Core::listen(&[1]);
     let gateway = Gateway::with_cash(&core);
     let (line, _) = core.accept();
-    peers::eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    gateway.wait_up(&["cash"]);
+    let mut client = Client::ready(gateway.address, 1);
     drop((line, core));
     let halt: PlatformStateInfo = client.peer.expect();
     assert_eq!(halt.platform_state, PlatformState::HALT);
@@ -235,8 +227,7 @@ fn while_a_line_is_down_orders_are_refused_and_afterwards_nothing_is_missing() {
     let core = Core::listen(&[1]);
     let gateway = Gateway::with_cash(&core);
     let (mut line, _) = core.accept();
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let mut client = Client::ready(gateway.address, 1);
     let order = client.order("x", CashMargin::CASH);
     assert_eq!(line.order(), order);
     line.accept(&order, 1, 1);
@@ -265,8 +256,7 @@ fn a_gap_in_the_reports_is_read_again() {
     let core = Core::listen(&[1]);
     let gateway = Gateway::with_cash(&core);
     let (mut line, _) = core.accept();
-    let mut client = Client::log_on(gateway.address, 1);
-    client.synchronize(&[]);
+    let mut client = Client::ready(gateway.address, 1);
     let order = client.new_order("x", CashMargin::CASH);
     line.accept(&order, 1, 1);
     line.accept(&order, 1, 3);

@@ -7,7 +7,7 @@ mod peers;
 
 use gateway::audit::{JetStreamSettings, JetStreamStore, Kind, Record, Store};
 use gateway::config::{CoreName, JetStream};
-use nats::{NODES, TIMEOUT_MS, cluster};
+use nats::{Cluster, NODES, TIMEOUT_MS};
 use peers::{Client, Core, Gateway, config, eventually};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -51,9 +51,8 @@ fn kept(servers: &[String]) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_node_dies_while_it_is_written_and_nothing_is_missing_or_there_twice() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((mut nodes, servers)) = cluster(folder.path()) else { return };
-    let mut store = opened(&servers);
+    let Some(mut cluster) = Cluster::start() else { return };
+    let mut store = opened(&cluster.servers);
     let mut written = 0_u64;
     let mut failures = 0;
     for batch in 0..60 {
@@ -64,7 +63,7 @@ fn a_node_dies_while_it_is_written_and_nothing_is_missing_or_there_twice() {
                 .expect("room");
         }
         if batch == 20 {
-            nodes[0].kill();
+            cluster.nodes[0].kill();
         }
         eventually("committed, by whichever node leads", || {
             let committed = store.commit();
@@ -73,7 +72,7 @@ fn a_node_dies_while_it_is_written_and_nothing_is_missing_or_there_twice() {
         });
     }
     drop(store);
-    let payloads: Vec<String> = kept(&servers[1..])
+    let payloads: Vec<String> = kept(&cluster.servers[1..])
         .into_iter()
         .map(|(_, bytes)| String::from_utf8_lossy(&bytes[10..]).into_owned())
         .collect();
@@ -83,9 +82,8 @@ fn a_node_dies_while_it_is_written_and_nothing_is_missing_or_there_twice() {
 
 #[test]
 fn of_two_writers_of_a_stream_the_second_writes_nothing_however_often_it_tries() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let (mut one, mut two) = (opened(&servers), opened(&servers));
+    let Some(cluster) = Cluster::start() else { return };
+    let (mut one, mut two) = (opened(&cluster.servers), opened(&cluster.servers));
     let write = |store: &mut JetStreamStore, what: &str| {
         for number in 1..=3 {
             store.append(Kind::Operator, number, &[what.as_bytes()]).expect("room");
@@ -99,11 +97,11 @@ fn of_two_writers_of_a_stream_the_second_writes_nothing_however_often_it_tries()
     assert!(two.commit().expect_err("for good").to_string().contains("another writer"));
     write(&mut one, "one").expect("it goes on");
     // A third one, which is opened behind all that, takes over; the first is told.
-    let mut three = opened(&servers);
+    let mut three = opened(&cluster.servers);
     write(&mut three, "three").expect("it has the place");
     write(&mut one, "late").expect_err("it is no longer the writer");
     write(&mut one, "late").expect_err("not after a failed batch either");
-    let payloads: Vec<String> = kept(&servers)
+    let payloads: Vec<String> = kept(&cluster.servers)
         .into_iter()
         .map(|(_, bytes)| String::from_utf8_lossy(&bytes[10..]).into_owned())
         .collect();
@@ -112,24 +110,20 @@ fn of_two_writers_of_a_stream_the_second_writes_nothing_however_often_it_tries()
 
 #[test]
 fn a_gateway_that_starts_again_goes_on_behind_the_last_report_of_each_partition() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    drop(opened(&servers));
+    let Some(cluster) = Cluster::start() else { return };
+    drop(opened(&cluster.servers));
     let core = Core::listen(&[1, 2]);
     let mut config = config(&[(CoreName::Cash, &core, 0)]);
     config.audit.jetstream = Some(JetStream {
-        servers: servers.clone(),
+        servers: cluster.servers.clone(),
         stream: "audit".to_owned(),
         replicas: NODES,
         timeout_ms: TIMEOUT_MS,
     });
     let mut seen = HashSet::new();
     for run in 0..2 {
-        let gateway = Gateway::start(config.clone());
-        let (mut line, _) = core.accept();
-        eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
-        let mut client = Client::log_on(gateway.address, 1);
-        client.synchronize(&[]);
+        let (gateway, mut line) = Gateway::with_line(&core, config.clone());
+        let mut client = Client::ready(gateway.address, 1);
         let order = client.new_order("x", CashMargin::CASH);
         if run == 0 {
             client.peer.send(&order);
@@ -145,7 +139,7 @@ fn a_gateway_that_starts_again_goes_on_behind_the_last_report_of_each_partition(
         eventually("safe", || gateway.metrics.audit_lag.get() == 0);
         gateway.stop();
     }
-    for (subject, bytes) in kept(&servers) {
+    for (subject, bytes) in kept(&cluster.servers) {
         if let Ok(Record::Report { partition_no, report_index, .. }) = Record::parse(2, &bytes[10..])
             && subject.starts_with("audit.report.")
         {

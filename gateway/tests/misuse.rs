@@ -25,11 +25,8 @@ impl Scene {
     }
 
     fn with(core: &Core, config: gateway::Config) -> Self {
-        let gateway = Gateway::start(config);
-        let (line, _) = core.accept();
-        eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
-        let mut innocent = Client::log_on(gateway.address, 1);
-        innocent.synchronize(&[]);
+        let (gateway, line) = Gateway::with_line(core, config);
+        let innocent = Client::ready(gateway.address, 1);
         Self { gateway, line, innocent, orders: 0 }
     }
 
@@ -224,8 +221,7 @@ fn reports_asked_for_from_nowhere_end_the_session() {
 #[test]
 fn a_second_session_of_a_client_ends_the_first() {
     let mut scene = Scene::new();
-    let mut first = Client::log_on(scene.gateway.address, 2);
-    first.synchronize(&[]);
+    let mut first = Client::ready(scene.gateway.address, 2);
     let mut second = Client::log_on(scene.gateway.address, 2);
     first.peer.expect_logout("logged on from elsewhere");
     scene.ended("logged on from elsewhere", 1);
@@ -248,8 +244,7 @@ fn who_stops_reading_is_let_go_when_its_reports_are_and_others_get_theirs() {
     config.log.window_bytes = 256 << 10;
     config.listen.socket.send_buffer_bytes = 8 << 10;
     let mut scene = Scene::with(&core, config);
-    let mut stalled = Client::log_on(scene.gateway.address, 2);
-    stalled.synchronize(&[]);
+    let mut stalled = Client::ready(scene.gateway.address, 2);
     let (mine, theirs) =
         (scene.innocent.new_order("i", CashMargin::CASH), stalled.new_order("s", CashMargin::CASH));
     // Far more than the sockets between them hold, and than the log's window. One report in a hundred is the

@@ -109,11 +109,8 @@ impl House {
         config.quotes.heartbeat_s = peers::HEARTBEAT_S;
         (config.quotes.answer_timeout_ms, config.quotes.silence_ms_max) = (600_000, 600_000);
         change(&mut config.quotes);
-        let gateway = Gateway::start(config);
-        let (line, _) = core.accept();
-        eventually("the line is up", || gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1);
-        let mut client = Client::log_on(gateway.address, 1);
-        client.synchronize(&[]);
+        let (gateway, line) = Gateway::with_line(&core, config);
+        let client = Client::ready(gateway.address, 1);
         Self { gateway, line, client, orders: 0, _folder: folder }
     }
 

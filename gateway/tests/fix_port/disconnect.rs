@@ -46,8 +46,7 @@ fn who_is_still_logged_on_at_the_other_port_is_not_gone() {
     let mut house = House::start(folder.path(), |config| {
         config.cancel_on_disconnect = vec![CancelOnDisconnect { comp_id: text("c1"), grace_ms: 0 }];
     });
-    let mut binary = crate::peers::Client::log_on(house.gateway.address, 1);
-    binary.synchronize(&[]);
+    let mut binary = crate::peers::Client::ready(house.gateway.address, 1);
     let mut client = FixClient::log_on(house.address, 1);
     client.order("a", "");
     let order = house.line.order();

@@ -3,13 +3,12 @@
 
 use crate::House;
 use crate::client::{FixClient, field, repeats};
-use crate::nats::{NODES, TIMEOUT_MS, cluster};
+use crate::nats::{Cluster, NODES, TIMEOUT_MS};
 use crate::peers::{self, Core, text};
 use gateway::Config;
 use gateway::config::JetStream;
 use gateway::fix::config::Kind;
 use std::io::Read;
-use std::path::Path;
 use wire::szse::Message;
 use wire::szse::trading::{BusinessReject, NewOrder};
 
@@ -27,8 +26,14 @@ pub(crate) fn elsewhere(servers: &[String]) -> impl Fn(&mut Config) {
 }
 
 /// Two gateways, each with an end of the cores' flow.
-fn two_houses(folder: &Path, servers: &[String]) -> [House; 2] {
-    ["a", "b"].map(|name| House::around(Core::listen(&[1, 2]), &folder.join(name), elsewhere(servers)))
+fn two_houses(cluster: &Cluster) -> [House; 2] {
+    ["a", "b"].map(|name| {
+        House::around(Core::listen(&[1, 2]), &cluster.path().join(name), elsewhere(&cluster.servers))
+    })
+}
+
+pub(crate) fn stop(houses: [House; 2]) {
+    houses.into_iter().for_each(|house| house.gateway.stop());
 }
 
 pub(crate) fn log_on(house: &House) -> FixClient {
@@ -62,16 +67,15 @@ pub(crate) fn resting([here, there]: &mut [House; 2], client: &mut FixClient) ->
 
 #[test]
 fn a_session_goes_on_through_another_gateway_and_back_while_a_server_dies() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((mut nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = two_houses(folder.path(), &servers);
+    let Some(mut cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster);
     let mut client = log_on(&houses[0]);
     let order = resting(&mut houses, &mut client);
     // Sent through the first gateway, and lost on its way.
     houses[0].accept(&named(&order, "y"), 2);
     peers::eventually("it is sent", || houses[0].gateway.metrics.fix_reports.get() == 2);
     client.lose();
-    nodes[0].kill();
+    cluster.nodes[0].kill();
     houses[1].accept(&named(&order, "y"), 2);
     for house in &mut houses {
         house.accept(&named(&order, "z"), 3);
@@ -106,14 +110,13 @@ fn a_session_goes_on_through_another_gateway_and_back_while_a_server_dies() {
     peers::eventually("missed", || houses[0].gateway.metrics.fix_sessions.get() == 0);
     through(&mut client, &houses[0]);
     assert_eq!(houses[0].gateway.metrics.fix_takeovers.get(), took[0]);
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn a_gateway_whose_session_was_taken_over_says_nothing_more_in_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = two_houses(folder.path(), &servers);
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster);
     let mut client = log_on(&houses[0]);
     let order = resting(&mut houses, &mut client);
     let mut left = client.turn_away();
@@ -129,14 +132,13 @@ fn a_gateway_whose_session_was_taken_over_says_nothing_more_in_it() {
     peers::eventually("ended", || houses[0].gateway.ended(reason[0]) == 1);
     houses[1].accept(&named(&order, "y"), 2);
     client.expect(&["17=e1-2"]);
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn a_reset_begins_anew_and_what_was_before_it_is_let_go() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = two_houses(folder.path(), &servers);
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster);
     let mut client = log_on(&houses[0]);
     resting(&mut houses, &mut client);
     client.log_out();
@@ -147,21 +149,20 @@ fn a_reset_begins_anew_and_what_was_before_it_is_let_go() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let kept = || {
         runtime.block_on(async {
-            let client = async_nats::connect(&servers[..]).await.expect("connected");
+            let client = async_nats::connect(&cluster.servers[..]).await.expect("connected");
             let context = async_nats::jetstream::new(client);
             let mut stream = context.get_stream("fix").await.expect("there");
             stream.info().await.expect("told").state.first_sequence
         })
     };
     peers::eventually("the day before is let go", || kept() > 1);
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn what_a_core_refuses_after_its_client_has_gone_elsewhere_is_counted_and_the_client_learns_of_it_there() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = two_houses(folder.path(), &servers);
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster);
     let mut client = log_on(&houses[0]);
     client.order("x", "");
     let order = houses[0].line.order();
@@ -201,7 +202,7 @@ fn what_a_core_refuses_after_its_client_has_gone_elsewhere_is_counted_and_the_cl
     through(&mut client, &houses[1]);
     client.expect(&["35=8", "150=8", "39=8", "11=y", "58=not taken"]);
     assert_eq!(lost(&houses[1]), 0);
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]

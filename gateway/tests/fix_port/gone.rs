@@ -3,9 +3,9 @@
 
 use crate::House;
 use crate::client::FixClient;
-use crate::elsewhere::{elsewhere, log_on, named, resting, through};
+use crate::elsewhere::{elsewhere, log_on, named, resting, stop, through};
 use crate::gate::Gate;
-use crate::nats::cluster;
+use crate::nats::Cluster;
 use crate::peers::{self, Client, Core, Gateway, text};
 use gateway::config::{CancelOnDisconnect, CoreName};
 use gateway::{Config, Server};
@@ -28,12 +28,23 @@ fn cancels(servers: &[String], grace_ms: u32) -> impl Fn(&mut Config) {
     }
 }
 
-/// Two gateways, each with an end of the cores' flow and its own way to the store.
-fn two_houses(folder: &Path, servers: [&[String]; 2], grace_ms: u32) -> [House; 2] {
-    let house = |name: &str, servers: &[String]| {
-        House::around(Core::listen(&[1, 2]), &folder.join(name), cancels(servers, grace_ms))
-    };
-    [house("a", servers[0]), house("b", servers[1])]
+/// A gateway with an end of the cores' flow, and its way to the store.
+fn house(cluster: &Cluster, name: &str, servers: &[String], grace_ms: u32) -> House {
+    House::around(Core::listen(&[1, 2]), &cluster.path().join(name), cancels(servers, grace_ms))
+}
+
+/// Two gateways, each with an end of the cores' flow.
+fn two_houses(cluster: &Cluster, grace_ms: u32) -> [House; 2] {
+    ["a", "b"].map(|name| house(cluster, name, &cluster.servers, grace_ms))
+}
+
+/// The same, and a gate before the store of the first or the second.
+fn gated(cluster: &Cluster, which: usize, grace_ms: u32) -> (Gate, [House; 2]) {
+    let gate = Gate::before(&cluster.servers[0]);
+    let behind = [gate.server()];
+    let servers = |at: usize| if at == which { &behind[..] } else { &cluster.servers[..] };
+    let houses = [house(cluster, "a", servers(0), grace_ms), house(cluster, "b", servers(1), grace_ms)];
+    (gate, houses)
 }
 
 /// c1 has an order open that was sent through the first gateway, and is nowhere any more.
@@ -72,9 +83,8 @@ fn cancels_nothing(house: &mut House, other: &mut Client, name: &str) {
 
 #[test]
 fn what_a_session_left_open_at_the_gateway_before_is_cancelled_by_the_one_where_it_ends() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = two_houses(folder.path(), [&servers, &servers], 0);
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster, 0);
     let mut client = log_on(&houses[0]);
     let order = resting(&mut houses, &mut client);
     // Another client's, who is nowhere near.
@@ -101,14 +111,13 @@ fn what_a_session_left_open_at_the_gateway_before_is_cancelled_by_the_one_where_
     other.order("v", "");
     assert_eq!(houses[1].line.order().cl_ord_id, text("v"));
     drop(left);
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn who_goes_on_elsewhere_within_its_grace_keeps_its_orders() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = two_houses(folder.path(), [&servers, &servers], 1_000);
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster, 1_000);
     let mut client = log_on(&houses[0]);
     resting(&mut houses, &mut client);
     client.lose();
@@ -122,14 +131,13 @@ fn who_goes_on_elsewhere_within_its_grace_keeps_its_orders() {
     client.lose();
     let cancel: OrderCancelRequest = houses[1].line.peer.expect();
     assert_eq!(cancel.orig_cl_ord_id, text("x"), "where it ends");
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn who_is_not_let_in_where_it_goes_on_has_its_orders_cancelled_there() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = two_houses(folder.path(), [&servers, &servers], 1_000);
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster, 1_000);
     gone_from_the_first(&mut houses);
     peers::eventually("it is told why", || {
         // One that has lost its numbers, and does not say so.
@@ -138,14 +146,13 @@ fn who_is_not_let_in_where_it_goes_on_has_its_orders_cancelled_there() {
         client.expect_end().starts_with("MsgSeqNum too low")
     });
     assert_eq!(cancelled(&mut houses[1]), "x");
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn who_tries_again_and_again_and_is_not_let_in_does_not_put_off_the_end_of_its_grace() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = two_houses(folder.path(), [&servers, &servers], 1_000);
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster, 1_000);
     gone_from_the_first(&mut houses);
     let cancels = houses[1].gateway.metrics.disconnect_cancels.clone();
     peers::eventually("cancelled", || {
@@ -155,15 +162,13 @@ fn who_tries_again_and_again_and_is_not_let_in_does_not_put_off_the_end_of_its_g
         cancels.get() >= 1
     });
     assert_eq!(cancelled(&mut houses[1]), "x");
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn a_claim_whose_answer_is_lost_is_followed_to_the_end_of_its_session() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let gate = Gate::before(&servers[0]);
-    let mut houses = two_houses(folder.path(), [&servers, &[gate.server()]], 1_000);
+    let Some(cluster) = Cluster::start() else { return };
+    let (gate, mut houses) = gated(&cluster, 1, 1_000);
     let (mut client, _) = gone_from_the_first(&mut houses);
     // It has a connection to the store.
     let mut other = FixClient::new(FixClient::config(2));
@@ -173,7 +178,7 @@ fn a_claim_whose_answer_is_lost_is_followed_to_the_end_of_its_session() {
     assert_eq!(client.expect_end(), "closed", "without a number no word can be said");
     gate.open();
     assert_eq!(cancelled(&mut houses[1]), "x");
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 /// A gateway whose operator may command.
@@ -209,11 +214,10 @@ fn dismissed(admin: &Serving) -> bool {
 
 #[test]
 fn a_claim_that_comes_behind_the_end_of_its_connection_is_followed_too() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let gate = Gate::before(&servers[0]);
-    let a = House::around(Core::listen(&[1, 2]), &folder.path().join("a"), cancels(&servers, 1_000));
-    let (b, admin) = operated(&folder.path().join("b"), cancels(&[gate.server()], 1_000));
+    let Some(cluster) = Cluster::start() else { return };
+    let gate = Gate::before(&cluster.servers[0]);
+    let a = House::around(Core::listen(&[1, 2]), &cluster.path().join("a"), cancels(&cluster.servers, 1_000));
+    let (b, admin) = operated(&cluster.path().join("b"), cancels(&[gate.server()], 1_000));
     let mut houses = [a, b];
     let (mut client, _) = gone_from_the_first(&mut houses);
     let mut other = FixClient::new(FixClient::config(2));
@@ -224,15 +228,13 @@ fn a_claim_that_comes_behind_the_end_of_its_connection_is_followed_too() {
     assert_eq!(client.expect_end(), "closed");
     gate.open();
     assert_eq!(cancelled(&mut houses[1]), "x");
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn a_batch_that_was_not_answered_does_not_cost_a_session_its_orders() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let gate = Gate::before(&servers[0]);
-    let mut houses = two_houses(folder.path(), [&[gate.server()], &servers], 1_000);
+    let Some(cluster) = Cluster::start() else { return };
+    let (gate, mut houses) = gated(&cluster, 0, 1_000);
     let mut client = log_on(&houses[0]);
     let order = resting(&mut houses, &mut client);
     gate.shut();
@@ -243,8 +245,7 @@ fn a_batch_that_was_not_answered_does_not_cost_a_session_its_orders() {
     through(&mut client, &houses[1]);
     // Its grace is over where it was.
     peers::eventually("a question", || not_answered(&houses[0]) > before + 1);
-    let mut other = Client::log_on(houses[0].gateway.address, 2);
-    other.synchronize(&[]);
+    let mut other = Client::ready(houses[0].gateway.address, 2);
     cancels_nothing(&mut houses[0], &mut other, "v");
     gate.open();
     went_on(&houses[0]);
@@ -253,15 +254,13 @@ fn a_batch_that_was_not_answered_does_not_cost_a_session_its_orders() {
     let mut left = [(); 2].map(|()| cancelled(&mut houses[1]));
     left.sort_unstable();
     assert_eq!(left, ["x", "y"], "where it ends");
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn what_a_core_refuses_while_it_is_asked_whose_a_session_is_does_not_make_it_anothers() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let gate = Gate::before(&servers[0]);
-    let mut houses = two_houses(folder.path(), [&[gate.server()], &servers], 0);
+    let Some(cluster) = Cluster::start() else { return };
+    let (gate, mut houses) = gated(&cluster, 0, 0);
     let mut client = log_on(&houses[0]);
     resting(&mut houses, &mut client);
     client.order("y", "");
@@ -287,15 +286,14 @@ fn what_a_core_refuses_while_it_is_asked_whose_a_session_is_does_not_make_it_ano
     client.expect(&["35=8", "150=8", "39=8", "11=y", "58=not taken"]);
     let metrics = &houses[0].gateway.metrics;
     assert_eq!((metrics.fix_refusals_lost.get(), metrics.fix_went_on.get()), (0, 0));
-    houses.into_iter().for_each(|house| house.gateway.stop());
+    stop(houses);
 }
 
 #[test]
 fn a_store_that_stays_silent_does_not_leave_orders_open_for_ever() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let gate = Gate::before(&servers[0]);
-    let mut house = House::start(folder.path(), |config| {
+    let Some(cluster) = Cluster::start() else { return };
+    let gate = Gate::before(&cluster.servers[0]);
+    let mut house = House::start(cluster.path(), |config| {
         cancels(&[gate.server()], 0)(config);
         let jetstream = config.fix.store.jetstream.as_mut().expect("set above");
         // It is asked for twenty times this.
@@ -315,9 +313,8 @@ fn a_store_that_stays_silent_does_not_leave_orders_open_for_ever() {
 
 #[test]
 fn a_gateway_that_is_stopped_asks_too_whose_a_session_is() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let mut houses = two_houses(folder.path(), [&servers, &servers], 600_000);
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster, 600_000);
     let (mut client, _) = gone_from_the_first(&mut houses);
     through(&mut client, &houses[1]);
     let [House { gateway, mut line, .. }, there] = houses;
@@ -330,10 +327,8 @@ fn a_gateway_that_is_stopped_asks_too_whose_a_session_is() {
 
 #[test]
 fn a_gateway_that_is_stopped_does_not_wait_for_a_silent_store() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
-    let gate = Gate::before(&servers[0]);
-    let mut houses = two_houses(folder.path(), [&[gate.server()], &servers], 600_000);
+    let Some(cluster) = Cluster::start() else { return };
+    let (gate, mut houses) = gated(&cluster, 0, 600_000);
     gone_from_the_first(&mut houses);
     gate.shut();
     let [House { gateway, mut line, .. }, there] = houses;

@@ -3,7 +3,7 @@
 
 use crate::accepted;
 use crate::client::FixClient;
-use crate::nats::{self, NODES, TIMEOUT_MS, cluster};
+use crate::nats::{self, Cluster, NODES, TIMEOUT_MS};
 use crate::peers::{self, Core, Line, text};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -131,11 +131,11 @@ fn each_report_comes_once_though_the_gateway_is_killed() {
 
 #[test]
 fn each_report_comes_once_though_the_gateway_is_killed_and_another_one_goes_on() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((_nodes, servers)) = cluster(folder.path()) else { return };
+    let Some(cluster) = Cluster::start() else { return };
+    let servers = &cluster.servers;
     let store = format!(
         "kind = \"jetstream\"\n[fix.store.jetstream]\nservers = {servers:?}\nstream = \"fix\"\nreplicas = {NODES}\n\
          timeout_ms = {TIMEOUT_MS}"
     );
-    each_report_comes_once(&["a", "b"].map(|_| Place::new(folder.path(), &store)));
+    each_report_comes_once(&["a", "b"].map(|_| Place::new(cluster.path(), &store)));
 }

@@ -67,9 +67,7 @@ impl House {
         let gateway = Gateway::start(config);
         let address = gateway.fix_address.expect("configured");
         let (line, _) = core.accept();
-        peers::eventually("the line is up", || {
-            gateway.metrics.core_up.with_label_values(&["cash"]).get() == 1
-        });
+        gateway.wait_up(&["cash"]);
         Self { core, line, gateway, address }
     }
 
@@ -335,8 +333,7 @@ fn what_is_sent_again_as_possible_repetition_is_told_the_state_of_the_first_whic
     use wire::szse::trading::BusinessReject;
     let folder = tempfile::tempdir().expect("a folder");
     let mut house = House::start(folder.path(), |_| {});
-    let mut binary = peers::Client::log_on(house.gateway.address, 1);
-    binary.synchronize(&[]);
+    let mut binary = peers::Client::ready(house.gateway.address, 1);
     let mut client = FixClient::log_on(house.address, 1);
     binary.order("x", CashMargin::CASH);
     let order = house.line.order();

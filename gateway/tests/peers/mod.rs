@@ -133,6 +133,13 @@ impl Client {
         Self { peer, account: text(&format!("a{number}")), partitions }
     }
 
+    /// Logged on, and told of all reports of its account.
+    pub fn ready(address: SocketAddr, number: usize) -> Self {
+        let mut client = Self::log_on(address, number);
+        client.synchronize(&[]);
+        client
+    }
+
     pub fn synchronize(&mut self, from: &[(i32, i64)]) {
         let entry = |&(partition_no, report_index): &(i32, i64)| PartitionIndex {
             partition_no: I32::new(partition_no),
@@ -329,6 +336,21 @@ impl Gateway {
     /// A gateway whose one core is the cash core.
     pub fn with_cash(core: &Core) -> Self {
         Self::start(config(&[(CoreName::Cash, core, 0)]))
+    }
+
+    /// A gateway of this configuration, whose one core is the cash core, and the core's end of the line, which is up.
+    pub fn with_line(core: &Core, config: Config) -> (Self, Line) {
+        let gateway = Self::start(config);
+        let (line, _) = core.accept();
+        gateway.wait_up(&["cash"]);
+        (gateway, line)
+    }
+
+    /// Until the lines to these cores are up.
+    pub fn wait_up(&self, cores: &[&str]) {
+        eventually("the lines are up", || {
+            cores.iter().all(|core| self.metrics.core_up.with_label_values(&[core]).get() == 1)
+        });
     }
 
     pub fn ended(&self, reason: &str) -> u64 {

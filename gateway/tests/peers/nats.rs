@@ -1,10 +1,13 @@
 //! Three NATS servers that are one cluster.
 
+#![allow(dead_code)] // Each test program uses its part.
+
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use tempfile::TempDir;
 
 pub(crate) const NODES: usize = 3;
 /// How long one exchange with them may take: no busy machine is taken for a dead server, milliseconds.
@@ -45,27 +48,44 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     std::array::from_fn(|_| std::iter::repeat_with(next).find(is_free).expect("it goes on"))
 }
 
-/// Three servers that are one cluster, and their addresses; `None` where there are none to be had.
-pub(crate) fn cluster(folder: &Path) -> Option<(Vec<Node>, Vec<String>)> {
-    let there = Command::new("nats-server").arg("--version").output().is_ok();
-    assert!(there || std::env::var("CI").as_deref() != Ok("true"), "nats-server is missing");
-    if !there {
-        eprintln!("skipped: no nats-server here (.ci/peers installs it)");
-        return None;
+/// Three servers that are one cluster.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Node>,
+    /// Their addresses.
+    pub(crate) servers: Vec<String>,
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// `None` where there are none to be had.
+    pub(crate) fn start() -> Option<Self> {
+        let there = Command::new("nats-server").arg("--version").output().is_ok();
+        assert!(there || std::env::var("CI").as_deref() != Ok("true"), "nats-server is missing");
+        if !there {
+            eprintln!("skipped: no nats-server here (.ci/peers installs it)");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let (ports, routes) = (free_ports::<NODES>(), free_ports::<NODES>());
+        let all: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let start = |at: usize| {
+            let child = Command::new("nats-server")
+                .args(["-a", "127.0.0.1", "-p", &ports[at].to_string(), "-js", "--cluster_name", "test"])
+                .args(["--server_name", &format!("n{at}"), "--routes", &all.join(","), "--cluster", &all[at]])
+                .arg("-sd")
+                .arg(folder.path().join(format!("n{at}")))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn();
+            Node(child.expect("it starts"))
+        };
+        let nodes = (0..NODES).map(start).collect();
+        let servers = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        Some(Self { nodes, servers, folder })
     }
-    let (ports, routes) = (free_ports::<NODES>(), free_ports::<NODES>());
-    let all: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-    let start = |at: usize| {
-        let child = Command::new("nats-server")
-            .args(["-a", "127.0.0.1", "-p", &ports[at].to_string(), "-js", "--cluster_name", "test"])
-            .args(["--server_name", &format!("n{at}"), "--routes", &all.join(","), "--cluster", &all[at]])
-            .arg("-sd")
-            .arg(folder.join(format!("n{at}")))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Node(child.expect("it starts"))
-    };
-    let nodes = (0..NODES).map(start).collect();
-    Some((nodes, ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect()))
+
+    /// A folder for what else a test keeps.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
 }

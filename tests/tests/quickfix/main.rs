@@ -3,7 +3,6 @@
 //! session (its memory is in JetStream) or does not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-#[allow(dead_code, reason = "no server dies here")]
 #[path = "../../../gateway/tests/peers/nats.rs"]
 mod nats;
 #[allow(dead_code, reason = "the session's own test needs more of it")]
@@ -292,14 +291,13 @@ fn quickfix_trades_through_gateways_that_come_and_go() {
 
 #[test]
 fn quickfix_goes_on_through_another_gateway_with_the_same_numbers() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some((_nodes, servers)) = peer::program().and_then(|_| nats::cluster(folder.path())) else { return };
+    let Some(cluster) = peer::program().and_then(|_| nats::Cluster::start()) else { return };
     let cores = Cores::start();
     let start = |name, port| {
         Gateway::start_with(name, &cores, port, |store| {
             store.kind = Kind::JetStream;
             store.jetstream = Some(JetStream {
-                servers: servers.clone(),
+                servers: cluster.servers.clone(),
                 stream: "fix".to_owned(),
                 replicas: nats::NODES,
                 timeout_ms: nats::TIMEOUT_MS,
@@ -308,7 +306,7 @@ fn quickfix_goes_on_through_another_gateway_with_the_same_numbers() {
     };
     let (port, other_port) = (free_port(), free_port());
     let (gateway, other) = (start("one", port), start("two", other_port));
-    let mut peer = start_peer(port, folder.path(), "");
+    let mut peer = start_peer(port, cluster.path(), "");
     trade(&mut peer);
     order(&mut peer, "r1", 1, "9.40", "");
     said(&mut peer, "an acceptance", &[&["11=r1", "150=0"]]);
@@ -318,7 +316,7 @@ fn quickfix_goes_on_through_another_gateway_with_the_same_numbers() {
     // Its gateway is gone: the other one has its numbers.
     drop(peer);
     gateway.stop();
-    let mut peer = start_peer(other_port, folder.path(), "");
+    let mut peer = start_peer(other_port, cluster.path(), "");
     let next = format!("34={}", sent + 1);
     said(&mut peer, "a logon by the next number", &[&["35=A", &next]]);
     order(&mut peer, "r2", 2, "9.40", "|1=0100000002");
