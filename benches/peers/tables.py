@@ -24,6 +24,15 @@ LABELS = {
     "QuickFIX C++, memory store": "QuickFIX, memory",
     "QuickFIX C++, file store": "QuickFIX, files",
     "JetStream, 1 node": "JetStream, 1 node (in memory of the system, not on the disk)",
+    "gm": "`gm`",
+    "gm, gfni-avx2": "`gm`, GFNI",
+    "gm, vaes-avx2": "`gm`, VAES",
+    "gm, aes-avx2": "`gm`, AES-NI and AVX2",
+    "gm, sm4e": "`gm`, SM4E",
+    "gm, portable": "`gm`, portable, constant time",
+    "OpenSSL 4": "OpenSSL 4",
+    "RustCrypto": "RustCrypto",
+    "ring, AES-128-GCM": "ring, AES-128-GCM",
 }
 
 
@@ -118,6 +127,8 @@ TABLES = {
     "journal": (["journal"], [
         ("records/s, p50, p99", joined(", ", cell("records_per_s", thousands), cell("p50_us", microseconds), cell("p99_us", microseconds))),
     ], None),
+    "crypto.bytes": (["crypto"], [("MiB/s", cell("bytes_per_s", lambda value: f"{value / 2**20:,.0f}"))], None),
+    "crypto.operations": (["crypto"], [("a second and core", cell("per_s", "{:,.0f}".format))], None),
     "fanout.flat": (["fanout.flat"], [
         ("M deliveries/s, CPU for one", joined(", ", cell("delivered_per_s", lambda value: f"{value / 1e6:.2f}"), delivery)),
     ], None),

@@ -20,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import balancer
 import common
+import crypto
 import tables
 
 loader = importlib.machinery.SourceFileLoader("run", str(HERE / "run"))
@@ -112,7 +113,6 @@ class Tables(unittest.TestCase):
         made = tables.made(results)
         self.assertTrue(tables.filled(page, made) == page, f"{run.PAGE} is not what {run.LATEST} says: benches/peers/run --tables")
         marked = {name for name in tables.TABLES if f"<!-- peers:{name} -->\n" in page}
-        # Of the reader that stops no figures were ever taken.
         self.assertEqual(marked, set(tables.TABLES))
 
     def test_what_does_not_count_is_said_below(self):
@@ -134,6 +134,29 @@ class Tables(unittest.TestCase):
             "1.00 % of the machine stolen. Rounds that do not count: NATS, 100 subscribers: 2 of 2; NATS, 10 subscribers: 1 of 2. "
             "Of an earlier run: Redis."
         ))
+
+    def test_crypto_has_a_table_of_bytes_and_one_of_operations(self):
+        measured = [
+            (("seal", "gfni-avx2", "64"), 300 * 2**20), (("seal", "openssl", "64"), 100 * 2**20), (("lanes", "together", "65"), 1.0),
+            (("sm3", "digest", None), 500 * 2**20), (("sm2", "sign", None), 112_000), (("sm2", "sign, openssl", None), 4_000),
+            (("handshake, server's side", "mutual, openssl", None), 680),
+        ]
+        rows = crypto.rows_of({crypto.named(*what): [{"per_s": per_s}] for what, per_s in measured if crypto.named(*what)[0]})
+        self.assertEqual({row["ratio_to_best_peer"] for row in rows if row["server"].startswith("gm")}, {3.0, 28.0, None})
+        made = tables.made(rows)
+        self.assertEqual(made["crypto.bytes"].splitlines(), [
+            "| MiB/s | SM3, 16,384 B | SM4-GCM, 64 B |",
+            "|---|---|---|",
+            "| `gm` | 500 | |",
+            "| `gm`, GFNI | | 300 |",
+            "| OpenSSL 4 | | 100 |",
+        ])
+        self.assertEqual(made["crypto.operations"].splitlines(), [
+            "| a second and core | TLS 1.3 handshake, mutual, server's side | SM2 sign |",
+            "|---|---|---|",
+            "| `gm` | | 112,000 |",
+            "| OpenSSL 4 | 680 | 4,000 |",
+        ])
 
     def test_only_what_is_between_known_markers_changes(self):
         page = "a\n<!-- peers:journal -->\nold\n<!-- /peers:journal -->\nb\n<!-- peers:orders -->\nby hand\n<!-- /peers:orders -->\n"
