@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a round of benches/peers/run is worth, what stays of earlier results, and whether docs/benchmarks.md has their tables: `python3 benches/peers/test.py`, without any server."""
+"""What a round of benches/peers/run is worth, what stays of earlier results, whether docs/benchmarks.md has their tables, and what benches/history keeps: `python3 benches/peers/test.py`, without any server."""
 
 import argparse
 import contextlib
@@ -23,9 +23,17 @@ import common
 import crypto
 import tables
 
-loader = importlib.machinery.SourceFileLoader("run", str(HERE / "run"))
-run = importlib.util.module_from_spec(importlib.util.spec_from_loader("run", loader))
-loader.exec_module(run)
+
+
+def loaded(path):
+    """A script as a module: its name has no ending."""
+    loader = importlib.machinery.SourceFileLoader(path.name, str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(path.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+run, history = loaded(HERE / "run"), loaded(HERE.parent / "history")
 
 
 def report(**other):
@@ -184,6 +192,57 @@ class Results(unittest.TestCase):
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
         self.assertTrue(meta["commit"].startswith(head))
         self.assertGreater(meta["machine"]["memory_bytes"], 0)
+
+
+class History(unittest.TestCase):
+    """benches/history, with a `cargo bench` that says this, as criterion does."""
+
+    SAID = "test append/128B ... bench:          {} ns/iter (+/- 3)\ntest read, whole ... bench:     1,234 ns/iter (+/- 5)\n\n"
+
+    def ran(self, folder, outcomes, *arguments):
+        outcomes = iter(outcomes)
+
+        def cargo(command, **_):
+            code, said = next(outcomes)
+            return subprocess.CompletedProcess(command, code, said, "broken")
+
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(unittest.mock.patch.object(history, "HISTORY", folder / "history.md"))
+            stack.enter_context(unittest.mock.patch.object(history, "benches", lambda only: [("flow", "log"), ("fix", "codec")]))
+            stack.enter_context(unittest.mock.patch.object(history, "said", lambda *command: {"rustc": "rustc 1.95.0 (x)"}.get(command[0], "abc")))
+            stack.enter_context(unittest.mock.patch.object(history.subprocess, "run", cargo))
+            stack.enter_context(unittest.mock.patch.object(sys, "argv", ["history", *arguments]))
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            history.main()
+        return (folder / "history.md").read_text()
+
+    def test_a_run_adds_a_section_with_its_machine_beside_the_last_of_its_kind(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            fine = lambda ns: [(0, self.SAID.format(ns)), (0, self.SAID.format(ns))]
+            first = self.ran(folder, fine("100"))
+            self.assertTrue(first.startswith(history.HEAD + "\n## 2"), first)
+            heading = first.splitlines()[4]
+            for part in ("abc+", history.processor(), "cores, Linux", "rustc 1.95.0"):
+                self.assertIn(part, heading)
+            self.assertIn("| flow: append/128B | 100 |  |\n| flow: read, whole | 1,234 |  |\n| fix: append/128B | 100 |  |\n", first)
+            quick = self.ran(folder, fine("150"), "--quick")
+            self.assertIn("| flow: append/128B | 150 |  |\n", quick, "quick ones are another kind")
+            again = self.ran(folder, fine("110"))
+            self.assertTrue(again.startswith(quick))
+            self.assertIn("| flow: append/128B | 110 | 1.10 |\n", again)
+
+    def test_a_run_that_fails_on_its_way_adds_nothing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            before = self.ran(folder, [(0, self.SAID.format("100"))] * 2)
+            for second in [(101, ""), (0, "another format")]:
+                with self.assertRaises(SystemExit):
+                    self.ran(folder, [(0, self.SAID.format("100")), second])
+                self.assertEqual((folder / "history.md").read_text(), before)
+            self.ran(folder, [(0, self.SAID.format("100"))] * 2, "--print")
+            self.assertEqual([path.name for path in folder.iterdir()], ["history.md"])
+            self.assertEqual((folder / "history.md").read_text(), before)
 
 
 if __name__ == "__main__":
