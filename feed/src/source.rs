@@ -2,6 +2,7 @@
 
 use crate::config;
 use crate::door::Way;
+use service::outage::Outage;
 use shard::ConnId;
 use std::sync::Arc;
 use transport::Connector;
@@ -39,6 +40,10 @@ pub(crate) struct Upstream {
     backoff: Backoff,
     /// Why it is not connected.
     pub(crate) last_error: String,
+    /// What it said last as it turned us away.
+    pub(crate) said: String,
+    /// Tries since it was up last.
+    outage: Outage,
     /// Sessions that were opened so far.
     pub(crate) sessions: u64,
 }
@@ -57,6 +62,8 @@ impl Upstream {
             left: false,
             backoff,
             last_error: String::new(),
+            said: String::new(),
+            outage: Outage::default(),
             sessions: 0,
         }
     }
@@ -91,6 +98,20 @@ impl Upstream {
         self.up = true;
         self.sessions += 1;
         self.last_error.clear();
+        self.outage.over();
+    }
+
+    /// It is not there though it was tried: the log tells, where it has not told the same of late.
+    pub(crate) fn tell_away(&mut self, now_ns: u64, reason: &str) {
+        if let Some(tries) = self.outage.failed(now_ns, reason) {
+            tracing::warn!(source = self.config.name, tries, reason, "source is not reached; trying again");
+        }
+    }
+
+    /// Why it has ended, with what it said then.
+    pub(crate) fn why(&mut self, reason: &str) -> String {
+        let said = std::mem::take(&mut self.said);
+        if said.is_empty() { reason.to_owned() } else { format!("{reason}: {said}") }
     }
 
     /// The dial failed, or the connection ended: to be dialled again, later each time, unless it was good for long.

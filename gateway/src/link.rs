@@ -217,13 +217,11 @@ impl Link {
                 Event::Message(frame) => self.message(line, frame, intake)?,
                 Event::Heartbeat | Event::LoggedOn(_) => {}
                 Event::LogonRefused(logout) => {
-                    tracing::warn!(core = self.core.name(), text = %logout.text, "logon refused");
+                    line.turned_away(logout.text.to_string());
                     return Err(LinkError::LogonRefused);
                 }
                 Event::LoggedOut(logout) => {
-                    if !line.is_leaving() {
-                        tracing::warn!(core = self.core.name(), text = %logout.text, "logged out");
-                    }
+                    line.turned_away(logout.text.to_string());
                     return Err(LinkError::LoggedOut);
                 }
                 Event::LogonRequest(_) => unreachable!("a line is an initiator"),
@@ -379,7 +377,7 @@ impl Link {
     #[cold]
     fn other(&mut self, line: &mut Line, frame: Frame<'_>, intake: &mut Intake<'_>) -> Result<(), LinkError> {
         match frame.msg_type {
-            PlatformInfo::MSG_TYPE => self.platform(&frame.group()?).map(|()| line.set_ready()),
+            PlatformInfo::MSG_TYPE => self.platform(line, &frame.group()?),
             PlatformStateInfo::MSG_TYPE => {
                 let info = frame.view::<PlatformStateInfo>()?;
                 tracing::info!(core = self.core.name(), state = ?info.platform_state, "platform state");
@@ -474,15 +472,16 @@ impl Link {
     }
 
     /// The core says which partitions it has.
-    fn platform(&self, info: &PlatformInfo<'_>) -> Result<(), LinkError> {
+    fn platform(&self, line: &mut Line, info: &PlatformInfo<'_>) -> Result<(), LinkError> {
         let first = self.partitions.first;
         let mut announced: Vec<i32> = info.partitions.iter().map(|partition| partition.get()).collect();
         announced.sort_unstable();
         let configured = (i32::from(first)..).take(self.next.len());
         if !configured.eq(announced.iter().copied()) {
-            tracing::error!(core = self.core.name(), ?announced, ?self.partitions, "partitions differ");
+            line.turned_away(format!("the core has {announced:?}, {:?} are configured", self.partitions));
             return Err(LinkError::Partitions);
         }
+        line.set_ready();
         Ok(())
     }
 

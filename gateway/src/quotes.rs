@@ -14,6 +14,7 @@ use crate::config;
 use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::session::end;
+use service::outage::Outage;
 use service::{Phase, Shutdown};
 use shard::{App, ConnId, Cx, Opened, Reason};
 use std::io;
@@ -70,8 +71,8 @@ pub(crate) struct Follower {
     addresses: Vec<SocketAddr>,
     /// Which of them is followed, or dialled next.
     at: usize,
-    /// Why each was left last; empty once it is followed.
-    told: Vec<String>,
+    /// Of each, the tries since it was followed last.
+    outages: Vec<Outage>,
     channels: Vec<ChannelStart>,
     connector: Connector,
     connect_timeout: Duration,
@@ -100,7 +101,7 @@ impl Follower {
         Self {
             addresses: config.addresses(),
             at: 0,
-            told: vec![String::new(); config.addresses().len()],
+            outages: config.addresses().iter().map(|_| Outage::default()).collect(),
             channels: config.channels.iter().map(live).collect(),
             connector,
             connect_timeout: config.connect_timeout(),
@@ -123,10 +124,11 @@ impl Follower {
 
     /// A connection has ended, or could not be made: the other feed is next. The reason as a label's value, and as it is told.
     fn lost(&mut self, now_ns: u64, (label, reason): (&'static str, &str)) {
-        // Feeds that are away are dialled for ever: what was told of the same address is not told again.
-        let told = std::mem::replace(&mut self.told[self.at], reason.to_owned());
-        if label != DIAL_FAILED || told != reason {
-            tracing::warn!(address = %self.address(), reason, "quotes are not followed");
+        let (followed, reason) = (self.line.ready(), self.line.why(reason));
+        if followed {
+            tracing::warn!(address = %self.address(), reason, "quotes are not followed any more");
+        } else if let Some(tries) = self.outages[self.at].failed(now_ns, &reason) {
+            tracing::warn!(address = %self.address(), tries, reason, "quotes are not followed; trying again");
         }
         self.metrics.quotes_ended.with_label_values(&[label]).inc();
         self.metrics.quotes_up.set(0);
@@ -177,8 +179,14 @@ impl Follower {
                 Event::Message(frame) if frame.msg_type == GapNotice::MSG_TYPE => self.gap(&frame, now_ns)?,
                 Event::Message(_) | Event::Heartbeat => {}
                 Event::LoggedOn(_) => self.request(now_ns),
-                Event::LogonRefused(_) => return Err(Reason::App("logon refused")),
-                Event::LoggedOut(_) => return Err(Reason::App("logged out")),
+                Event::LogonRefused(logout) => {
+                    self.line.turned_away(logout.text.to_string());
+                    return Err(Reason::App("logon refused"));
+                }
+                Event::LoggedOut(logout) => {
+                    self.line.turned_away(logout.text.to_string());
+                    return Err(Reason::App("logged out"));
+                }
                 Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),
             }
         }
@@ -187,7 +195,7 @@ impl Follower {
     fn answered(&mut self, frame: &Frame<'_>) -> Result<(), Reason> {
         let ack = frame.view::<MarketDataRequestAck>().map_err(|error| Reason::App(malformed(error)))?;
         if ack.status != RequestStatus::ACCEPTED {
-            tracing::error!(address = %self.address(), status = ?ack.status, text = %ack.text, "subscription refused");
+            self.line.turned_away(format!("{:?} {}", ack.status, ack.text));
             return Err(Reason::App("subscription refused"));
         }
         if ack.request_id.get() != self.subscription.request_id {
@@ -195,7 +203,7 @@ impl Follower {
         }
         self.subscription.unanswered = false;
         self.line.set_ready();
-        self.told[self.at].clear();
+        self.outages[self.at].over();
         self.metrics.quotes_up.set(1);
         tracing::info!(address = %self.address(), "quotes are followed");
         Ok(())
@@ -265,8 +273,6 @@ fn malformed(error: wire::szse::DecodeError) -> &'static str {
 /// What TradingPhaseCode begins with in a call auction: O and C at Shenzhen, C and U at Shanghai (?: from memory).
 const AUCTIONS: [u8; 3] = *b"OCU";
 
-const DIAL_FAILED: &str = "dial failed";
-
 /// The best prices and the last trade of a snapshot. Which level is the best is told by the prices: whether levels
 /// count from 0 or 1 is not public. During a call auction both sides show the price that it would come to, which nobody bids or
 /// asks: there is no best price then, and the rules that want one go on to the last trade.
@@ -299,7 +305,7 @@ impl App for Follower {
     }
 
     fn on_dial_failed(&mut self, cx: &mut Cx, _tag: u32, error: io::Error) {
-        self.lost(cx.now_ns(), (DIAL_FAILED, &error.to_string()));
+        self.lost(cx.now_ns(), ("dial failed", &error.to_string()));
     }
 
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {

@@ -146,6 +146,7 @@ impl Gateway {
         let Some(wire) = self.lines.wire(core, at) else { return };
         wire.announced = true;
         wire.last_error.clear();
+        wire.outage.over();
         self.metrics.line_up.with_label_values(&label(core, at)).set(1);
         self.metrics.line_ups.with_label_values(&label(core, at)).inc();
         tracing::info!(core = core.name(), line = LINE_NAMES[at], "line up");
@@ -319,19 +320,29 @@ impl Gateway {
         let now_ns = cx.now_ns();
         let closing = self.desk.closing;
         let Some(wire) = self.lines.wire(core, at) else { return };
-        let was_up = wire.works();
+        let (was_up, was_there) = (wire.works(), wire.announced);
         let left = wire.closed_by_operator && counted == LinkError::LoggedOut.text();
-        let (counted, reason) = if left { (TAKEN_OUT, TAKEN_OUT) } else { (counted, reason) };
+        let reason = wire.line.why(reason);
+        let (counted, reason) = if left { (TAKEN_OUT, TAKEN_OUT.to_owned()) } else { (counted, reason) };
         wire.conn = None;
         wire.end_life();
         wire.line.lost(now_ns);
-        reason.clone_into(&mut wire.last_error);
+        wire.last_error.clone_from(&reason);
+        let tries = if was_there { None } else { wire.outage.failed(now_ns, &reason) };
         self.metrics.line_up.with_label_values(&label(core, at)).set(0);
         self.metrics.line_ended.with_label_values(&[core.name(), LINE_NAMES[at], counted]).inc();
         if closing || wire_is_out(&mut self.lines, core, at) {
             tracing::info!(core = core.name(), line = LINE_NAMES[at], reason, "line left");
-        } else {
+        } else if was_there {
             tracing::warn!(core = core.name(), line = LINE_NAMES[at], reason, "line down");
+        } else if let Some(tries) = tries {
+            tracing::warn!(
+                core = core.name(),
+                line = LINE_NAMES[at],
+                tries,
+                reason,
+                "line is not up; trying again"
+            );
         }
         self.hand_over(cx, core, was_up);
     }

@@ -14,6 +14,7 @@ use crate::link::{Intake, Link, LinkError};
 use crate::past::{Had, Watch};
 use crate::route::Core;
 use crate::traces::Answers;
+use service::outage::Outage;
 use shard::{ConnId, Cx, Reason};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -37,6 +38,8 @@ pub(crate) struct Wire {
     pub(crate) ended: u32,
     /// Why it was not up last; empty while it is.
     pub(crate) last_error: String,
+    /// Tries since it was up last.
+    pub(crate) outage: Outage,
     /// The operator has taken it out of service.
     pub(crate) closed_by_operator: bool,
     /// The partitions whose reports it was asked for.
@@ -71,6 +74,7 @@ impl Wire {
             announced: false,
             ended: 0,
             last_error: String::new(),
+            outage: Outage::default(),
             closed_by_operator: false,
             carries: vec![false; partitions],
             bucket: (bandwidth_bytes_per_s > 0).then(|| Bucket::new(bandwidth_bytes_per_s)),

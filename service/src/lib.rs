@@ -55,6 +55,7 @@ pub mod cli;
 pub mod config;
 mod host;
 pub mod metrics;
+pub mod outage;
 pub mod process;
 pub mod proxy;
 pub mod running;

@@ -11,6 +11,7 @@ use super::inputs::{Inputs, Numbered};
 use super::metrics::{Counts, Metrics};
 use crate::ports::{Ports, Request, Unavailable};
 use flow::Tag;
+use service::outage::Outage;
 use service::{Phase, Shutdown};
 use shard::{ConnId, Cx, Handle, LogId, Opened, Origin, Reason};
 use std::io;
@@ -84,6 +85,8 @@ pub(super) struct Peer {
     wanted: u64,
     /// The highest request that the counter has told of.
     told: u64,
+    /// Tries since it was open last.
+    outage: Outage,
     out: Vec<u8>,
 }
 
@@ -104,7 +107,8 @@ pub(super) struct Life {
 
 impl Peer {
     pub(super) fn new(dial: Dial, wanted: u64, told: u64) -> Self {
-        Self { dial, link: Link::Down { dial_ns: 0 }, wanted, told, out: Vec::new() }
+        let outage = Outage::default();
+        Self { dial, link: Link::Down { dial_ns: 0 }, wanted, told, outage, out: Vec::new() }
     }
 
     fn flush(&mut self, cx: &mut Cx) {
@@ -274,6 +278,7 @@ impl<C: Counter> App<C> {
             return Err(CounterError("requests forgotten"));
         }
         self.link.link = Link::Open(id);
+        self.link.outage.over();
         self.metrics.counter_up.set(1);
         let open: Vec<u64> = self.desk.open_after(taken).collect();
         self.counts.resent += open.len() as u64;
@@ -379,11 +384,18 @@ impl<C: Counter> App<C> {
         if matches!(self.link.link, Link::Down { .. }) {
             return;
         }
-        self.link.link = Link::Down { dial_ns: cx.now_ns() + self.link.dial.redial_ns };
+        let now_ns = cx.now_ns();
+        let was_open = matches!(self.link.link, Link::Open(_));
+        self.link.link = Link::Down { dial_ns: now_ns + self.link.dial.redial_ns };
         self.link.out.clear();
         self.metrics.counter_up.set(0);
         self.metrics.counter_ended.with_label_values(&[label]).inc();
-        tracing::warn!(why, open = self.desk.open_len(), "counter lost");
+        let open = self.desk.open_len();
+        if was_open {
+            tracing::warn!(why, open, "counter lost");
+        } else if let Some(tries) = self.link.outage.failed(now_ns, why) {
+            tracing::warn!(why, tries, open, "counter is not reached; trying again");
+        }
     }
 
     /// Dials the counter, and has its protocol see the time.

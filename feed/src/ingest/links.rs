@@ -56,13 +56,8 @@ impl Ingest {
     /// A dial came to nothing.
     pub(crate) fn on_dial_failed(&mut self, now_ns: u64, index: usize, error: &std::io::Error) {
         let upstream = &mut self.upstreams[index];
-        let (source, why) = (upstream.config.name.as_str(), error.to_string());
-        // A source that is away is dialled for ever: the same is not told again and again.
-        if upstream.last_error == why {
-            tracing::debug!(source, reason = why, "dial failed");
-        } else {
-            tracing::warn!(source, reason = why, "source is not reached");
-        }
+        let why = error.to_string();
+        upstream.tell_away(now_ns, &why);
         self.filing
             .metrics
             .source_ended
@@ -86,6 +81,7 @@ impl Ingest {
     ) {
         let now_ns = cx.now_ns();
         let upstream = &mut self.upstreams[source.index()];
+        let (was_up, reason) = (upstream.up, upstream.why(reason));
         let name = upstream.config.name.as_str();
         self.filing.metrics.source_ended.with_label_values(&[name, label]).inc();
         self.filing.metrics.source_up.with_label_values(&[name]).set(0);
@@ -93,10 +89,12 @@ impl Ingest {
         self.filing.metrics.relay_hops.with_label_values(&[name]).set(0);
         if self.draining {
             tracing::info!(source = name, reason, "source left");
-        } else {
+        } else if was_up {
             tracing::warn!(source = name, reason, "source is gone");
+        } else {
+            upstream.tell_away(now_ns, &reason);
         }
-        upstream.gone(now_ns, reason.to_owned());
+        upstream.gone(now_ns, reason);
         self.use_no_more(cx, view, source);
     }
 

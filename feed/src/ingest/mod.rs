@@ -208,10 +208,13 @@ impl Ingest {
                     }
                 }
                 session::Event::LogonRefused(logout) => {
-                    tracing::warn!(source = upstream.config.name, text = %logout.text, "logon refused");
+                    upstream.said = logout.text.to_string();
                     break Some(Reason::App("logon refused"));
                 }
-                session::Event::LoggedOut(_) => break Some(Reason::App("logged out")),
+                session::Event::LoggedOut(logout) => {
+                    upstream.said = logout.text.to_string();
+                    break Some(Reason::App("logged out"));
+                }
                 session::Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),
             }
         };

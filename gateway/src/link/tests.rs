@@ -259,6 +259,8 @@ fn other_partitions_than_configured_are_refused() {
         let mut bench = bench();
         bench.log_on();
         assert_eq!(bench.receive(&platform(other)), Err(LinkError::Partitions), "{other:?}");
+        let why = bench.line.why("partitions differ");
+        assert!(why.starts_with(&format!("partitions differ: the core has {other:?}, ")), "{why}");
     }
     for partition_no in [0, 3, -1, i32::MIN, i32::MAX] {
         let mut bench = bench();
@@ -272,6 +274,8 @@ fn a_logout_is_not_an_answer_to_ignore() {
     let logout = Logout { session_status: SessionStatus::OTHER, text: "no".parse().unwrap() };
     let mut refused = bench();
     assert_eq!(refused.receive(&encoded(&logout)), Err(LinkError::LogonRefused));
+    assert_eq!(refused.line.why("logon refused"), "logon refused: no");
+    assert_eq!(refused.line.why("stalled"), "stalled", "what was said is told once");
     let mut ended = bench();
     ended.log_on();
     assert_eq!(ended.receive(&encoded(&logout)), Err(LinkError::LoggedOut));
