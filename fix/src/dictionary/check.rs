@@ -1,10 +1,11 @@
 //! Hot path: a message against the tables, in one pass. No allocation; sets of fields are bits.
 
-use super::fields::{FIELDS, FieldDef, Kind, position};
+use super::fields::{self, FIELDS, FieldDef, Kind, position};
 use super::messages::{HEADER_REQUIRED, HEADER_SET, MessageDef};
 use crate::codec::{FieldError, Message, signed, unsigned};
 use crate::time::UtcTimestamp;
 use crate::{decimal, tag};
+use std::fmt;
 
 /// SessionRejectReason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,19 @@ impl Fault {
     #[must_use]
     pub const fn of(reason: RejectReason, tag: u32) -> Self {
         Self { reason, tag: Some(tag as i64) }
+    }
+}
+
+/// What Text says, and which field it is about: `Required tag missing: 38 OrderQty`.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason.text())?;
+        let Some(tag) = self.tag else { return Ok(()) };
+        write!(f, ": {tag}")?;
+        match u32::try_from(tag).ok().and_then(fields::field) {
+            Some(def) => write!(f, " {}", def.name),
+            None => Ok(()),
+        }
     }
 }
 

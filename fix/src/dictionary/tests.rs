@@ -61,6 +61,10 @@ fn names_the_fault_and_its_tag() {
     }
     let headless = verdict("0", "49=C|34=2|52=20240229-01:30:00|");
     assert_eq!(headless, Err(Fault::of(RequiredTagMissing, 56)));
+    let told = |fault: Fault| fault.to_string();
+    assert_eq!(told(Fault::of(RequiredTagMissing, 38)), "Required tag missing: 38 OrderQty");
+    assert_eq!(told(Fault { reason: InvalidTagNumber, tag: Some(-1) }), "Invalid tag number: -1");
+    assert_eq!(told(Fault::new(RejectReason::InvalidMsgType)), "Invalid MsgType");
     let timeless = verdict("0", &HEAD.replace("20240229", "20240230"));
     assert_eq!(timeless, Err(Fault::of(IncorrectDataFormat, 52)));
 }

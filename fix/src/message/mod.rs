@@ -25,7 +25,8 @@ pub use reject::{BusinessMessageReject, SessionReject};
 pub use report::{ExecutionReport, OrderCancelReject, OrderMassCancelReport};
 
 use crate::codec::Encoder;
-use crate::dictionary::Fault;
+use crate::dictionary::{self, Fault};
+use std::fmt;
 
 /// What a session can number and send.
 pub trait Body {
@@ -55,6 +56,19 @@ pub enum Refusal {
         /// Text.
         text: &'static str,
     },
+}
+
+/// In a few words: what is wrong, and with which field.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(fault) => write!(f, "{fault}"),
+            Self::Business { tag, .. } => {
+                write!(f, "missing {tag} {}", dictionary::field(*tag).map_or("", |field| field.name))
+            }
+            Self::Order { text, .. } => f.write_str(text),
+        }
+    }
 }
 
 /// Declares a message: the fields in the order in which they are written.

@@ -147,6 +147,11 @@ fn a_reject_a_business_reject_or_a_report() {
         let reason = BusinessRejectReason::ConditionallyRequiredFieldMissing;
         Err(Refusal::Business { reason, tag })
     };
+    let price = Refusal::Business {
+        reason: BusinessRejectReason::ConditionallyRequiredFieldMissing,
+        tag: tag::PRICE,
+    };
+    assert_eq!(price.to_string(), "missing 44 Price");
     let refused = |changed: NewOrderSingle<'static>| match changed.check() {
         Err(Refusal::Order { reason, .. }) => reason,
         other => panic!("{other:?}"),

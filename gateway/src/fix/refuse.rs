@@ -1,11 +1,12 @@
 //! Refusals, said in FIX.
 
 use super::report::{Id, blank};
-use super::session::Session;
+use super::session::{LIMITS, Session};
 use crate::app::Gateway;
 use crate::check::{Group, Refusal};
 use fix::Now;
-use fix::codec::Message;
+use fix::codec::{Decoded, Message, decode};
+use fix::dictionary::{self, Fault};
 use fix::message::{
     Body, BusinessMessageReject, BusinessRejectReason, CashMargin, CxlRejReason, CxlRejResponseTo, Exchange,
     ExecType, ExecutionReport, OrdRejReason, OrdStatus, OrdType, OrderCancelReject, Side, TimeInForce,
@@ -177,21 +178,15 @@ impl Gateway {
         now: Now,
     ) -> Result<(), Reason> {
         use fix::message::Refusal as Unfit;
-        let why = match refusal {
-            Unfit::Session(_) => "a field is wrong",
-            Unfit::Business { .. } => "a field is missing",
-            Unfit::Order { text, .. } => text,
-        };
-        self.fix_audit_unfit(cx, number, message, why);
+        let why = refusal.to_string();
+        self.fix_audit_unfit(cx, number, message, &why);
         self.fix.sessions[number].refused += 1;
         self.fix.counts.refused += 1;
         let session = &mut self.fix.sessions[number];
         let told = match refusal {
             Unfit::Session(fault) => session.engine.reject(seq, message.msg_type, fault, now, &mut self.out),
-            Unfit::Business { reason, tag } => {
-                let text = Id::new(format_args!("tag {tag} is missing"));
-                let text = std::str::from_utf8(text.bytes()).unwrap_or_default();
-                session.business_reject(message, seq, (reason, text), now, &mut self.out)
+            Unfit::Business { reason, .. } => {
+                session.business_reject(message, seq, (reason, &why), now, &mut self.out)
             }
             Unfit::Order { reason, text } if message.msg_type == b"D" => {
                 return self.fix_refuse_order(cx, number, message, (reason, text), now);
@@ -216,6 +211,15 @@ impl Gateway {
         let id = message.field(tag::CL_ORD_ID).unwrap_or_default().escape_ascii();
         let what = format!("35={} 11={id}: {why}", message.msg_type.escape_ascii());
         self.audit_session(cx, Some(comp_id), peer, ("FIX request refused", &what));
+    }
+
+    /// The same of a request that the session has answered with a Reject by itself: these are its bytes.
+    #[cold]
+    pub(super) fn fix_audit_rejected(&mut self, cx: &Cx, number: usize, bytes: &[u8], fault: Fault) {
+        let Decoded::Message(message) = decode(bytes, &LIMITS) else { return };
+        if dictionary::message(message.msg_type).is_some_and(|def| !def.admin) {
+            self.fix_audit_unfit(cx, number, &message, &fault.to_string());
+        }
     }
 
     /// Refuses an order with an ExecutionReport.

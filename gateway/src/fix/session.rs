@@ -20,7 +20,7 @@ use wire::szse::{Password, Text};
 
 const TAKEN: &str = "taken over by another gateway";
 pub(super) const STORE_FAILED: &str = "session store failed";
-const LIMITS: Limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, fields_max: 128 };
+pub(super) const LIMITS: Limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, fields_max: 128 };
 
 /// Where a session stands with its reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,6 +303,7 @@ impl Gateway {
                 Ok(None) => return Ok(consumed),
                 Err(error) => return Err(self.fix_failed(cx, number, error)),
             };
+            let begin = consumed;
             consumed += received.consumed;
             self.fix.counts.messages_in += 1;
             // Its number is taken: what it asks is done, and the session ends behind it.
@@ -325,7 +326,11 @@ impl Gateway {
                         return Err(self.fix_expel(number, "garbled stream", now));
                     }
                 }
-                Event::Handled(Handled::Rejected(_) | Handled::Unsupported) => self.fix.counts.rejects += 1,
+                Event::Handled(Handled::Rejected(fault)) => {
+                    self.fix.counts.rejects += 1;
+                    self.fix_audit_rejected(cx, number, &data[begin..consumed], fault);
+                }
+                Event::Handled(Handled::Unsupported) => self.fix.counts.rejects += 1,
                 // The numbers began anew within the session; so do the reports, where that is configured.
                 Event::Handled(Handled::Reset) => {
                     self.fix_begin(cx, number, true, now).map_err(|_| Reason::App("reset"))?;

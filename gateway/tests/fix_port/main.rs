@@ -389,6 +389,10 @@ fn what_was_asked_by_fix_is_in_the_audit() {
     client.expect(&["35=9", "102=1"]);
     client.order("longer than ten", "");
     client.expect(&["11=longer than ten", "150=8"]);
+    client.tell("D", "11=v|55=000001|207=XSHE|54=1|60=now|40=2|44=10|");
+    client.expect(&["35=3", "371=38", "372=D", "373=1", "58=Required tag missing"]);
+    client.tell("D", "11=w|55=000001|207=XSHE|54=1|60=now|38=100|40=2|");
+    client.expect(&["35=j", "379=w", "380=5", "58=missing 44 Price"]);
     client.log_out();
     house.gateway.stop();
     let mut reader = journal::Reader::oldest(&directory).expect("a journal");
@@ -415,6 +419,8 @@ fn what_was_asked_by_fix_is_in_the_audit() {
         "c1: not your account",
         "c1: not your account",
         "c1 FIX request refused: 35=D 11=longer than ten: ClOrdID is not one to ten printable characters",
+        "c1 FIX request refused: 35=D 11=v: Required tag missing: 38 OrderQty",
+        "c1 FIX request refused: 35=D 11=w: missing 44 Price",
         "c1 FIX session ended",
     ];
     assert_eq!(kept, expected);
