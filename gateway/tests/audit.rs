@@ -107,6 +107,15 @@ fn what_was_asked_and_answered_is_kept_once_over_restarts() {
     let printed = String::from_utf8(printed.stdout).expect("text");
     assert_eq!(printed.lines().count(), 4, "{printed}");
     assert!(printed.contains("\"forwarded_to\":\"cash\""), "{printed}");
+    let none = Command::new(env!("CARGO_BIN_EXE_gateway-audit"))
+        .args(["print", "--cl-ord-id", "X", "--account", "a1"])
+        .arg(folder.path())
+        .output()
+        .expect("it runs");
+    assert_eq!((none.status.code(), none.stdout.len()), (Some(3), 0));
+    let said = String::from_utf8(none.stderr).expect("text");
+    let expected = format!("no record has account a1 and ClOrdID X (records 1 to {})", kept.len());
+    assert!(said.contains(&expected), "{said}");
 }
 
 /// A report of `a1` with this TransactTime.

@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Prints records, one JSON object a line
+    /// Prints records, one JSON object a line. Exit code 3 where none is what was asked for, 1 where the audit cannot be read
     Print {
         /// The directory of `[audit]`
         directory: PathBuf,
@@ -35,7 +35,7 @@ enum Command {
         /// Only what concerns this account
         #[arg(long)]
         account: Option<String>,
-        /// Only what concerns this ClOrdID
+        /// Only what concerns this ClOrdID, cancels of the order among it
         #[arg(long)]
         cl_ord_id: Option<String>,
     },
@@ -67,13 +67,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let code = match command {
         Command::Print { directory, from, account, cl_ord_id } => {
-            let wanted = |record: &Value| {
-                let is = |key: &str, wanted: &Option<String>| {
-                    wanted.as_ref().is_none_or(|wanted| record[key].as_str() == Some(wanted))
-                };
-                is("account", &account) && is("cl_ord_id", &cl_ord_id)
-            };
-            print(Reader::existing(&directory, from)?, wanted, &mut out)?
+            print(Reader::existing(&directory, from)?, &Wanted { account, cl_ord_id }, &mut out)?
         }
         Command::Verify { directory } => verify(Reader::existing(&directory, None)?, &mut out)?,
     };
@@ -81,22 +75,58 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn print(
-    mut reader: Reader,
-    wanted: impl Fn(&Value) -> bool,
-    out: &mut impl Write,
-) -> anyhow::Result<ExitCode> {
+/// Which records are asked for.
+struct Wanted {
+    account: Option<String>,
+    cl_ord_id: Option<String>,
+}
+
+impl Wanted {
+    fn is(&self, record: &Value) -> bool {
+        let is = |keys: &[&str], wanted: &Option<String>| {
+            let Some(wanted) = wanted else { return true };
+            keys.iter().any(|key| record[*key].as_str() == Some(wanted.as_str()))
+        };
+        is(&["account"], &self.account) && is(&["cl_ord_id", "orig_cl_ord_id"], &self.cl_ord_id)
+    }
+
+    /// In words; `None` where all are.
+    fn told(&self) -> Option<String> {
+        let of = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+        let told: Vec<String> =
+            [of("account", &self.account), of("ClOrdID", &self.cl_ord_id)].into_iter().flatten().collect();
+        (!told.is_empty()).then(|| told.join(" and "))
+    }
+}
+
+/// No record is what was asked for; 1 says that the audit cannot be read, 2 that the command line cannot.
+const NONE_FOUND: u8 = 3;
+
+fn print(mut reader: Reader, wanted: &Wanted, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let (first, mut found) = (reader.next_number(), false);
     while let Some(record) = reader.next()? {
         let told = Record::parse(record.kind, record.payload)
             .with_context(|| format!("record {}", record.number))?;
         let mut told = json_of(&told);
         told["number"] = json!(record.number);
         told["time"] = json!(Timestamp::from_unix_ns(record.unix_ns).to_string());
-        if wanted(&told) {
+        if wanted.is(&told) {
             writeln!(out, "{told}")?;
+            found = true;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    match wanted.told() {
+        Some(wanted) if !found => {
+            eprintln!("gateway-audit: no record has {wanted} ({})", span(first, reader.next_number() - 1));
+            Ok(ExitCode::from(NONE_FOUND))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// What was read.
+fn span(first: u64, last: u64) -> String {
+    if last < first { "no record".to_owned() } else { format!("records {first} to {last}") }
 }
 
 fn json_of(record: &Record<'_>) -> Value {
@@ -123,7 +153,15 @@ fn json_of(record: &Record<'_>) -> Value {
             told
         }
         Record::Session { comp_id, peer, what, why } => {
-            json!({ "record": "session", "comp_id": comp_id.to_string(), "peer": peer, "what": what, "why": why })
+            let comp_id = comp_id.to_string();
+            let mut told =
+                json!({ "record": "session", "comp_id": comp_id, "peer": peer, "what": what, "why": why });
+            // Of a FIX request that is no frame there are words alone, as the gateway puts them.
+            let named = why.split_once(" 11=").and_then(|(_, rest)| rest.split_once(": "));
+            if let ("FIX request refused", Some((cl_ord_id, _))) = (*what, named) {
+                told["cl_ord_id"] = json!(cl_ord_id);
+            }
+            told
         }
         Record::Operator(what) => json!({ "record": "operator", "what": what }),
         Record::Reject { by, core, account_id, frame } => {
@@ -242,10 +280,7 @@ fn verify(mut reader: Reader, out: &mut impl Write) -> anyhow::Result<ExitCode> 
             }
         }
     };
-    match reader.next_number() - 1 {
-        last if last < first => writeln!(out, "no record")?,
-        last => writeln!(out, "records {first} to {last}")?,
-    }
+    writeln!(out, "{}", span(first, reader.next_number() - 1))?;
     for (name, count) in kinds {
         writeln!(out, "  {name}: {count}")?;
     }

@@ -424,4 +424,11 @@ fn what_was_asked_by_fix_is_in_the_audit() {
         "c1 FIX session ended",
     ];
     assert_eq!(kept, expected);
+    let printed = std::process::Command::new(env!("CARGO_BIN_EXE_gateway-audit"))
+        .args(["print", "--cl-ord-id", "w"])
+        .arg(&directory)
+        .output()
+        .expect("it runs");
+    let printed = String::from_utf8(printed.stdout).expect("text");
+    assert!(printed.lines().count() == 1 && printed.contains("missing 44 Price"), "{printed}");
 }
