@@ -184,9 +184,8 @@ impl Book {
             Event::Cancel { side, number, price, quantity } => self.cancel((side, number), price, quantity),
             Event::Senseless => None,
         };
-        let known = changes.is_some();
-        self.step(Step::new(at.time.ms_of_day(), traded, changes.unwrap_or_default()), tally);
-        if !known {
+        self.step(Step::new(at.time.ms_of_day(), traded, changes), tally);
+        if changes.is_none() {
             tally.unmatched += 1;
             self.wait(tally);
         }
@@ -198,7 +197,10 @@ impl Book {
         }
         let price = match kind {
             Kind::Limit => order.price,
-            Kind::OwnBest if self.knows_best(order.side) => self.depth.best(order.side).unwrap_or(0),
+            Kind::OwnBest if self.is_claimed() && self.knows_best(order.side) => {
+                self.depth.best(order.side).unwrap_or(0)
+            }
+            // Where it rests is not known: it is no order that is.
             Kind::OwnBest => return None,
             Kind::Market => 0,
         };
@@ -256,7 +258,7 @@ impl Book {
         self.taking = None;
         if price > 0 {
             let change = self.depth.price(taking, price);
-            self.step(Step::new(self.at.time.ms_of_day(), Traded::default(), [change, None]), tally);
+            self.step(Step::new(self.at.time.ms_of_day(), Traded::default(), Some([change, None])), tally);
         }
     }
 
@@ -405,9 +407,11 @@ impl Book {
         self.trail.keep(undone);
     }
 
-    /// Takes over what a snapshot shows, as of the tick that it fits best.
+    /// Takes over what a snapshot shows, as of the tick that it fits best. Where a tick since then has changed a level and does not
+    /// say which, nothing is claimed all the same, until a snapshot has that tick.
     fn heal(&mut self, shot: Shot, tally: &mut Tally) {
         let Some((undone, check)) = self.fit(shot) else { return };
+        let unsure = self.trail.back().take(undone).any(|step| step.unknown);
         self.take_over(undone, &check);
         self.known = check.shown();
         self.blank = false;
@@ -420,6 +424,10 @@ impl Book {
             low: if low == 0 || said.low > 0 && said.low < low { said.low } else { low },
             ..said
         };
+        if unsure {
+            self.wait(tally);
+            return self.note(Outcome::NotCompared, tally);
+        }
         self.state = State::Healed;
         tally.healed += 1;
         let waiting = std::mem::take(&mut self.pending);

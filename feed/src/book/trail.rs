@@ -16,11 +16,14 @@ pub(super) struct Step {
     pub(super) traded: Traded,
     /// A trade in an auction takes from both sides; nothing else changes two levels.
     changes: [Option<Change>; 2],
+    /// It did something to a level, and does not say to which.
+    pub(super) unknown: bool,
 }
 
 impl Step {
-    pub(super) fn new(time_ms: u32, traded: Traded, changes: [Option<Change>; 2]) -> Self {
-        Self { time_ms, traded, changes }
+    /// `changes` is `None` where the tick does not say what it did.
+    pub(super) fn new(time_ms: u32, traded: Traded, changes: Option<[Option<Change>; 2]>) -> Self {
+        Self { time_ms, traded, changes: changes.unwrap_or_default(), unknown: changes.is_none() }
     }
 
     pub(super) fn changes(&self) -> impl Iterator<Item = Change> + '_ {

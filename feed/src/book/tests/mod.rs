@@ -267,6 +267,54 @@ fn a_cancel_of_an_order_that_nobody_knows_and_that_has_no_price_makes_the_book_w
 }
 
 #[test]
+fn a_snapshot_of_before_a_cancel_that_nobody_knows_does_not_set_the_book_right() {
+    let mut exchange = quiet(Style::Shenzhen);
+    exchange.limit(true, 100, 7);
+    let _lost = exchange.out.pop();
+    exchange.wait(100);
+    exchange.limit(true, 50, 1);
+    exchange.snapshot(false);
+    let late = exchange.out.pop().unwrap();
+    exchange.wait(900);
+    // Of the order that was lost, which the snapshot shows.
+    exchange.cancel(24);
+    exchange.out.push(late);
+    let mut books = Books::new(Limits::default());
+    take(&mut books, &exchange.out);
+    assert_eq!(exchange.levels(true)[0], (100, 5, 1));
+    assert_eq!(book(&books).state, State::Waiting, "how much is left at 100 is not known");
+    exchange.wait(3_000);
+    exchange.snapshot(false);
+    take(&mut books, &exchange.out[exchange.out.len() - 1..]);
+    expect_healed(&mut books, &exchange);
+}
+
+#[test]
+fn an_order_at_the_best_price_of_its_side_is_not_known_while_the_book_waits() {
+    let mut exchange = quiet(Style::Shenzhen);
+    // The best buy goes, unseen: the order rests at 99, and the book would have it at 100.
+    exchange.cancel(0);
+    let _lost = exchange.out.pop();
+    exchange.own_best(true, 7);
+    exchange.wait(3_000);
+    exchange.snapshot(false);
+    let mut books = Books::new(Limits::default());
+    take(&mut books, &exchange.out);
+    assert_eq!(exchange.levels(true)[0], (99, 12, 2));
+    expect_healed(&mut books, &exchange);
+    let begin = exchange.out.len();
+    exchange.cancel(23);
+    take(&mut books, &exchange.out[begin..]);
+    assert_eq!(exchange.levels(true)[0], (99, 5, 1));
+    assert_eq!(book(&books).state, State::Waiting, "its cancel has no price");
+    let begin = exchange.out.len();
+    exchange.wait(3_000);
+    exchange.snapshot(false);
+    take(&mut books, &exchange.out[begin..]);
+    expect_healed(&mut books, &exchange);
+}
+
+#[test]
 fn a_notice_of_numbers_that_will_not_come_is_a_hole_in_each_book_of_its_channel() {
     let mut exchange = quiet(Style::Shenzhen);
     let mut books = Books::new(Limits::default());
