@@ -1,5 +1,7 @@
 use crate::Config;
 use service::config::parse;
+use service::tls::Over;
+use std::path::Path;
 
 const CLIENT: &str = "[[clients]]\ncomp_id = \"c\"\npassword = \"p\"\naccounts = [\"1\", \"2\"]\n";
 
@@ -46,5 +48,29 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
     ] {
         let error = error(&format!("[fix]\n{text}\n"));
         assert!(error.contains(problem), "{error}");
+    }
+}
+
+/// docs/fix/connect.md shows an engine's settings beside the gateway's: both are taken, and they are of one session.
+#[test]
+fn what_integrators_are_shown_is_taken_as_it_stands() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/fix/connect.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let configs: Vec<Config> =
+        blocks.iter().map(|block| parse::<Config>(block, "connect.md").unwrap()).collect();
+    let (config, address) = (&configs[0], configs[0].fix.address.unwrap());
+    assert_eq!((configs.len(), config.fix.transport), (2, Some(Over::Tcp)));
+    assert_eq!(config.fix.sessions[0].comp_id, config.clients[0].comp_id);
+    assert!(blocks[0].contains("password = \"change me\""));
+    for setting in [
+        format!("SenderCompID={}", config.fix.sessions[0].comp_id),
+        format!("TargetCompID={}", config.fix.comp_id),
+        format!("SocketConnectHost={}", address.ip()),
+        format!("SocketConnectPort={}", address.port()),
+        "FIX::Password(\"change me\")".to_owned(),
+    ] {
+        assert!(page.contains(&setting), "{setting}");
     }
 }
