@@ -153,7 +153,7 @@ fn servers(run: &Run) -> String {
         format!(
             "<tr><td>{}</td>{}</tr>",
             escaped(&server.name),
-            cells(&[format!("{:.1} s", server.cpu_s), mebibytes, growth(run, server)])
+            cells(&[format!("{:.2} s", server.cpu_s), mebibytes, growth(run, server)])
         )
     };
     let messages: u64 = run.loads.iter().map(|load| load.sent + load.received).sum();
@@ -161,7 +161,7 @@ fn servers(run: &Run) -> String {
         "<tr><td>the generator itself: {} messages, {} of CPU time</td>{}</tr>",
         count(messages),
         rate(messages as f64 / run.cpu_s.max(1e-3)),
-        cells(&[format!("{:.1} s", run.cpu_s), String::new(), String::new()])
+        cells(&[format!("{:.2} s", run.cpu_s), String::new(), String::new()])
     );
     let rows: String = run.components.iter().map(row).collect();
     let lag = |load: &Load| {
