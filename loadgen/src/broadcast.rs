@@ -301,7 +301,10 @@ impl Stage {
                 killed = true;
                 progress.say(&format!("the primary source was killed after {} messages", count(sent)))?;
             }
-            line.show(self, (now_ns, sent, planned, received), progress)?;
+            // When all is sent, a line is of what still comes.
+            if !finished || received != line.last_received {
+                line.show(self, (now_ns, sent, planned, received), progress)?;
+            }
             let all = finished && received >= sent * self.audience.count();
             if all
                 || (finished && now_ns - quiet_since_ns > QUIET_NS)
@@ -436,9 +439,9 @@ impl Line {
             sent as f64 * 100.0 / planned.max(1) as f64,
             rate((sent - self.last_sent) as f64 / seconds),
             rate((received - self.last_received) as f64 / seconds),
-            duration(latency.p50),
-            duration(latency.p99),
-            duration(latency.max),
+            latency.told(|latency| latency.p50),
+            latency.told(|latency| latency.p99),
+            latency.told(|latency| latency.max),
             count(missing),
         );
         (self.last_ns, self.last_sent, self.last_received) = (now_ns, sent, received);

@@ -10,7 +10,7 @@ use fix::session::Credentials;
 use transport::Clock;
 use wire::szse::{Password, Price, Text};
 
-use crate::figures::{count, duration, rate};
+use crate::figures::{count, rate};
 use crate::house::{Core, Gateway, Kind};
 use crate::machine;
 use crate::progress::Progress;
@@ -20,6 +20,7 @@ use crate::trading::floor::{Floor, State};
 use crate::trading::plan::{ORDERS_MAX, Plan};
 use crate::trading::trader::{Protocol, Setup};
 use crate::wait::wait;
+use crate::why::{ENDS_MAX, End};
 use crate::wires::{Transport, WireArgs, Wires};
 
 const NS_PER_S: f64 = 1e9;
@@ -244,12 +245,18 @@ fn watch(
     schedule: Schedule,
     progress: &mut Progress<impl Write>,
 ) -> anyhow::Result<()> {
-    let (mut before, mut line_ns) = (State::default(), schedule.due_ns(0));
+    let (mut before, mut line_ns, mut told) = (State::default(), schedule.due_ns(0), 0);
     loop {
         std::thread::sleep(LOOK);
         let now_ns = clock.now_ns();
         let state = floor.state();
-        if now_ns >= line_ns + LINE_NS {
+        for End { who, at_s, why } in floor.newly_ended() {
+            progress.say(&format!("{who} ended at {at_s:.1} s: {why}"))?;
+            told += 1;
+        }
+        // A rate over a time in which nothing was due any more would be none.
+        let all_sent = state.sent + state.unsent >= schedule.count();
+        if !all_sent && now_ns >= line_ns + LINE_NS {
             floor.collect();
             let elapsed_s = (now_ns - line_ns) as f64 / NS_PER_S;
             let per_s = |now: u64, before: u64| rate((now - before) as f64 / elapsed_s);
@@ -264,17 +271,21 @@ fn watch(
                     per_s(state.sent, before.sent),
                     per_s(state.accepted, before.accepted),
                     per_s(state.filled, before.filled),
-                    duration(accepts.p50),
-                    duration(accepts.p99),
-                    duration(fills.p99),
-                    count(state.sent - (state.accepted + state.rejected).min(state.sent)),
+                    accepts.told(|latency| latency.p50),
+                    accepts.told(|latency| latency.p99),
+                    fills.told(|latency| latency.p99),
+                    count(state.in_flight()),
                 ),
             )?;
             (before, line_ns) = (state, now_ns);
         }
-        let all_sent = now_ns > schedule.end_ns() && state.sent >= schedule.count();
+        let all_over = now_ns > schedule.end_ns() && all_sent;
         let quiet = now_ns > schedule.end_ns().max(floor.last_ns()) + QUIET_NS;
-        if (all_sent && state.is_settled()) || quiet || state.closed >= floor.sessions() {
+        if (all_over && floor.is_settled(&state, now_ns)) || quiet || state.closed >= floor.sessions() {
+            let more = state.closed.saturating_sub(told);
+            if told >= ENDS_MAX as u64 && more > 0 {
+                progress.say(&format!("{} more sessions ended", count(more)))?;
+            }
             break;
         }
     }

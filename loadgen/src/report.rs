@@ -40,6 +40,14 @@ pub struct Percentiles {
     pub overflow: u64,
 }
 
+impl Percentiles {
+    /// One of them, for people: `-` where nothing was measured.
+    #[must_use]
+    pub fn told(&self, of: fn(&Self) -> u64) -> String {
+        if self.count == 0 { "-".to_owned() } else { duration(of(self)) }
+    }
+}
+
 impl From<&Histogram<u64>> for Percentiles {
     fn from(histogram: &Histogram<u64>) -> Self {
         // Quantiles as they are: 99.9 / 100 is a little more than 0.999, and the rank one too high.
@@ -168,6 +176,9 @@ pub struct Report {
     pub lost: u64,
     /// Orders that were accepted and not filled where others trade too: they stand in the book, and nothing of them is lost.
     pub open: u64,
+    /// Orders that were accepted and not filled, as there was nobody to meet: the other of the pair was refused, not answered or never sent,
+    /// or the session of one of both has ended.
+    pub unpaired: u64,
     /// Arrivals of what was there before.
     pub duplicated: u64,
     /// Arrivals after a later one.
@@ -219,6 +230,7 @@ impl Report {
             received: 0,
             lost: 0,
             open: 0,
+            unpaired: 0,
             duplicated: 0,
             out_of_order: 0,
             rejected: 0,
@@ -310,6 +322,11 @@ impl fmt::Display for Report {
                 "open",
                 &format!("{}, accepted and not filled: others trade in these books too", count(self.open)),
             )?;
+        }
+        if self.unpaired > 0 {
+            let why =
+                "accepted, and their other half was refused or not sent, or a session of the pair had ended";
+            row(f, "not met", &format!("{}, {why}", count(self.unpaired)))?;
         }
         row(f, "duplicated", &count(self.duplicated))?;
         row(f, "out of order", &count(self.out_of_order))?;
@@ -449,6 +466,14 @@ mod tests {
         assert_eq!((latency.count, latency.overflow), (1_000, 1));
         histogram.saturating_record(LATENCY_MAX_NS / 2);
         assert_eq!(Percentiles::from(&histogram).overflow, 1);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_no_time() {
+        let mut histogram = crate::recorder::histogram();
+        assert_eq!(Percentiles::from(&histogram).told(|latency| latency.p50), "-");
+        histogram.saturating_record(812);
+        assert_eq!(Percentiles::from(&histogram).told(|latency| latency.p50), "812 ns");
     }
 
     #[test]

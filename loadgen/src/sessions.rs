@@ -13,7 +13,7 @@ use transport::Connector;
 use wire::szse::session::{Event, Limits, Session};
 use wire::szse::{Frame, Logon};
 
-use crate::why::{LOGGED_OUT, LOGON_REFUSED, Why, of_end};
+use crate::why::{LOGGED_OUT, LOGON_REFUSED, Why, of_end, of_open, said};
 
 /// Connects that are under way at a time, so that a listener's queue is not overrun.
 const DIALS_MAX: usize = 64;
@@ -27,6 +27,8 @@ pub(crate) struct Slot<S> {
     attempts: u32,
     /// It ended before it was to, or never came to be.
     pub(crate) closed: bool,
+    /// Why it ended, once it did.
+    pub(crate) why: Option<String>,
     pub(crate) state: S,
 }
 
@@ -67,7 +69,7 @@ impl<S> Sessions<S> {
         states: impl Iterator<Item = S>,
         why: Arc<Why>,
     ) -> Self {
-        let slot = |state| Slot { link: Link::Waiting, attempts: 0, closed: false, state };
+        let slot = |state| Slot { link: Link::Waiting, attempts: 0, closed: false, why: None, state };
         let slots: Vec<Slot<S>> = states.map(slot).collect();
         let waiting = slots.len();
         Self {
@@ -137,8 +139,8 @@ impl<S> Sessions<S> {
         }
     }
 
-    /// A connection ended; what was kept for it.
-    pub(crate) fn on_close(&mut self, id: ConnId, reason: Reason) -> Option<&mut S> {
+    /// A connection ended; its session.
+    pub(crate) fn on_close(&mut self, id: ConnId, reason: Reason) -> Option<&mut Slot<S>> {
         let slot = self.slots.get_mut(*self.places.get(id.index())?)?;
         if !matches!(slot.link, Link::Open(own, _) if own == id) {
             return None;
@@ -149,10 +151,11 @@ impl<S> Sessions<S> {
                 self.why.tell(why);
             }
             tracing::warn!(?reason, address = %self.address, "a session ended");
+            slot.why.get_or_insert_with(|| of_open(reason));
             slot.closed = true;
             self.closed += 1;
         }
-        Some(&mut slot.state)
+        Some(slot)
     }
 
     /// What is kept for a connection, while it is open.
@@ -196,7 +199,7 @@ impl<S> Sessions<S> {
         mut hear: impl FnMut(&mut S, Heard<'_>, &mut Vec<u8>) -> Result<(), Reason>,
     ) -> Result<usize, Reason> {
         let slot = self.places.get(id.index()).and_then(|place| self.slots.get_mut(*place));
-        let Some(Slot { link: Link::Open(_, session), state, .. }) = slot else { return Ok(data.len()) };
+        let Some(Slot { link: Link::Open(_, session), state, why, .. }) = slot else { return Ok(data.len()) };
         let mut consumed = 0;
         loop {
             let received = match session.receive(&data[consumed..], now_ns, &mut self.out) {
@@ -211,10 +214,12 @@ impl<S> Sessions<S> {
                 Event::LoggedOn(_) => hear(state, Heard::LoggedOn, &mut self.out)?,
                 Event::LogonRefused(logout) => {
                     self.why.quote(LOGON_REFUSED, logout.text);
+                    *why = Some(said(logout.text));
                     return Err(Reason::App(LOGON_REFUSED));
                 }
                 Event::LoggedOut(logout) => {
                     self.why.quote(LOGGED_OUT, logout.text);
+                    *why = Some(said(logout.text));
                     return Err(Reason::App(LOGGED_OUT));
                 }
                 Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),

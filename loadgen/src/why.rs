@@ -27,6 +27,54 @@ impl Why {
     }
 }
 
+/// Ends of sessions that are told one by one.
+pub const ENDS_MAX: usize = 8;
+
+/// The end of a session within a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    /// CompID of the session.
+    pub who: String,
+    /// Seconds after the start.
+    pub at_s: f64,
+    /// Why.
+    pub why: String,
+}
+
+/// How the first sessions of a thread ended, for who tells of it.
+#[derive(Debug, Default)]
+pub struct Ends(Mutex<(usize, Vec<End>)>);
+
+impl Ends {
+    /// A session ended; only the first [`ENDS_MAX`] are kept.
+    pub(crate) fn note(&self, end: End) {
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ends.0 < ENDS_MAX {
+            ends.0 += 1;
+            ends.1.push(end);
+        }
+    }
+
+    /// Those that were noted since the last time.
+    pub(crate) fn take(&self) -> Vec<End> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).1)
+    }
+}
+
+/// Why an open session ended, where the server did not say it.
+pub(crate) fn of_open(reason: Reason) -> String {
+    match reason {
+        Reason::PeerClosed => "connection closed by the peer".to_owned(),
+        reason => of_end(reason).unwrap_or_else(|| LOGGED_OUT.to_owned()),
+    }
+}
+
+/// Why the server ended a session: what it says, or only that it did.
+pub(crate) fn said(text: impl Display) -> String {
+    let text = text.to_string();
+    if text.trim().is_empty() { LOGGED_OUT.to_owned() } else { text }
+}
+
 /// Why a connection ended, for people. `None`: the session has said it better, with the text of a logout.
 pub(crate) fn of_end(reason: Reason) -> Option<String> {
     Some(match reason {
@@ -42,3 +90,32 @@ pub(crate) fn of_end(reason: Reason) -> Option<String> {
 pub(crate) const LOGON_REFUSED: &str = "logon refused";
 /// The reason of a connection whose session the server has ended.
 pub(crate) const LOGGED_OUT: &str = "logged out";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_ends_are_kept_and_each_is_told_once() {
+        let ends = Ends::default();
+        let end = |number: usize| End {
+            who: format!("client{number}"),
+            at_s: 1.0,
+            why: of_open(Reason::PeerClosed),
+        };
+        (0..ENDS_MAX - 1).for_each(|number| ends.note(end(number)));
+        assert_eq!(ends.take().len(), ENDS_MAX - 1);
+        (0..5).for_each(|number| ends.note(end(number)));
+        assert_eq!(ends.take(), [end(0)]);
+        assert_eq!(end(0).why, "connection closed by the peer");
+    }
+
+    #[test]
+    fn a_server_that_gives_no_reason_is_told_as_that() {
+        assert_eq!(
+            [said("by the operator"), said(""), said("  ")],
+            ["by the operator", LOGGED_OUT, LOGGED_OUT]
+        );
+        assert_eq!(of_open(Reason::App(LOGGED_OUT)), LOGGED_OUT);
+    }
+}

@@ -7,7 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use clap::Parser;
+use loadgen::house::{Core, Gateway, Kind};
 use loadgen::progress::Progress;
+use loadgen::wires::Wires;
 use loadgen::{demo, orders, quotes};
 
 fn quiet() -> Progress<std::io::Sink> {
@@ -102,6 +104,44 @@ fn refused_orders_are_counted_as_refused() {
     assert!(!report.is_clean(), "a run of refusals is not what was wanted: {report}");
     assert_eq!((report.sent, report.rejected, report.latency_ns.count), (200, 200, 0));
     assert_eq!((report.lost, report.unsent, report.connections.closed), (0, 0, 0));
+}
+
+/// The gateway ends in the middle of a run of ten minutes.
+#[test]
+fn the_end_of_a_session_is_told_with_its_reason() {
+    for protocol in ["binary", "fix"] {
+        let line = format!("--sessions 2 --rate 200 --seconds 600 --transport tcp --protocol {protocol}");
+        let args = args::<orders::Args>(&line);
+        let wires = Wires::local(&args.wires).unwrap();
+        let cores = Kind::ALL.map(|kind| Core::start(kind, args.rate * args.seconds, &wires).unwrap());
+        let plan = args.plan(0).unwrap();
+        let gateway = Gateway::start("gateway", (&plan, protocol == "fix"), &cores, &wires).unwrap();
+        let until = |what: &str, done: &dyn Fn() -> bool| {
+            let came = (0..3_000).any(|_| {
+                done() || {
+                    std::thread::sleep(Duration::from_millis(10));
+                    false
+                }
+            });
+            assert!(came, "{what}");
+        };
+        until("the lines are up", &|| gateway.lines_up() == 2);
+        let address = gateway.fix_address.unwrap_or(gateway.address);
+        let args = orders::Args { gateway: Some(address), ..args };
+        let run = std::thread::spawn(move || orders::run(&args, &mut quiet()).unwrap());
+        until("orders go", &|| gateway.meters.sum("gateway_orders_total") >= 20.0);
+        gateway.stop().unwrap();
+        let report = run.join().unwrap();
+        assert_eq!(report.connections.closed, 2, "{report}");
+        let mut told: Vec<&str> = report.events.iter().map(|event| event.what.as_str()).collect();
+        told.sort_unstable();
+        assert_eq!(told.len(), 2, "{report}");
+        for (what, who) in told.iter().zip(["client0000", "client0001"]) {
+            let why = what.strip_prefix(who).and_then(|rest| rest.strip_prefix(" ended: "));
+            assert!(why.is_some_and(|why| !why.is_empty()), "{what}");
+        }
+        cores.into_iter().for_each(|core| core.stop().unwrap());
+    }
 }
 
 #[test]

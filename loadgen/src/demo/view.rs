@@ -1,7 +1,7 @@
 //! What the demo shows while it runs: the scenario from top to bottom, every figure live.
 
 use super::town::{Town, source_names};
-use crate::figures::{count, duration, rate};
+use crate::figures::{count, rate};
 use crate::house::{BACKUP, Kind, PRIMARY};
 use crate::report::{Event, Percentiles};
 use crate::screen::{Line, Style, bar, wrap};
@@ -163,11 +163,11 @@ fn name(name: &str) -> Line {
 }
 
 fn latencies(what: &str, latency: &Percentiles) -> Line {
-    let part = |name, value| format!("{name} {:<9}", duration(value));
-    Line::new()
-        .cell(Style::Plain, "", NAME + 2)
-        .cell(Style::Dim, what, 20)
-        .add(Style::Plain, part("p50", latency.p50) + &part("p99", latency.p99) + &part("max", latency.max))
+    let part = |name: &str, of: fn(&Percentiles) -> u64| format!("{name} {:<9}", latency.told(of));
+    Line::new().cell(Style::Plain, "", NAME + 2).cell(Style::Dim, what, 20).add(
+        Style::Plain,
+        part("p50", |all| all.p50) + &part("p99", |all| all.p99) + &part("max", |all| all.max),
+    )
 }
 
 fn balancer(now: &Figures) -> Line {
@@ -221,11 +221,11 @@ pub(super) fn plain(now: &Figures, before: &Figures) -> String {
         "{:>5.1} s  orders {}, accepted p50 {} p99 {}, filled p99 {}; quotes {}, p99 {}, missing {}; primary {}, backup {}",
         now.at_s,
         per_s(now.orders.sent, before.orders.sent),
-        duration(now.latencies[0].p50),
-        duration(now.latencies[0].p99),
-        duration(now.latencies[1].p99),
+        now.latencies[0].told(|all| all.p50),
+        now.latencies[0].told(|all| all.p99),
+        now.latencies[1].told(|all| all.p99),
         per_s(now.received, before.received),
-        duration(now.latencies[2].p99),
+        now.latencies[2].told(|all| all.p99),
         count(now.missing),
         up(now.sources[0].0),
         up(now.sources[1].0),

@@ -254,7 +254,10 @@ impl<'a> Conductor<'a> {
             let middle_s = at_s - TAKE_NS as f64 / NS_PER_S / 2.0;
             let (phase, after) = (self.phase(middle_s), middle_s >= self.scenario.seconds() as f64);
             self.components.collect(at_s);
-            self.tracks.iter_mut().for_each(|track| track.take(phase, after));
+            for track in &mut self.tracks {
+                track.take(phase, after);
+                self.events.extend(track.load.happened());
+            }
             let ended = self.ended_ns.is_some();
             if all_ns.is_none()
                 && (ended || now_ns >= end_ns)
@@ -359,7 +362,7 @@ impl<'a> Conductor<'a> {
 impl Track {
     /// Everything has come: of a run that was ended before its time, everything that was sent.
     fn is_settled(&self, ended: bool) -> bool {
-        self.state.settled && (ended || self.state.sent >= self.schedule.count())
+        self.state.settled && (ended || self.state.sent + self.state.unsent >= self.schedule.count())
     }
 }
 

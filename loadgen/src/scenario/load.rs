@@ -20,7 +20,7 @@ use crate::feeder::Feeder;
 use crate::handshakes::{self, Storm};
 use crate::padded::Padded;
 use crate::progress::Progress;
-use crate::report::{Percentiles, Report, ScheduleLag};
+use crate::report::{Event, Percentiles, Report, ScheduleLag};
 use crate::schedule::{Pacer, Schedule, Share};
 use crate::trading::floor::Floor;
 use crate::trading::plan::Plan;
@@ -40,7 +40,9 @@ pub(super) struct State {
     pub(super) served: f64,
     /// What is known to be wrong: refused, missing, doubled, out of order, failed.
     pub(super) wrong: u64,
-    /// Everything that was sent is there.
+    /// Messages that were due and can be sent no more.
+    pub(super) unsent: u64,
+    /// Everything that was sent is there, or cannot come.
     pub(super) settled: bool,
 }
 
@@ -58,6 +60,10 @@ pub(super) trait Load {
     fn state(&self) -> State;
     /// Latencies since the last time.
     fn collect(&mut self) -> &Histogram<u64>;
+    /// What happened to it since the last time.
+    fn happened(&mut self) -> Vec<Event> {
+        Vec::new()
+    }
     /// Our primary source dies, or comes back.
     fn set_primary(&self, _state: PortState) -> anyhow::Result<()> {
         Ok(())
@@ -163,8 +169,14 @@ impl Load for Orders {
             sent: state.sent,
             served: answered as f64,
             wrong: state.rejected + state.wrong,
-            settled: state.is_settled(),
+            unsent: state.unsent,
+            settled: self.floor.is_settled(&state, self.clock.now_ns()),
         }
+    }
+
+    fn happened(&mut self) -> Vec<Event> {
+        let ended = self.floor.newly_ended().into_iter();
+        ended.map(|end| Event { at_s: end.at_s, what: format!("{} ended: {}", end.who, end.why) }).collect()
     }
 
     fn collect(&mut self) -> &Histogram<u64> {
@@ -261,6 +273,7 @@ impl Load for Quotes {
             sent: state.sent,
             served: state.received as f64 / state.subscribers.max(1) as f64,
             wrong: state.missing + state.closed,
+            unsent: 0,
             settled: state.received >= state.sent * state.subscribers || state.closed >= state.subscribers,
         }
     }
@@ -326,7 +339,7 @@ impl Load for Handshakes {
         let load = |of: &std::sync::atomic::AtomicU64| of.load(Ordering::Relaxed);
         let (sent, done, failed) =
             (load(&storm.counters.sent), load(&storm.counters.done), load(&storm.counters.failed));
-        State { sent, served: done as f64, wrong: failed, settled: done + failed >= sent }
+        State { sent, served: done as f64, wrong: failed, unsent: 0, settled: done + failed >= sent }
     }
 
     fn collect(&mut self) -> &Histogram<u64> {

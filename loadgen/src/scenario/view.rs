@@ -2,7 +2,8 @@
 
 use super::components::{Condition, Looked};
 use super::conductor::{Conductor, Track};
-use crate::figures::{count, duration, rate};
+use crate::figures::{count, rate};
+use crate::report::Percentiles;
 use crate::screen::{Line, Style, bar, wrap};
 
 const NAME: usize = 13;
@@ -60,11 +61,11 @@ fn load(track: &Track, offered_per_s: u64) -> [Line; 2] {
             format!("wrong {}", count(track.state.wrong)),
         );
     let latency = &track.recent;
-    let part = |name, ns| format!("{name} {:<9}", duration(ns));
-    let second = Line::new()
-        .cell(Style::Plain, "", NAME + 2)
-        .cell(Style::Dim, "latency", WHO)
-        .add(Style::Plain, part("p50", latency.p50) + &part("p99", latency.p99) + &part("max", latency.max));
+    let part = |name: &str, of: fn(&Percentiles) -> u64| format!("{name} {:<9}", latency.told(of));
+    let second = Line::new().cell(Style::Plain, "", NAME + 2).cell(Style::Dim, "latency", WHO).add(
+        Style::Plain,
+        part("p50", |all| all.p50) + &part("p99", |all| all.p99) + &part("max", |all| all.max),
+    );
     [first, second]
 }
 
@@ -95,7 +96,7 @@ pub(super) fn plain(run: &Conductor<'_>, now_ns: u64) -> String {
     let mut text = format!("{at_s:>5.1} s  {}", run.spans[run.phase(at_s)].name);
     for track in &run.tracks {
         let served = (track.state.served - track.before.served) / TAKE_S;
-        let (p50, p99) = (duration(track.recent.p50), duration(track.recent.p99));
+        let (p50, p99) = (track.recent.told(|all| all.p50), track.recent.told(|all| all.p99));
         text += &format!(
             "; {} {}, p50 {p50} p99 {p99}, wrong {}",
             track.load.name(),

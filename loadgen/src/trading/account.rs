@@ -19,6 +19,10 @@ pub enum News {
     Unknown,
 }
 
+fn is_unanswered(state: u8) -> bool {
+    state & SENT != 0 && state & (ACCEPTED | REJECTED) == 0
+}
+
 /// The orders of one sender's share.
 #[derive(Clone, Debug)]
 pub struct Orders {
@@ -109,8 +113,22 @@ impl Orders {
     /// Orders that no answer came to.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
-        self.states.iter().filter(|state| *state & SENT != 0 && *state & (ACCEPTED | REJECTED) == 0).count()
-            as u64
+        self.states.iter().filter(|state| is_unanswered(**state)).count() as u64
+    }
+
+    /// Orders that no answer came to of one session, where `sessions` (of all senders together) take turns.
+    #[must_use]
+    pub fn unanswered_by(&self, session: u64, sessions: u64) -> u64 {
+        let Some(first) = self.place(session) else { return 0 };
+        let step = (sessions / self.share.of).max(1) as usize;
+        self.states.iter().skip(first).step_by(step).filter(|state| is_unanswered(**state)).count() as u64
+    }
+
+    /// Which of the accepted orders were not filled.
+    pub fn unfilled(&self) -> impl Iterator<Item = u64> + '_ {
+        let orders = self.states.iter().enumerate();
+        let unfilled = orders.filter(|(_, state)| *state & ACCEPTED != 0 && *state & FILLED == 0);
+        unfilled.map(|(index, _)| self.share.message(index as u64))
     }
 
     /// Which of the orders sent were refused or not answered: their pair cannot be filled.
@@ -160,6 +178,20 @@ mod tests {
         let (tally, open) = orders.tally(0, true);
         assert_eq!(tally, Tally { expected: 4, received: 3, lost: 1, duplicated: 1, out_of_order: 0 });
         assert_eq!(open, 0);
+    }
+
+    #[test]
+    fn what_a_session_has_no_answer_to_is_told_of_it_alone() {
+        // Six sessions on two threads: of this one are 1, 3 and 5, whose orders are 1, 7, 13 and so on.
+        let mut orders = Orders::new(Share { which: 1, of: 2 }, 20);
+        for order in [1, 3, 7, 9, 13] {
+            orders.sent(order);
+        }
+        orders.accepted(1);
+        orders.rejected(13);
+        assert_eq!([1, 3, 5].map(|session| orders.unanswered_by(session, 6)), [1, 2, 0]);
+        assert_eq!(orders.unanswered_by(2, 6), 0, "a session of another thread");
+        assert_eq!(orders.unfilled().collect::<Vec<_>>(), [1]);
     }
 
     #[test]

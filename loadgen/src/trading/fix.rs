@@ -26,7 +26,7 @@ use super::trader::{BATCH_MAX, Book, Command, Counters, HAND_OVER_NS, Setup, Tra
 use crate::recorder::Recorder;
 use crate::report::ConnectionTotal;
 use crate::schedule::{Pacer, Share};
-use crate::why::{LOGGED_OUT, LOGON_REFUSED, of_end};
+use crate::why::{LOGGED_OUT, LOGON_REFUSED, of_end, of_open, said};
 
 /// Connects that are under way at a time, so that a listener's queue is not overrun.
 const DIALS_MAX: usize = 64;
@@ -45,6 +45,8 @@ struct Slot {
     waiting: bool,
     attempts: u32,
     closed: bool,
+    /// Why it ended, once it did.
+    why: Option<String>,
 }
 
 /// All sessions of a thread.
@@ -58,7 +60,6 @@ pub(super) struct Desk {
     pacer: Option<Pacer>,
     book: Book,
     out: Vec<u8>,
-    unsent: u64,
     ready: u64,
     closed: u64,
     hand_over_ns: u64,
@@ -80,7 +81,7 @@ impl Desk {
             config.reset_on_logon = true;
             config.credentials = Some(Credentials { username: comp_id, ..setup.fix_logon.clone() });
             let engine = Session::new(config, MemoryStore::new(STORE_BYTES));
-            Slot { trader, engine, conn: None, waiting: true, attempts: 0, closed: false }
+            Slot { trader, engine, conn: None, waiting: true, attempts: 0, closed: false, why: None }
         };
         let slots: Vec<_> = (0..share.part(setup.plan.sessions)).map(slot).collect();
         Self {
@@ -92,7 +93,6 @@ impl Desk {
             dialling: 0,
             pacer: None,
             out: Vec::with_capacity(4 << 10),
-            unsent: 0,
             ready: 0,
             closed: 0,
             hand_over_ns: 0,
@@ -135,7 +135,7 @@ impl Desk {
             let place = (self.book.plan.session(number) / self.share.of) as usize;
             let Slot { trader, engine, conn, .. } = &mut self.slots[place];
             let Some(id) = conn.filter(|_| trader.ready) else {
-                self.unsent += 1;
+                self.book.unsent += 1;
                 continue;
             };
             self.book.plan.fill_in(number, &mut trader.order);
@@ -268,6 +268,7 @@ impl App for Desk {
                 Err(error) => {
                     tracing::warn!(%error, "a FIX session is over");
                     self.counters.why.tell(error.to_string());
+                    self.slots[place].why = Some(error.to_string());
                     break Some(Reason::App(LOGGED_OUT));
                 }
             };
@@ -282,7 +283,8 @@ impl App for Desk {
                     let text = String::from_utf8_lossy(text);
                     tracing::warn!(%text, "logged out");
                     let what = if self.slots[place].trader.ready { LOGGED_OUT } else { LOGON_REFUSED };
-                    self.counters.why.quote(what, text);
+                    self.counters.why.quote(what, &text);
+                    self.slots[place].why = Some(said(text));
                     break Some(Reason::App(LOGGED_OUT));
                 }
                 Event::Rejected(message) => {
@@ -314,6 +316,8 @@ impl App for Desk {
             tracing::warn!(?reason, address = %self.setup.address, "a session ended");
             slot.closed = true;
             self.closed += 1;
+            let why = slot.why.take().unwrap_or_else(|| of_open(reason));
+            self.book.ended(slot.trader.number, why, self.setup.clock.now_ns(), &self.counters.ends);
         }
     }
 
@@ -330,6 +334,7 @@ impl App for Desk {
             if let Err(error) = alive {
                 tracing::warn!(%error, "a FIX session is over");
                 self.counters.why.tell(error.to_string());
+                self.slots[place].why = Some(error.to_string());
                 cx.close(id, Reason::App(LOGGED_OUT));
             }
         }
@@ -365,7 +370,7 @@ impl App for Desk {
             Command::Finish(to) => {
                 let connections: Vec<ConnectionTotal> =
                     self.slots.iter().map(|slot| slot.trader.total(slot.closed)).collect();
-                if to.try_send(self.book.outcome(self.pacer.as_ref(), connections, self.unsent)).is_err() {
+                if to.try_send(self.book.outcome(self.pacer.as_ref(), connections)).is_err() {
                     tracing::debug!("nobody waits for the outcome any more");
                 }
             }

@@ -29,7 +29,7 @@ use crate::recorder::{Interval, Recorder};
 use crate::report::ConnectionTotal;
 use crate::schedule::{Lag, Pacer, Schedule, Share};
 use crate::sessions::{Heard, Sessions, Slot};
-use crate::why::Why;
+use crate::why::{End, Ends, Why};
 
 /// Orders that one turn may send, so that answers are read in between.
 pub(super) const BATCH_MAX: u64 = 256;
@@ -96,6 +96,12 @@ pub struct Counters {
     pub closed: AtomicU64,
     /// Why.
     pub why: Arc<Why>,
+    /// How the first of them ended.
+    pub ends: Ends,
+    /// Orders that were due and not sent, as their session had ended.
+    pub unsent: AtomicU64,
+    /// Orders that had no answer when their session ended: none comes any more.
+    pub orphaned: AtomicU64,
     /// How late the latest order was sent, nanoseconds.
     pub lag_ns: AtomicU64,
     /// When the last report arrived, by the run's clock.
@@ -205,6 +211,9 @@ pub(super) struct Book {
     /// When orders were sent, if latencies count from then.
     sendings: Option<Notes>,
     pub(super) orders: Orders,
+    /// Orders that were due and not sent, as their session had ended.
+    pub(super) unsent: u64,
+    orphaned: u64,
     foreign: u64,
     last_ns: u64,
     refusals: Vec<(Text<50>, u64)>,
@@ -222,7 +231,6 @@ struct Desk {
     sessions: Sessions<Trader>,
     pacer: Option<Pacer>,
     book: Book,
-    unsent: u64,
     ready: u64,
     hand_over_ns: u64,
     counters: Arc<Counters>,
@@ -239,7 +247,6 @@ impl Desk {
             share,
             pacer: None,
             book,
-            unsent: 0,
             ready: 0,
             hand_over_ns: 0,
             counters,
@@ -263,7 +270,7 @@ impl Desk {
             let id = self.sessions.id(place);
             let trader = &mut self.sessions.slots[place].state;
             let Some(id) = id.filter(|_| trader.ready) else {
-                self.unsent += 1;
+                self.book.unsent += 1;
                 continue;
             };
             self.book.plan.fill_in(number, &mut trader.order);
@@ -279,7 +286,7 @@ impl Desk {
 
     fn outcome(&mut self) -> Outcome {
         let connections = self.sessions.slots.iter().map(connection).collect();
-        self.book.outcome(self.pacer.as_ref(), connections, self.unsent)
+        self.book.outcome(self.pacer.as_ref(), connections)
     }
 }
 
@@ -308,6 +315,8 @@ impl Book {
             schedule: None,
             sendings: setup.from_sending.then(Notes::default),
             orders: Orders::new(share, 0),
+            unsent: 0,
+            orphaned: 0,
             foreign: 0,
             last_ns: 0,
             refusals: Vec::new(),
@@ -328,7 +337,7 @@ impl Book {
     /// Orders that may be sent before one is answered, where sessions may have so many in flight on average.
     pub(super) fn room(&self, in_flight_max: Option<u64>) -> u64 {
         let Orders { sent, accepted, rejected, .. } = self.orders;
-        let in_flight = sent.saturating_sub(accepted + rejected);
+        let in_flight = sent.saturating_sub(accepted + rejected + self.orphaned);
         in_flight_max.map_or(u64::MAX, |max| (max * self.sessions).saturating_sub(in_flight))
     }
 
@@ -342,6 +351,8 @@ impl Book {
             (&counters.rejected, orders.rejected),
             (&counters.filled, orders.filled),
             (&counters.wrong, orders.again + orders.out_of_order),
+            (&counters.unsent, self.unsent),
+            (&counters.orphaned, self.orphaned),
             (&counters.closed, closed),
             (&counters.lag_ns, pacer.map_or(0, |pacer| pacer.lag().max_ns)),
             (&counters.last_ns, self.last_ns),
@@ -351,22 +362,25 @@ impl Book {
     }
 
     /// What a thread did.
-    pub(super) fn outcome(
-        &mut self,
-        pacer: Option<&Pacer>,
-        connections: Vec<ConnectionTotal>,
-        unsent: u64,
-    ) -> Outcome {
+    pub(super) fn outcome(&mut self, pacer: Option<&Pacer>, connections: Vec<ConnectionTotal>) -> Outcome {
         Outcome {
             orders: self.orders.clone(),
             lag: pacer.map_or(Lag::new(0), |pacer| *pacer.lag()),
             connections,
             foreign: self.foreign,
-            unsent,
+            unsent: self.unsent,
             refusals: self.refusals.clone(),
             accepts: self.accepts.take(),
             fills: self.fills.take(),
         }
+    }
+
+    /// A session ended, and with it what was to come to it.
+    #[cold]
+    pub(super) fn ended(&mut self, session: u64, why: String, now_ns: u64, ends: &Ends) {
+        self.orphaned += self.orders.unanswered_by(session, self.plan.sessions);
+        let ran_ns = self.schedule.as_ref().map_or(0, |schedule| now_ns.saturating_sub(schedule.due_ns(0)));
+        ends.note(End { who: self.plan.comp_id(session).to_string(), at_s: ran_ns as f64 / 1e9, why });
     }
 
     /// One message.
@@ -503,8 +517,11 @@ impl App for Desk {
     }
 
     fn on_close(&mut self, _cx: &mut Cx, id: ConnId, reason: Reason) {
-        if let Some(trader) = self.sessions.on_close(id, reason) {
-            self.ready -= u64::from(std::mem::take(&mut trader.ready));
+        let Some(slot) = self.sessions.on_close(id, reason) else { return };
+        self.ready -= u64::from(std::mem::take(&mut slot.state.ready));
+        let (number, why) = (slot.state.number, slot.why.take());
+        if let Some(why) = why {
+            self.book.ended(number, why, self.setup.clock.now_ns(), &self.counters.ends);
         }
     }
 
