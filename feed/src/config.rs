@@ -372,10 +372,10 @@ impl Default for Subscribers {
 impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
-    fn check_files(&self) -> anyhow::Result<()> {
+    fn check_files(&self) -> Result<(), Invalid> {
         let Entitled { file, delays_min, .. } = &self.entitlement;
         file.as_ref().map(|file| RightsFile::open(file, delays_min)).transpose()?;
-        tls::check_files(self.tls.as_ref(), self.dials_tls())?;
+        tls::check_files(self.tls.as_ref(), "tls", self.dials_tls())?;
         service::admin::Operators::check(&self.control.token_file)?;
         self.web.check_files()
     }
@@ -594,5 +594,22 @@ mod tests {
         assert!(Config::default().validate().is_ok());
         let long = error(&text.replace("hush", "hush, hush and hush"));
         assert!(long.contains("at most 16 bytes") && long.contains("password = (not shown)"), "{long}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_with_its_key_and_where_it_was_sought() {
+        let missing = |text: &str| {
+            let config = parse::<Config>(text, "x.toml").unwrap();
+            let invalid = service::config::Config::check_files(&config).unwrap_err();
+            assert!(invalid.problem.starts_with("cannot read /nonexistent/x: No such file"), "{invalid}");
+            invalid.key
+        };
+        let tls =
+            "[tls]\ncertificate = \"/nonexistent/x\"\nkey = \"/nonexistent/y\"\nca = \"/nonexistent/z\"\n";
+        assert_eq!(missing(tls), "tls.certificate");
+        for (section, key) in [("web", "names"), ("entitlement", "file"), ("control", "token_file")] {
+            let text = format!("[{section}]\n{key} = \"/nonexistent/x\"\n");
+            assert_eq!(missing(&text), format!("{section}.{key}"));
+        }
     }
 }

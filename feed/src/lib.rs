@@ -45,5 +45,4 @@ pub mod web;
 
 pub use config::Config;
 pub use metrics::Metrics;
-pub use retention::RetentionError;
 pub use server::{BindError, Server};

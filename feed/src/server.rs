@@ -12,7 +12,7 @@ use crate::fanout::Fanout;
 use crate::ingest::Ingest;
 use crate::metrics::{Exporter, Metrics};
 use crate::relay::Relay;
-use crate::retention::{Retention, RetentionError, Threads};
+use crate::retention::{Retention, Threads};
 use crate::securities::{Directory, Securities};
 use crate::snapshots::Snapshots;
 use crate::view::View;
@@ -20,6 +20,7 @@ use crate::web;
 use crate::{control, status};
 use flow::Writer;
 use service::admin::Operators;
+use service::config::Invalid;
 use service::tls::Tls;
 use service::{Host, Running, Shutdown};
 use shard::{Handle, Limits, Log, Port, Setup};
@@ -40,27 +41,12 @@ const BOOK_ASKS_MAX: usize = 16;
 /// Why a feed cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The configuration makes no sense.
-    #[error("`{}`: {}", .0.key, .0.problem)]
-    Config(service::config::Invalid),
-    /// What `[tls]` names cannot be used.
+    /// The configuration makes no sense, or names an address that cannot be listened on or files that cannot be used.
+    #[error("{0}")]
+    Config(#[from] Invalid),
+    /// The system does not say where it listens.
     #[error(transparent)]
-    Tls(#[from] transport::tls::LoadError),
-    /// The file of rights cannot be used.
-    #[error("{0:#}")]
-    Rights(anyhow::Error),
-    /// The address cannot be listened on.
-    #[error(transparent)]
-    Listen(#[from] io::Error),
-    /// What is to be kept on disk cannot be.
-    #[error(transparent)]
-    Retention(#[from] RetentionError),
-    /// The token file cannot be used.
-    #[error(transparent)]
-    Tokens(#[from] service::admin::FileError),
-    /// The file of securities' names cannot be used.
-    #[error("{0:#}")]
-    Names(anyhow::Error),
+    System(#[from] io::Error),
     /// The host's registry has a feed's metrics already.
     #[error(transparent)]
     Metrics(#[from] service::prometheus::Error),
@@ -108,30 +94,13 @@ impl Server {
     /// # Errors
     /// See [`BindError`].
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
-        service::config::Config::validate(&config).map_err(BindError::Config)?;
+        service::config::Config::validate(&config)?;
         let metrics = Metrics::register(&host.registry)?;
         let operators = Operators::load(&config.control.token_file, metrics.commands.clone())?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
         let rights_file = open_rights(&config.entitlement)?;
         let entitlement = rights_file.clone().map(|file| file as Arc<dyn Entitlement>);
-        let listen = &config.listen;
-        Listener::ensure_unused(listen.address)?;
-        let (mut address, mut quic_address) = (listen.address, listen.quic);
-        let headers = service::proxy::headers(&listen.accept_proxy, |outcome| {
-            metrics.proxy_headers.with_label_values(&[outcome])
-        });
-        let mut listeners = Vec::new();
-        for _ in 0..listen.shards {
-            let bound = Listener::bind(address, listen.socket)?.with_proxy_headers(headers.clone());
-            address = bound.local_addr()?;
-            let mut of_shard = vec![tls.listener(bound, listen.transport)];
-            if let Some(quic) = &mut quic_address {
-                let bound = tls.quic(*quic)?;
-                *quic = bound.local_addr()?;
-                of_shard.push(bound);
-            }
-            listeners.push(of_shard);
-        }
+        let (listeners, address, quic_address) = bound(&config.listen, &tls, &metrics)?;
         let web = web::Port::bind(&config, host)?;
         let limits = limits(&config);
         let handles: Arc<[Handle<Command>]> = listeners.iter().map(|_| Handle::new(&limits)).collect();
@@ -141,7 +110,8 @@ impl Server {
         let clock = transport::Clock::start();
         let unix_ns = u64::try_from(clock.wall_ns(clock.now_ns())).unwrap_or(0);
         let open = |retention: &config::Retention| {
-            Retention::open(retention, writer.reader(), directory.clone(), &metrics, unix_ns)
+            let opened = Retention::open(retention, writer.reader(), directory.clone(), &metrics, unix_ns);
+            opened.map_err(|error| Invalid::in_file("retention.directory", &retention.directory, error))
         };
         let retention = config.retention.as_ref().map(open).transpose()?;
         let own_from = config.arbitration.own.channel_offset;
@@ -210,10 +180,7 @@ impl Server {
             match &outcome {
                 Ok(accounts) => tracing::info!(accounts, "rights loaded again"),
                 Err(error) => {
-                    tracing::error!(
-                        error = transport::causes(error.as_ref()),
-                        "rights not loaded again; the old ones stay"
-                    );
+                    tracing::error!(%error, "rights not loaded again; the old ones stay");
                 }
             }
             let outcome = if outcome.is_ok() { "applied" } else { "refused" };
@@ -427,9 +394,35 @@ impl Server {
     }
 }
 
-fn open_rights(entitled: &config::Entitled) -> Result<Option<Arc<RightsFile>>, BindError> {
+/// The listeners of each shard, and where they listen, over TCP and over QUIC.
+type Bound = (Vec<Vec<Listener>>, SocketAddr, Option<SocketAddr>);
+
+fn bound(listen: &config::Listen, tls: &Tls, metrics: &Metrics) -> Result<Bound, BindError> {
+    let taken = |error| Invalid::listen("listen.address", &error);
+    Listener::ensure_unused(listen.address).map_err(taken)?;
+    let (mut address, mut quic_address) = (listen.address, listen.quic);
+    let headers = service::proxy::headers(&listen.accept_proxy, |outcome| {
+        metrics.proxy_headers.with_label_values(&[outcome])
+    });
+    let mut listeners = Vec::new();
+    for _ in 0..listen.shards {
+        let bound = Listener::bind(address, listen.socket).map_err(taken)?;
+        let bound = bound.with_proxy_headers(headers.clone());
+        address = bound.local_addr()?;
+        let mut of_shard = vec![tls.listener(bound, listen.transport)];
+        if let Some(quic) = &mut quic_address {
+            let bound = tls.quic(*quic).map_err(|error| Invalid::listen("listen.quic", &error))?;
+            *quic = bound.local_addr()?;
+            of_shard.push(bound);
+        }
+        listeners.push(of_shard);
+    }
+    Ok((listeners, address, quic_address))
+}
+
+fn open_rights(entitled: &config::Entitled) -> Result<Option<Arc<RightsFile>>, Invalid> {
     let Some(file) = entitled.file.as_deref() else { return Ok(None) };
-    RightsFile::open(file, &entitled.delays_min).map(Arc::new).map(Some).map_err(BindError::Rights)
+    RightsFile::open(file, &entitled.delays_min).map(Arc::new).map(Some)
 }
 
 fn no_door(name: &str, why: &str) -> io::Error {

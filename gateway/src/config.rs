@@ -604,8 +604,8 @@ impl Default for Log {
 impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
-    fn check_files(&self) -> anyhow::Result<()> {
-        tls::check_files(self.tls.as_ref(), self.dials_tls())?;
+    fn check_files(&self) -> Result<(), Invalid> {
+        tls::check_files(self.tls.as_ref(), "tls", self.dials_tls())?;
         service::admin::Operators::check(&self.control.token_file)?;
         self.traces.check_files()?;
         crate::check::load::tables(&self.checks, crate::check::load::unix_ns()).map(drop)

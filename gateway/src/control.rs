@@ -23,6 +23,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Serialize;
 use service::admin::{Operator, Operators};
+use service::config::Invalid;
 use shard::{Cx, Handle, Reason};
 use std::sync::Arc;
 use switches::Switches;
@@ -58,7 +59,7 @@ impl Control {
         gateway: Handle<Command>,
         reload: Reload,
         metrics: &Metrics,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, Invalid> {
         let operators = Operators::load(&config.token_file, metrics.commands.clone())?;
         let switches = Arc::new(Mutex::new(config.load_switches()?));
         Ok(Self { gateway, config: Arc::new(config), operators, switches, reload })

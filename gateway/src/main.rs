@@ -16,13 +16,13 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    service::process::exit_code(run(), 1)
+    let args: Args = manual::parse();
+    service::process::exit_code(run(&args).map_err(|error| args.service.placed(error)), 1)
 }
 
-fn run() -> anyhow::Result<ExitCode> {
-    let args: Args = manual::parse();
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
-    service::telemetry::init(args.service.log_format)?;
+    args.service.start_log()?;
     service::process::raise_file_limit();
     let host = service::Host::for_process()?;
     let admin = Admin::bind(&config.admin, &host)?;

@@ -20,6 +20,7 @@ use crate::status;
 use crate::takeover::Patience;
 use crate::upstream::{Lines, Upstream, Wire};
 use flow::Writer;
+use service::config::Invalid;
 use service::proxy::{self, AcceptProxy};
 use service::tls::Tls;
 use service::traces::{self, Tracer, Traces};
@@ -38,24 +39,12 @@ const NS_PER_MS: u64 = 1_000_000;
 /// Why a gateway cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The configuration makes no sense.
-    #[error("`{}`: {}", .0.key, .0.problem)]
-    Config(service::config::Invalid),
-    /// The address cannot be listened on.
+    /// The configuration makes no sense, or names an address that cannot be listened on or files that cannot be used.
+    #[error("{0}")]
+    Config(#[from] Invalid),
+    /// The system does not say where it listens.
     #[error(transparent)]
-    Listen(#[from] io::Error),
-    /// What `[tls]` names cannot be used.
-    #[error(transparent)]
-    Tls(#[from] transport::tls::LoadError),
-    /// The files of the pre-trade checks cannot be used.
-    #[error("{}", transport::causes(.0.as_ref()))]
-    Checks(anyhow::Error),
-    /// The memory of a FIX session cannot be used.
-    #[error(transparent)]
-    Fix(#[from] crate::fix::OpenError),
-    /// The audit's journal cannot be used.
-    #[error("audit: {0}")]
-    Audit(String),
+    System(#[from] io::Error),
     /// Traces cannot be made.
     #[error(transparent)]
     Traces(#[from] traces::BindError),
@@ -91,17 +80,19 @@ impl Server {
     /// # Errors
     /// See [`BindError`].
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
-        service::config::Config::validate(&config).map_err(BindError::Config)?;
-        let tables = load::tables(&config.checks, load::unix_ns()).map_err(BindError::Checks)?;
+        service::config::Config::validate(&config)?;
+        let tables = load::tables(&config.checks, load::unix_ns())?;
         let metrics = Metrics::register(&host.registry)?;
         let traces = Traces::bind(&config.traces, "gateway", host)?;
-        Listener::ensure_unused(config.listen.address)?;
+        let taken = |error| Invalid::listen("listen.address", &error);
+        Listener::ensure_unused(config.listen.address).map_err(taken)?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
         let headers = proxy_headers(&metrics, "clients", &config.listen.accept_proxy);
-        let listener =
-            Listener::bind(config.listen.address, config.listen.socket)?.with_proxy_headers(headers);
+        let listener = Listener::bind(config.listen.address, config.listen.socket).map_err(taken)?;
+        let listener = listener.with_proxy_headers(headers);
         let address = listener.local_addr()?;
-        let quic = config.listen.quic.map(|address| tls.quic(address)).transpose()?;
+        let quic = config.listen.quic.map(|address| tls.quic(address)).transpose();
+        let quic = quic.map_err(|error| Invalid::listen("listen.quic", &error))?;
         let quic_address = quic.as_ref().map(Listener::local_addr).transpose()?;
         let listener = tls.listener(listener, config.listen.transport);
         let listeners = std::iter::once(listener).chain(quic).collect();
@@ -109,8 +100,7 @@ impl Server {
         let shutdown = host.shutdown.clone();
         let own = Vec::new();
         let (reload, asked) = load::reload();
-        let control = Control::new(config.control.clone(), handle.clone(), reload, &metrics);
-        let control = control.map_err(BindError::Checks)?;
+        let control = Control::new(config.control.clone(), handle.clone(), reload, &metrics)?;
         let fix_listener =
             config.fix.address.map(|address| fix_listener(&config, &tls, &metrics, address)).transpose()?;
         let fix_address = fix_listener.as_ref().map(Listener::local_addr).transpose()?;
@@ -341,23 +331,30 @@ type Assembled = (Setup, Gateway, Handle<Command>, Option<Arc<Progress>>);
 type Parts = (Desk, (crate::fix::Port, Option<Audit>), (Exporter, Metrics, Tracer));
 
 /// The configured store of the audit, if there is one.
-fn open_audit(config: &config::Audit) -> Result<Option<Box<dyn Store>>, BindError> {
-    let failed = |error: &dyn std::fmt::Display| BindError::Audit(error.to_string());
+fn open_audit(config: &config::Audit) -> Result<Option<Box<dyn Store>>, Invalid> {
     if let Some(jetstream) = &config.jetstream {
-        let store = JetStreamStore::open(jetstream.settings()).map_err(|error| failed(&error))?;
+        let store = JetStreamStore::open(jetstream.settings());
+        let store = store.map_err(|error| Invalid::new("audit.jetstream", error.to_string()))?;
         return Ok(Some(Box::new(store)));
     }
     let Some(directory) = &config.directory else { return Ok(None) };
     let sync = config.durability == config::Durability::Sync;
-    let store = FileStore::open(directory, config.segment_bytes, sync).map_err(|error| failed(&error))?;
+    let store = FileStore::open(&transport::absolute(directory), config.segment_bytes, sync);
+    let store = store.map_err(|error| Invalid::new("audit.directory", error.to_string()))?;
     Ok(Some(Box::new(store)))
 }
 
-fn fix_listener(config: &Config, tls: &Tls, metrics: &Metrics, address: SocketAddr) -> io::Result<Listener> {
-    Listener::ensure_unused(address)?;
+fn fix_listener(
+    config: &Config,
+    tls: &Tls,
+    metrics: &Metrics,
+    address: SocketAddr,
+) -> Result<Listener, Invalid> {
+    let taken = |error| Invalid::listen("fix.address", &error);
+    Listener::ensure_unused(address).map_err(taken)?;
     let headers = proxy_headers(metrics, "fix", &config.fix.accept_proxy);
-    let bound = Listener::bind(address, config.fix.socket)?.with_proxy_headers(headers);
-    Ok(tls.listener(bound, config.fix.transport))
+    let bound = Listener::bind(address, config.fix.socket).map_err(taken)?;
+    Ok(tls.listener(bound.with_proxy_headers(headers), config.fix.transport))
 }
 
 fn proxy_headers(metrics: &Metrics, listener: &str, settings: &AcceptProxy) -> Option<Arc<Headers>> {

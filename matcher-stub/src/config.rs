@@ -319,9 +319,9 @@ impl Default for Config {
 impl service::config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("default.toml");
 
-    fn check_files(&self) -> anyhow::Result<()> {
-        tls::check_files(self.tls.as_ref(), false)?;
-        Ok(self.traces.check_files()?)
+    fn check_files(&self) -> Result<(), Invalid> {
+        tls::check_files(self.tls.as_ref(), "tls", false)?;
+        self.traces.check_files()
     }
 
     fn validate(&self) -> Result<(), Invalid> {
@@ -769,5 +769,20 @@ mod tests {
         let text = "[[session.clients]]\ncomp_id = \"G\"\npassword = \"secret\"\n";
         let config: Config = service::config::parse(text, "matcher.toml").unwrap();
         assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_with_its_key_and_where_it_was_sought() {
+        let missing = |text: &str| {
+            let config = service::config::parse::<Config>(text, "x.toml").unwrap();
+            let invalid = service::config::Config::check_files(&config).unwrap_err();
+            assert!(invalid.problem.starts_with("cannot read /nonexistent/x: No such file"), "{invalid}");
+            invalid.key
+        };
+        let tls =
+            "[tls]\ncertificate = \"/nonexistent/x\"\nkey = \"/nonexistent/y\"\nca = \"/nonexistent/z\"\n";
+        assert_eq!(missing(tls), "tls.certificate");
+        let traces = "[traces]\nendpoint = \"http://127.0.0.1:1/\"\nid_key_file = \"/nonexistent/x\"\n";
+        assert_eq!(missing(traces), "traces.id_key_file");
     }
 }

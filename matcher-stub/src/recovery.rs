@@ -49,14 +49,14 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, JournalError> {
     let accounts = config.accounts(&listings).expect("invariant: the configuration was validated");
     let schedule = config.schedule().expect("invariant: the configuration was validated");
     let mut core = Core::with_accounts(config.settings(), listings, accounts).with_schedule(schedule);
-    let Some(directory) = &config.journal.directory else {
+    let Some(directory) = config.journal.directory.as_deref().map(transport::absolute) else {
         return Ok(Recovered { core, logs, journal: None });
     };
     let clock = Clock::start();
     let began = (config.fingerprint(), clock.wall_ns(clock.now_ns()).unsigned_abs());
     let begin_ns = clock.now_ns();
     let mut inputs = 0;
-    let (journal, found) = Journal::open(directory, config.journal.durability, began, |record| {
+    let (journal, found) = Journal::open(&directory, config.journal.durability, began, |record| {
         inputs += core.replay(record, &mut ToWriters(&mut logs))?;
         // What is not published cannot be let go.
         logs.iter().for_each(Writer::publish);

@@ -27,25 +27,13 @@ use transport::{Listener, SocketOptions};
 /// Why a matcher cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The configuration makes no sense.
-    #[error("`{}`: {}", .0.key, .0.problem)]
-    Config(Invalid),
-    /// A port cannot be listened on.
-    #[error("port {name} at {address}: {error}")]
-    Listen {
-        /// The port's name.
-        name: String,
-        /// Where it was to listen.
-        address: SocketAddr,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The journal cannot be used.
+    /// The configuration makes no sense, or names an address that cannot be listened on, files that cannot be used or a
+    /// journal that cannot be gone on with.
+    #[error("{0}")]
+    Config(#[from] Invalid),
+    /// The system does not say where it listens.
     #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// What `[tls]` names cannot be used.
-    #[error(transparent)]
-    Tls(#[from] transport::tls::LoadError),
+    System(#[from] io::Error),
     /// Traces cannot be made.
     #[error(transparent)]
     Traces(#[from] traces::BindError),
@@ -121,22 +109,26 @@ impl Server {
     /// # Errors
     /// [`BindError`]
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
-        config.validate().map_err(BindError::Config)?;
+        config.validate()?;
         let tls = Tls::load(config.tls.as_ref(), false, host)?;
-        let recovered = recovery::recover(&config)?;
+        let journal = |error: JournalError| Invalid::new("journal.directory", error.to_string());
+        let recovered = recovery::recover(&config).map_err(journal)?;
         let lines = config.lines().enumerate().map(|(number, line)| {
             let port = &config.trading[usize::from(line.desk_no)];
-            (line.name, Some(port.name.clone()), line.listen, port.transport, PortNo::Trading(number))
+            let which = if line.listen == port.listen { "listen" } else { "listen_b" };
+            let key = format!("trading[{}].{which}", line.desk_no);
+            (line.name, Some(port.name.clone()), (key, line.listen), port.transport, PortNo::Trading(number))
         });
         let market = config.market_data.iter().enumerate().map(|(number, port)| {
-            (port.name.clone(), None, port.listen, port.transport, PortNo::MarketData(number))
+            let key = format!("market_data[{number}].listen");
+            (port.name.clone(), None, (key, port.listen), port.transport, PortNo::MarketData(number))
         });
         let (mut listeners, mut ports) = (Vec::new(), Vec::new());
-        for (tag, (name, desk, address, over, number)) in (0..).zip(lines.chain(market)) {
-            let failed = |error| BindError::Listen { name: name.clone(), address, error };
-            Listener::ensure_unused(address).map_err(failed)?;
-            let listener = Listener::bind(address, SocketOptions::default()).map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
+        for (tag, (name, desk, (key, address), over, number)) in (0..).zip(lines.chain(market)) {
+            let taken = |error| Invalid::listen(key.as_str(), &error);
+            Listener::ensure_unused(address).map_err(taken)?;
+            let listener = Listener::bind(address, SocketOptions::default()).map_err(taken)?;
+            let address = listener.local_addr()?;
             listeners.push(Port { listener: tls.listener(listener, over), tag });
             ports.push(Named { name, desk, number, address });
         }

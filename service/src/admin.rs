@@ -22,6 +22,7 @@ use prometheus::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::config::Invalid;
 use crate::host::Host;
 use crate::shutdown::{Phase, Shutdown};
 
@@ -29,8 +30,7 @@ mod connection;
 mod operators;
 mod tokens;
 
-pub use operators::{FileError, Operator, Operators};
-pub use tokens::TokenError;
+pub use operators::{Operator, Operators};
 
 /// Largest request body: admin requests are a few words of JSON.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -101,11 +101,12 @@ impl Admin {
     ///
     /// # Errors
     /// When the address cannot be bound: with it, and with the key of the configuration.
-    pub fn bind(config: &Config, host: &Host) -> io::Result<Self> {
-        let listener = StdListener::bind(config.listen).map_err(|error| {
-            io::Error::new(error.kind(), format!("admin.listen: cannot listen on {}: {error}", config.listen))
-        })?;
-        Self::over(listener, config, host)
+    pub fn bind(config: &Config, host: &Host) -> Result<Self, Invalid> {
+        let bound = StdListener::bind(config.listen).and_then(|listener| Self::over(listener, config, host));
+        bound.map_err(|error| {
+            let told = format!("cannot listen on {}: {error}", config.listen);
+            Invalid::listen("admin.listen", &io::Error::new(error.kind(), told))
+        })
     }
 
     /// Serves on a socket that listens already, such as that of a process that hands over.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::admin::ask_ready;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError, Invalid};
 use crate::telemetry::LogFormat;
 
 /// The arguments that every server takes; flatten it into the server's own clap struct.
@@ -37,7 +37,8 @@ impl ServiceArgs {
     /// that is done.
     ///
     /// # Errors
-    /// When the file cannot be read or is wrong, see [`config::load`]; with `--ready` when the server is not.
+    /// When the file cannot be read or is wrong, see [`config::load`]; with `--check-config` when a file that it names cannot be
+    /// used; with `--ready` when the server is not ready.
     #[allow(clippy::print_stdout)] // The one thing that belongs on standard output.
     pub fn config<T: Config>(&self) -> anyhow::Result<Option<T>> {
         if self.print_config {
@@ -63,19 +64,51 @@ impl ServiceArgs {
         }
         Ok(Some(config))
     }
+
+    /// Starts logging, and says in the log when no configuration was named: its user may have forgotten it.
+    ///
+    /// # Errors
+    /// See [`crate::telemetry::init`].
+    pub fn start_log(&self) -> anyhow::Result<()> {
+        crate::telemetry::init(self.log_format)?;
+        self.warn_of_defaults();
+        Ok(())
+    }
+
+    fn warn_of_defaults(&self) {
+        if self.config.is_none() {
+            tracing::warn!(
+                "no --config: running on built-in defaults, plain TCP, for trying out only; --print-config shows them"
+            );
+        }
+    }
+
+    /// Adds to an error, where a key of the configuration is at fault ([`Invalid`]), where that stands: for all that goes wrong
+    /// after the configuration was parsed, such as an address that another server has. Other errors are given back as they are.
+    #[must_use]
+    pub fn placed(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(invalid) = error.chain().find_map(|cause| cause.downcast_ref::<Invalid>()) else {
+            return error;
+        };
+        let (name, text) = match &self.config {
+            // What cannot be read again has no lines.
+            Some(path) => (path.display().to_string(), std::fs::read_to_string(path).unwrap_or_default()),
+            None => ("default configuration".to_owned(), String::new()),
+        };
+        ConfigError::at(&name, &text, invalid).into()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use clap::Parser;
     use serde::Deserialize;
 
     use super::*;
-    use crate::config::Invalid;
 
     #[derive(Parser)]
     struct Args {
@@ -102,8 +135,66 @@ mod tests {
         }
     }
 
-    fn config(args: &[&str]) -> anyhow::Result<Option<Sample>> {
-        Args::try_parse_from(std::iter::once(&"sample").chain(args))?.service.config()
+    fn args(args: &[&str]) -> Result<ServiceArgs, clap::Error> {
+        Args::try_parse_from(std::iter::once(&"sample").chain(args)).map(|args| args.service)
+    }
+
+    fn config(given: &[&str]) -> anyhow::Result<Option<Sample>> {
+        args(given)?.config()
+    }
+
+    /// What a log is written to.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_names_no_configuration_is_warned() {
+        let logged = |given: &[&str]| {
+            let lines = Lines::default();
+            let to = lines.clone();
+            let log = tracing_subscriber::fmt().with_writer(move || to.clone()).finish();
+            tracing::subscriber::with_default(log, || args(given).unwrap().warn_of_defaults());
+            let bytes = lines.0.lock().unwrap().clone();
+            String::from_utf8(bytes).unwrap()
+        };
+        let said = logged(&[]);
+        assert!(
+            said.contains("WARN") && said.contains("no --config: running on built-in defaults"),
+            "{said}"
+        );
+        assert_eq!(logged(&["--config", "sample.toml"]), "");
+    }
+
+    #[test]
+    fn what_is_found_later_is_told_with_file_line_and_key() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "workers = 1\n[admin]\nlisten = \"{address}\"\n").unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let given = args(&["--config", &path]).unwrap();
+        let config = given.config::<Sample>().unwrap().unwrap();
+        let error = crate::admin::Admin::bind(&config.admin, &crate::Host::default()).err().unwrap();
+        let told = given.placed(anyhow::Error::from(error.clone()).context("starting")).to_string();
+        let expected = format!(
+            "{path}:3:10: `admin.listen`: cannot listen on {address}: Address already in use (os error 98); \
+             is another one running?\n 3 | listen = "
+        );
+        assert!(told.starts_with(&expected), "{told}");
+        let told = args(&[]).unwrap().placed(error.into()).to_string();
+        assert!(told.starts_with("default configuration: `admin.listen`: cannot listen on"), "{told}");
+        assert_eq!(given.placed(anyhow::anyhow!("something else")).to_string(), "something else");
     }
 
     #[test]

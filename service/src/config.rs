@@ -1,10 +1,15 @@
 //! Configuration files: TOML, unknown keys refused, every error with its place in the file.
 //!
+//! What is found to be wrong only after parsing is an [`Invalid`], which has the key; where that stands is looked up once, when
+//! it is told: here for values, in [`crate::cli::ServiceArgs::placed`] for files that cannot be used and addresses that
+//! cannot be listened on.
+//!
 //! Servers mark each struct `#[serde(default, deny_unknown_fields)]`, put units into key names
 //! (`timeout_ms`), and give a commented file with all defaults as [`Config::DEFAULT_TOML`], which is
 //! what `--print-config` prints. [`check_default`] keeps the two from drifting apart.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -27,8 +32,8 @@ pub trait Config: DeserializeOwned + Default {
     /// Checks the files that it names, for `--check-config`.
     ///
     /// # Errors
-    /// The first that cannot be used, and why.
-    fn check_files(&self) -> anyhow::Result<()> {
+    /// The key of the first that cannot be used, and why.
+    fn check_files(&self) -> Result<(), Invalid> {
         Ok(())
     }
 
@@ -38,19 +43,57 @@ pub trait Config: DeserializeOwned + Default {
     }
 }
 
-/// A value that parses but makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value that parses but makes no sense, or names what cannot be used: a file, an address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}`: {problem}")]
 pub struct Invalid {
     /// Where, as a path such as `listeners[0].pool`.
     pub key: String,
-    /// What was expected.
+    /// What was expected, or why it cannot be used.
     pub problem: String,
 }
+
+/// The folder in which a script of the name [`MAKER`], that stands beside the folder, makes what is in it.
+const MADE: &str = "certs";
+/// See [`MADE`].
+const MAKER: &str = "certificates";
 
 impl Invalid {
     /// An error at `key`, which says what was expected.
     pub fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { key: key.into(), problem: problem.into() }
+    }
+
+    /// A file that `key` names and that cannot be read.
+    pub fn unreadable(key: impl Into<String>, path: &Path, error: &io::Error) -> Self {
+        let hint = if error.kind() == io::ErrorKind::NotFound { missing(path) } else { String::new() };
+        let shown = transport::absolute(path);
+        Self::new(key, format!("cannot read {}: {error}{hint}", shown.display()))
+    }
+
+    /// A file that `key` names, and what is wrong with what it holds.
+    pub fn in_file(key: impl Into<String>, path: &Path, problem: impl fmt::Display) -> Self {
+        Self::new(key, format!("{}: {problem}", transport::absolute(path).display()))
+    }
+
+    /// An address that cannot be listened on; the error names it.
+    pub fn listen(key: impl Into<String>, error: &io::Error) -> Self {
+        let hint = if error.kind() == io::ErrorKind::AddrInUse { "; is another one running?" } else { "" };
+        Self::new(key, format!("{error}{hint}"))
+    }
+}
+
+/// What may be done about a file that is not there.
+fn missing(path: &Path) -> String {
+    let shown = transport::absolute(path);
+    let folder = shown.parent().filter(|folder| folder.file_name().is_some_and(|name| name == MADE));
+    let maker = folder.and_then(Path::parent).map(|above| above.join(MAKER));
+    match maker.filter(|maker| maker.is_file()) {
+        Some(maker) => format!("; {} makes it", maker.display()),
+        None if path.is_relative() => {
+            "; a relative path begins in the folder that the program was started in".to_owned()
+        }
+        None => String::new(),
     }
 }
 
@@ -64,6 +107,23 @@ pub fn load<T: Config>(path: &Path) -> anyhow::Result<T> {
     parse(&text, &path.display().to_string()).map_err(anyhow::Error::from)
 }
 
+/// Reads the text of a file that `key` of a configuration names.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(key: &str, path: &Path) -> Result<String, Invalid> {
+    std::fs::read_to_string(path).map_err(|error| Invalid::unreadable(key, path, &error))
+}
+
+/// [`load`] for a file that `key` of another configuration names.
+///
+/// # Errors
+/// As [`load`], at that key.
+pub fn load_named<T: Config>(key: &str, path: &Path) -> Result<T, Invalid> {
+    let name = transport::absolute(path).display().to_string();
+    parse(&read(key, path)?, &name).map_err(|error| Invalid::new(key, error.to_string()))
+}
+
 /// Parses and validates `text`; `name` stands for the file in errors.
 ///
 /// # Errors
@@ -73,10 +133,7 @@ pub fn parse<T: Config>(text: &str, name: &str) -> Result<T, ConfigError> {
         let message = place::explain(text, error.span(), error.message());
         ConfigError::new(name, text, error.span(), message)
     })?;
-    config.validate().map_err(|invalid| {
-        let message = format!("`{}`: {}", invalid.key, invalid.problem);
-        ConfigError::new(name, text, place::locate(text, &invalid.key), message)
-    })?;
+    config.validate().map_err(|invalid| ConfigError::at(name, text, &invalid))?;
     Ok(config)
 }
 
@@ -118,6 +175,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    /// What is wrong at a key of `text`; `name` stands for the file.
+    pub(crate) fn at(name: &str, text: &str, invalid: &Invalid) -> Self {
+        Self::new(name, text, place::locate(text, &invalid.key), invalid.to_string())
+    }
+
     fn new(name: &str, text: &str, span: Option<std::ops::Range<usize>>, message: String) -> Self {
         match span {
             Some(span) => {
@@ -224,6 +286,37 @@ mod tests {
     fn a_file_is_named_when_it_cannot_be_read() {
         let error = format!("{:#}", load::<Sample>(Path::new("/nonexistent/x.toml")).unwrap_err());
         assert!(error.contains("cannot read /nonexistent/x.toml: No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named_from_the_root_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |path: &Path| read("tls.ca", path).unwrap_err().to_string();
+        let absent = folder.path().join("certs/ca.crt");
+        let said =
+            format!("`tls.ca`: cannot read {}: No such file or directory (os error 2)", absent.display());
+        assert_eq!(error(&absent), said);
+        let maker = folder.path().join("certificates");
+        std::fs::write(&maker, "").unwrap();
+        assert_eq!(error(&absent), format!("{said}; {} makes it", maker.display()));
+        let elsewhere = folder.path().join("other/ca.crt");
+        assert!(error(&elsewhere).ends_with("(os error 2)"), "{}", error(&elsewhere));
+        let relative = error(Path::new("absent/ca.crt"));
+        let here = std::env::current_dir().unwrap().join("absent/ca.crt");
+        assert!(relative.contains(&format!("cannot read {}: ", here.display())), "{relative}");
+        assert!(relative.ends_with("begins in the folder that the program was started in"), "{relative}");
+    }
+
+    #[test]
+    fn of_a_file_that_a_key_names_both_places_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pools.toml");
+        std::fs::write(&path, "timeout_ms = 1\ntimeout_s = 2\n").unwrap();
+        let invalid = load_named::<Sample>("pools", &path).unwrap_err();
+        let said = ConfigError::at("sample.toml", "pools = \"pools.toml\"\n", &invalid).to_string();
+        let start = format!("sample.toml:1:9: `pools`: {}:2:1: unknown field `timeout_s`", path.display());
+        assert!(said.starts_with(&start), "{said}");
+        assert!(said.ends_with("\n 1 | pools = \"pools.toml\"\n   |         ^^^^^^^^^^^^"), "{said}");
     }
 
     #[test]

@@ -14,7 +14,8 @@
 //! service::metrics! { pub struct Metrics { … } }              // every counter, with its meaning
 //! pub struct Server { … }                                     // bound, not yet running
 //! impl Server {
-//!     /// Binds all listeners (port 0 is allowed) and registers metrics; starts no thread.
+//!     /// Binds all listeners (port 0 is allowed) and registers metrics; starts no thread. What a key is to blame for is a
+//!     /// [`config::Invalid`] in its error, as [`config::Config::check_files`] gives it.
 //!     pub fn bind(config: Config, host: &service::Host) -> Result<Server, BindError>;
 //!     pub fn address(&self) -> SocketAddr;                    // or one accessor a listener
 //!     pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static;
@@ -26,13 +27,14 @@
 //! ```text
 //! // main.rs: the lifecycle
 //! fn main() -> ExitCode {
-//!     service::process::exit_code(run(), 1)
+//!     let args: Args = manual::parse();                       // #[command(flatten)] service: cli::ServiceArgs
+//!     // An error that is a key's gets the file and the line in which it stands.
+//!     service::process::exit_code(run(&args).map_err(|error| args.service.placed(error)), 1)
 //! }
 //!
-//! fn run() -> anyhow::Result<ExitCode> {
-//!     let args: Args = manual::parse();                       // #[command(flatten)] service: cli::ServiceArgs
+//! fn run(args: &Args) -> anyhow::Result<ExitCode> {
 //!     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
-//!     service::telemetry::init(args.service.log_format)?;
+//!     args.service.start_log()?;
 //!     service::process::raise_file_limit();
 //!     let host = service::Host::for_process()?;
 //!     let admin = Admin::bind(&config.admin, &host)?;

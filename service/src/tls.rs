@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use transport::tls::{Client, LoadError, OwnCertificate, Server};
+use transport::tls::{Client, LoadError, LoadProblem, OwnCertificate, Server};
 pub use transport::tls::{Settings, local_settings};
 use transport::{Connector, Listener, SocketOptions};
 
@@ -86,23 +86,43 @@ pub fn validate_limits(settings: Option<&Settings>) -> Result<(), Invalid> {
     }
 }
 
-/// Loads what `[tls]` names, to see whether it can be used, and drops it: for `--check-config`. Of a certificate that has ended, or will
-/// soon, it warns on standard error: a server starts with it, and peers refuse it.
+/// Loads what the section `section` names, to see whether it can be used, and drops it: for `--check-config`. Of a certificate that
+/// has ended, or will soon, it warns on standard error: a server starts with it, and peers refuse it.
 ///
 /// # Errors
-/// [`LoadError`].
+/// [`Invalid`] for the key whose file cannot be used.
 #[allow(clippy::print_stderr)] // Nothing is logged when a configuration is checked.
-pub fn check_files(settings: Option<&Settings>, dials: bool) -> Result<(), LoadError> {
+pub fn check_files(settings: Option<&Settings>, section: &str, dials: bool) -> Result<(), Invalid> {
     let Some(settings) = settings else { return Ok(()) };
-    Server::load(settings)?;
-    for certificate in settings.own_certificates()? {
+    let failed = |error| unusable(section, error);
+    load_server(settings, section)?;
+    for certificate in settings.own_certificates().map_err(failed)? {
         if let Some(ending) = ending(&certificate, now_s()) {
             let OwnCertificate { key, path, subject, ends, .. } = certificate;
+            let path = transport::absolute(&path);
             let path = path.display();
-            eprintln!("warning: tls.{key}: {path}: the certificate of {subject} {ending} ({ends})");
+            eprintln!("warning: {section}.{key}: {path}: the certificate of {subject} {ending} ({ends})");
         }
     }
-    if dials { Client::load(settings).map(drop) } else { Ok(()) }
+    if dials { Client::load(settings).map(drop).map_err(failed) } else { Ok(()) }
+}
+
+/// Loads what the section `section` names, for a server that listens.
+///
+/// # Errors
+/// [`Invalid`] for the key whose file cannot be used.
+pub fn load_server(settings: &Settings, section: &str) -> Result<Arc<Server>, Invalid> {
+    Server::load(settings).map_err(|error| unusable(section, error))
+}
+
+fn unusable(section: &str, LoadError { key, problem }: LoadError) -> Invalid {
+    let key = format!("{section}.{key}");
+    match problem {
+        LoadProblem::Unreadable { path, error } => Invalid::unreadable(key, &path, &error),
+        LoadProblem::File { path, error } => Invalid::in_file(key, &path, error),
+        LoadProblem::Empty { path, what } => Invalid::in_file(key, &path, format!("no {what} in it")),
+        problem => Invalid::new(key, problem.to_string()),
+    }
 }
 
 const S_PER_DAY: u64 = 86_400;
@@ -200,15 +220,16 @@ impl Tls {
     /// Without settings all wires are plain.
     ///
     /// # Errors
-    /// [`LoadError`].
+    /// [`Invalid`] for the key whose file cannot be used.
     ///
     /// # Panics
     /// If a host is used for two servers.
-    pub fn load(settings: Option<&Settings>, dials: bool, host: &Host) -> Result<Self, LoadError> {
+    pub fn load(settings: Option<&Settings>, dials: bool, host: &Host) -> Result<Self, Invalid> {
         let Some(settings) = settings else { return Ok(Self::default()) };
-        let server = Server::load(settings)?;
-        warn_of_end(settings)?;
-        let client = if dials { Some(Client::load(settings)?) } else { None };
+        let failed = |error| unusable("tls", error);
+        let server = load_server(settings, "tls")?;
+        warn_of_end(settings).map_err(failed)?;
+        let client = if dials { Some(Client::load(settings).map_err(failed)?) } else { None };
         let collector = Handshakes::new(server.clone());
         host.registry.register(Box::new(collector)).expect("invariant: one server a host");
         Ok(Self { server: Some(server), client, settings: Some(settings.clone()) })
@@ -335,6 +356,25 @@ impl Collector for Handshakes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_told_with_its_key_and_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = local_settings(folder.path(), true).unwrap();
+        let absent = folder.path().join("absent");
+        let error = |settings: &Settings| check_files(Some(settings), "web.tls", true).unwrap_err();
+        let no_key = error(&Settings { key: Some(absent.clone()), ..good.clone() });
+        assert_eq!(no_key.key, "web.tls.key");
+        assert_eq!(
+            no_key.problem,
+            format!("cannot read {}: No such file or directory (os error 2)", absent.display())
+        );
+        let no_ca = Settings { ca: Some(absent), ..good.clone() };
+        assert_eq!(Tls::load(Some(&no_ca), true, &Host::default()).unwrap_err().key, "tls.ca");
+        let mixed_up = error(&Settings { certificate: good.key.clone(), ..good.clone() });
+        let said = format!("{}: no certificate (PEM) in it", good.key.as_ref().unwrap().display());
+        assert_eq!((mixed_up.key.as_str(), mixed_up.problem), ("web.tls.certificate", said));
+    }
 
     #[test]
     fn of_a_certificate_that_has_ended_or_will_soon_it_is_warned() {

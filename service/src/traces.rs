@@ -102,8 +102,8 @@ impl Config {
     /// Looks at the files that it names, for `--check-config`.
     ///
     /// # Errors
-    /// When the file of the key cannot be read, or is too short for one.
-    pub fn check_files(&self) -> Result<(), LoadError> {
+    /// [`Invalid`] when the file of the key cannot be read, or is too short for one.
+    pub fn check_files(&self) -> Result<(), Invalid> {
         if self.is_on() { self.id_key().map(drop) } else { Ok(()) }
     }
 
@@ -131,16 +131,16 @@ impl Config {
         })
     }
 
-    fn id_key(&self) -> Result<hmac::Key, LoadError> {
+    fn id_key(&self) -> Result<hmac::Key, Invalid> {
         if self.id_key_file.is_empty() {
             return Ok(hmac::Key::new(&[]));
         }
         let path = Path::new(&self.id_key_file);
-        let told = |problem| LoadError(self.id_key_file.clone(), problem);
-        let key = std::fs::read(path).map_err(|error| told(error.to_string()))?;
+        let key = std::fs::read(path).map_err(|error| Invalid::unreadable(ID_KEY_FILE, path, &error))?;
         let key = key.trim_ascii();
         if key.len() < KEY_BYTES_MIN {
-            return Err(told(format!("expected {KEY_BYTES_MIN} bytes at least")));
+            let short = format!("expected {KEY_BYTES_MIN} bytes at least");
+            return Err(Invalid::in_file(ID_KEY_FILE, path, short));
         }
         Ok(hmac::Key::new(key))
     }
@@ -148,18 +148,15 @@ impl Config {
 
 /// Fewer bytes are no key.
 const KEY_BYTES_MIN: usize = 16;
-
-/// The file of the key cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("traces.id_key_file {0}: {1}")]
-pub struct LoadError(String, String);
+/// What names its file.
+const ID_KEY_FILE: &str = "traces.id_key_file";
 
 /// Why traces cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The file of the key cannot be used.
-    #[error(transparent)]
-    Key(#[from] LoadError),
+    #[error("{0}")]
+    Config(#[from] Invalid),
     /// The host's registry has these metrics already.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),

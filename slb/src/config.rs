@@ -104,8 +104,8 @@ impl service::config::Config for Config {
         })
     }
 
-    fn check_files(&self) -> anyhow::Result<()> {
-        Ok(self.traces.check_files()?)
+    fn check_files(&self) -> Result<(), Invalid> {
+        self.traces.check_files()
     }
 
     fn admin(&self) -> Option<&service::admin::Config> {

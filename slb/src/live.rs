@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use service::config::Invalid;
 use service::traces::Tracer;
 use service::{Phase, Shutdown};
 use tokio::sync::{mpsc, watch};
@@ -26,16 +27,14 @@ use crate::schedule::stable_hash;
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// It makes no sense (only when it was not loaded by [`service::config`]).
-    #[error("configuration: {key}: {problem}")]
-    Config {
-        /// Where.
-        key: String,
-        /// What was expected.
-        problem: String,
-    },
+    #[error("configuration: {0}")]
+    Config(#[source] Invalid),
     /// An address cannot be listened on; the error names it.
+    #[error("{0}")]
+    Listen(#[source] Invalid),
+    /// The system does not hand out the sockets that there are, or the workers are behind.
     #[error(transparent)]
-    Listen(#[from] io::Error),
+    System(#[from] io::Error),
     /// The balancer accepts nothing any more.
     #[error("it is draining")]
     Draining,
@@ -124,8 +123,7 @@ impl Live {
 
     /// Takes over a configuration, or leaves all as it was.
     pub(crate) fn apply(&self, mut config: Config, mut inherited: Inherited) -> Result<Applied, ApplyError> {
-        service::config::Config::validate(&config)
-            .map_err(|invalid| ApplyError::Config { key: invalid.key, problem: invalid.problem })?;
+        service::config::Config::validate(&config).map_err(ApplyError::Config)?;
         let applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         if self.shutdown.phase() != Phase::Running {
             return Err(ApplyError::Draining);
@@ -174,19 +172,19 @@ impl Live {
     ) -> Result<Vec<Place>, ApplyError> {
         let mut places = Vec::new();
         let mut most_sockets = 0;
-        for wanted in &config.listeners {
+        for (at, wanted) in config.listeners.iter().enumerate() {
             if let Some(port) = old.ports.iter().find(|port| port.is(wanted)) {
                 places.push(Place::Stays(Arc::clone(port)));
                 continue;
             }
             let sockets = inherited.take(wanted.listen, wanted.protocol);
             most_sockets += 1 + sockets.len();
-            places.push(Place::New(match wanted.protocol {
-                Protocol::Tcp => {
-                    Bound::tcp(wanted.listen, config.socket.into(), self.workers.len(), sockets)?
-                }
-                Protocol::Quic => Bound::quic(wanted.listen, sockets)?,
-            }));
+            let bound = match wanted.protocol {
+                Protocol::Tcp => Bound::tcp(wanted.listen, config.socket.into(), self.workers.len(), sockets),
+                Protocol::Quic => Bound::quic(wanted.listen, sockets),
+            };
+            let taken = |error| Invalid::listen(format!("listeners[{at}].listen"), &error);
+            places.push(Place::New(bound.map_err(|error| ApplyError::Listen(taken(error)))?));
         }
         if self.workers.iter().any(|worker| worker.capacity() < most_sockets) {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the workers are behind: try again").into());

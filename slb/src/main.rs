@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::Parser;
 use service::admin::Admin;
+use service::config::Invalid;
 use signal_hook::consts::SIGUSR2;
 use signal_hook::iterator::Signals;
 use slb::{Config, Offer, Server, Takeover};
@@ -22,17 +23,19 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    service::process::exit_code(run(), 1)
+    let args: Args = manual::parse();
+    service::process::exit_code(run(&args).map_err(|error| args.service.placed(error)), 1)
 }
 
-fn run() -> anyhow::Result<ExitCode> {
-    let args: Args = manual::parse();
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
-    service::telemetry::init(args.service.log_format)?;
+    args.service.start_log()?;
     service::process::raise_file_limit();
     let host = service::Host::for_process()?;
     let handover = Some(config.handover.clone()).filter(|path| !path.as_os_str().is_empty());
-    let mut before = handover.as_deref().map_or_else(|| Ok(Takeover::default()), Takeover::ask)?;
+    let unusable = |error: std::io::Error| Invalid::new("handover", error.to_string());
+    let before = handover.as_deref().map_or_else(|| Ok(Takeover::default()), Takeover::ask);
+    let mut before = before.map_err(unusable)?;
     let admin = match before.socket(config.admin.listen) {
         Some(socket) => Admin::over(socket, &config.admin, &host)?,
         None => Admin::bind(&config.admin, &host)?,
@@ -52,7 +55,7 @@ fn run() -> anyhow::Result<ExitCode> {
     let _admin = match handover {
         None => Some(admin),
         Some(path) => {
-            let offer = Offer::bind(&path, admin_socket)?;
+            let offer = Offer::bind(&path, admin_socket).map_err(unusable)?;
             offer.start(control.clone(), host.shutdown.clone(), move || drop(admin))?;
             restart_on_signal()?;
             tracing::info!(path = %path.display(), "can be taken over from");

@@ -48,12 +48,11 @@ fn applied(outcome: Result<Applied, ReloadError>) -> Response {
         Err(error) => error,
     };
     let status = match &error {
-        ReloadError::NoFile | ReloadError::Apply(ApplyError::Listen(_) | ApplyError::Draining) => {
+        ReloadError::NoFile
+        | ReloadError::Apply(ApplyError::Listen(_) | ApplyError::System(_) | ApplyError::Draining) => {
             StatusCode::CONFLICT
         }
-        ReloadError::File(_) | ReloadError::Apply(ApplyError::Config { .. }) => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        ReloadError::File(_) | ReloadError::Apply(ApplyError::Config(_)) => StatusCode::UNPROCESSABLE_ENTITY,
     };
     (status, format!("{error}\n")).into_response()
 }

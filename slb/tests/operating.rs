@@ -96,6 +96,34 @@ fn the_program_prints_its_defaults_and_refuses_what_it_does_not_know() {
 }
 
 #[test]
+fn what_the_program_cannot_use_is_told_with_file_line_and_key() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slb.toml");
+    let refused = |text: &str, check: &[&str]| {
+        std::fs::write(&path, text).unwrap();
+        let refused = slb(&[check, &["--config", path.to_str().unwrap()]].concat());
+        assert!(!refused.status.success());
+        String::from_utf8(refused.stderr).unwrap()
+    };
+    let in_use = refused(&format!("[admin]\nlisten = '{address}'\n"), &[]);
+    let expected = format!(
+        "error: {}:2:10: `admin.listen`: cannot listen on {address}: Address already in use (os error 98); \
+         is another one running?\n 2 | listen = '{address}'",
+        path.display()
+    );
+    assert!(in_use.contains(&expected), "{in_use}");
+    let absent = "[traces]\nendpoint = 'http://127.0.0.1:1/'\nid_key_file = '/nonexistent/x'\n";
+    let no_file = refused(absent, &["--check-config"]);
+    let expected = format!(
+        "error: {}:3:15: `traces.id_key_file`: cannot read /nonexistent/x: No such file or directory (os error 2)",
+        path.display()
+    );
+    assert!(no_file.starts_with(&expected), "{no_file}");
+}
+
+#[test]
 fn the_program_serves_reloads_its_weights_and_drains() {
     let a = Backend::start('a');
     let text = |weight| {

@@ -1,7 +1,9 @@
-//! Errors in words: the whole chain of causes, each said once, with what a bare name of a TLS library leaves out.
+//! Errors in words: the whole chain of causes, each said once, with what a bare name of a TLS library leaves out; and paths in
+//! them.
 
 use std::error::Error;
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// An error and what caused it, as "a: b: c". A cause that what stands before it has told already is not said again: many errors
 /// have the text of their cause in their own, and the cause besides.
@@ -18,6 +20,12 @@ pub fn causes(error: &(dyn Error + 'static)) -> String {
         next = cause.source();
     }
     text
+}
+
+/// A path as errors show it: from the root, so that it can be found whichever folder the program was started in.
+#[must_use]
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn of_one(error: &(dyn Error + 'static)) -> String {

@@ -20,7 +20,7 @@ mod stream;
 mod timer;
 pub mod tls;
 
-pub use cause::causes;
+pub use cause::{absolute, causes};
 pub use clock::Clock;
 pub use connect::Connector;
 pub use listen::{Acceptor, Listener};

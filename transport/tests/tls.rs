@@ -543,10 +543,10 @@ fn settings_that_cannot_be_used_say_which_and_why() {
     let cases = [
         (
             Settings { certificate: absent.clone(), ..good.clone() },
-            "tls.certificate: ",
-            "absent: I/O error: No such file",
+            "tls.certificate: cannot read ",
+            "absent: No such file",
         ),
-        (Settings { key: absent, ..good.clone() }, "tls.key: ", "absent: I/O error: No such file"),
+        (Settings { key: absent, ..good.clone() }, "tls.key: cannot read ", "absent: No such file"),
         (
             Settings { certificate: good.key.clone(), ..good.clone() },
             "tls.certificate: ",
@@ -563,8 +563,8 @@ fn settings_that_cannot_be_used_say_which_and_why() {
             "encrypted.key: the private key in it is encrypted",
         ),
         (Settings { key: other.key, ..good.clone() }, "tls.key: ", "is not the key of the certificate in"),
-        (Settings { ca: None, ..good.clone() }, "tls.ca is not set: ", "authorities"),
-        (Settings { certificate: None, ..good }, "tls.certificate is not set: ", "shown to peers"),
+        (Settings { ca: None, ..good.clone() }, "tls.ca: is not set: ", "authorities"),
+        (Settings { certificate: None, ..good }, "tls.certificate: is not set: ", "shown to peers"),
     ];
     for (settings, start, text) in cases {
         let error = error(settings);

@@ -233,8 +233,8 @@ impl service::config::Config for Config {
         self.admission().map(drop)
     }
 
-    fn check_files(&self) -> anyhow::Result<()> {
-        Ok(tls::check_files(self.tls.as_ref(), true)?)
+    fn check_files(&self) -> Result<(), Invalid> {
+        tls::check_files(self.tls.as_ref(), "tls", true)
     }
 
     fn admin(&self) -> Option<&service::admin::Config> {

@@ -25,23 +25,12 @@ const NS_PER_MS: u64 = 1_000_000;
 /// Why an adapter cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The configuration makes no sense.
-    #[error("`{}`: {}", .0.key, .0.problem)]
-    Config(Invalid),
-    /// A line's address cannot be listened on.
-    #[error("line at {address}: {error}")]
-    Listen {
-        /// Where it was to listen.
-        address: SocketAddr,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// What `[tls]` names cannot be used.
+    /// The configuration makes no sense, or names an address that cannot be listened on or files that cannot be used.
+    #[error("{0}")]
+    Config(#[from] Invalid),
+    /// The system does not say where it listens.
     #[error(transparent)]
-    Tls(#[from] transport::tls::LoadError),
-    /// The journal cannot be opened.
-    #[error("journal: {0}")]
-    Open(#[from] journal::OpenError),
+    System(#[from] io::Error),
     /// The journal cannot be read.
     #[error("journal: {0}")]
     Read(#[from] journal::ReadError),
@@ -98,15 +87,15 @@ impl<C: Counter> Adapter<C> {
     /// # Errors
     /// See [`BindError`].
     pub fn bind(config: Config, counter: C, host: &Host) -> Result<Self, BindError> {
-        config.validate().map_err(BindError::Config)?;
+        config.validate()?;
         let tls = Tls::load(config.tls.as_ref(), true, host)?;
         let metrics = Metrics::register(&host.registry)?;
         let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
-        for address in config.lines.iter().copied() {
-            let failed = |error| BindError::Listen { address, error };
-            Listener::ensure_unused(address).map_err(failed)?;
-            let listener = Listener::bind(address, SocketOptions::default()).map_err(failed)?;
-            addresses.push(listener.local_addr().map_err(failed)?);
+        for (at, address) in config.lines.iter().copied().enumerate() {
+            let taken = |error| Invalid::listen(format!("lines[{at}]"), &error);
+            Listener::ensure_unused(address).map_err(taken)?;
+            let listener = Listener::bind(address, SocketOptions::default()).map_err(taken)?;
+            addresses.push(listener.local_addr()?);
             listeners.push(tls.listener(listener, config.transport));
         }
         let day = Day::open(&config, &metrics)?;
@@ -185,7 +174,9 @@ impl Day {
         let directory = &config.journal.directory;
         let limits =
             journal::Limits { segment_bytes: config.journal.segment_bytes, ..journal::Limits::default() };
-        let (mut writer, recovered) = journal::Writer::open(directory, limits)?;
+        let opened = journal::Writer::open(&transport::absolute(directory), limits);
+        let (mut writer, recovered) =
+            opened.map_err(|error| Invalid::new("journal.directory", error.to_string()))?;
         if recovered.cut_bytes > 0 {
             tracing::warn!(bytes = recovered.cut_bytes, "cut what a crash left unfinished");
         }

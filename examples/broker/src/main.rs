@@ -78,11 +78,14 @@ fn run() -> anyhow::Result<ExitCode> {
             service::telemetry::init(service::telemetry::LogFormat::default())?;
             ToyCounter::start(listen, &directory)?.wait();
         }
-        Part::Adapter { service } => adapter(&service)?,
+        Part::Adapter { service } => adapter(&service).map_err(|error| service.placed(error))?,
         Part::Gateway { service, forbidden, daily_limit, audit } => {
-            gateway(&service, forbidden, daily_limit, &audit)?;
+            let ended = gateway(&service, forbidden, daily_limit, &audit);
+            ended.map_err(|error| service.placed(error))?;
         }
-        Part::Feed { service, rights, vendor } => feed(&service, &rights, vendor)?,
+        Part::Feed { service, rights, vendor } => {
+            feed(&service, &rights, vendor).map_err(|error| service.placed(error))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -90,7 +93,7 @@ fn run() -> anyhow::Result<ExitCode> {
 // [adapter]
 fn adapter(args: &ServiceArgs) -> anyhow::Result<()> {
     let Some(config) = args.config::<core_port::adapter::Config>()? else { return Ok(()) };
-    service::telemetry::init(args.log_format)?;
+    args.start_log()?;
     let host = service::Host::for_process()?;
     let admin = Admin::bind(&config.admin, &host)?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
@@ -111,7 +114,7 @@ fn gateway(
     audit: &Path,
 ) -> anyhow::Result<()> {
     let Some(config) = args.config::<gateway::Config>()? else { return Ok(()) };
-    service::telemetry::init(args.log_format)?;
+    args.start_log()?;
     service::process::raise_file_limit();
     let host = service::Host::for_process()?;
     let admin = Admin::bind(&config.admin, &host)?;
@@ -141,7 +144,7 @@ fn gateway(
 // [feed]
 fn feed(args: &ServiceArgs, rights: &Path, vendor: Option<SocketAddr>) -> anyhow::Result<()> {
     let Some(config) = args.config::<feed::Config>()? else { return Ok(()) };
-    service::telemetry::init(args.log_format)?;
+    args.start_log()?;
     service::process::raise_file_limit();
     let host = service::Host::for_process()?;
     let admin = Admin::bind(&config.admin, &host)?;

@@ -2,7 +2,6 @@
 
 use super::{Credentials, Entitlement, Grant, Level, Market, Markets, Right};
 use crate::config::{Secret, text};
-use anyhow::bail;
 use serde::Deserialize;
 use service::config::{Config, Invalid};
 use std::collections::HashMap;
@@ -178,7 +177,7 @@ impl RightsFile {
     ///
     /// # Errors
     /// It cannot be read, or not be used: with the line, the key and what was expected.
-    pub fn open(path: &Path, delays_min: &[u16]) -> anyhow::Result<Self> {
+    pub fn open(path: &Path, delays_min: &[u16]) -> Result<Self, Invalid> {
         let table = RwLock::new(Arc::new(load(path, delays_min)?));
         let delays_min = delays_min.to_vec();
         Ok(Self { path: path.to_owned(), delays_min, table, epoch: AtomicU64::new(0) })
@@ -188,7 +187,7 @@ impl RightsFile {
     ///
     /// # Errors
     /// As [`Self::open`]; what was in force stays.
-    pub fn reload(&self) -> anyhow::Result<usize> {
+    pub fn reload(&self) -> Result<usize, Invalid> {
         let table = Arc::new(load(&self.path, &self.delays_min)?);
         let accounts = table.accounts.len();
         *self.table.write().expect("no holder of this lock panics") = table;
@@ -201,15 +200,18 @@ impl RightsFile {
     }
 }
 
-fn load(path: &Path, delays_min: &[u16]) -> anyhow::Result<Table> {
-    let rights: Rights = service::config::load(path)?;
+/// What names the file.
+const KEY: &str = "entitlement.file";
+
+fn load(path: &Path, delays_min: &[u16]) -> Result<Table, Invalid> {
+    let rights: Rights = service::config::load_named(KEY, path)?;
     let offered =
         |account: &&AccountRight| account.delay_min != 0 && !delays_min.contains(&account.delay_min);
     if let Some(AccountRight { name, delay_min, .. }) = rights.accounts.iter().find(offered) {
-        let path = path.display();
-        bail!(
-            "{path}: account \"{name}\": delay_min = {delay_min} is not among entitlement.delays_min of the feed"
+        let problem = format!(
+            "account \"{name}\": delay_min = {delay_min} is not among entitlement.delays_min of the feed"
         );
+        return Err(Invalid::in_file(KEY, path, problem));
     }
     Ok(Table::new(rights))
 }

@@ -129,12 +129,12 @@ pub(crate) struct Threads {
 
 /// Why retention cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum RetentionError {
+pub(crate) enum RetentionError {
     /// The journal of the folder cannot be opened.
-    #[error("retention: {0}")]
+    #[error(transparent)]
     Open(#[from] journal::OpenError),
     /// What is there cannot be read or taken away.
-    #[error("retention: {0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
 }
 

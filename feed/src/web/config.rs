@@ -100,8 +100,8 @@ impl Web {
     }
 
     /// Loads the files that it names, to see whether they can be used.
-    pub(crate) fn check_files(&self) -> anyhow::Result<()> {
-        service::tls::check_files(self.tls.as_ref(), false)?;
+    pub(crate) fn check_files(&self) -> Result<(), Invalid> {
+        service::tls::check_files(self.tls.as_ref(), "web.tls", false)?;
         self.names.as_deref().map_or(Ok(()), |names| super::names::load(names).map(drop))
     }
 

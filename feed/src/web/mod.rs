@@ -32,6 +32,7 @@ pub use config::Web;
 use flow::Reader;
 use metrics::Metrics;
 use names::Names;
+use service::config::Invalid;
 use service::{Host, Shutdown};
 use std::io;
 use std::net::SocketAddr;
@@ -54,11 +55,12 @@ impl Port {
     pub(crate) fn bind(config: &crate::Config, host: &Host) -> Result<Option<Self>, BindError> {
         let web = config.web.clone();
         let Some(address) = web.listen else { return Ok(None) };
-        let names = web.names.as_deref().map(names::load).transpose().map_err(BindError::Names)?;
-        let tls = web.tls.as_ref().map(tls::Server::load).transpose()?;
-        Listener::ensure_unused(address)?;
+        let names = web.names.as_deref().map(names::load).transpose()?;
+        let tls = web.tls.as_ref().map(|tls| service::tls::load_server(tls, "web.tls")).transpose()?;
+        let taken = |error| Invalid::listen("web.listen", &error);
+        Listener::ensure_unused(address).map_err(taken)?;
         let options = SocketOptions { send_buffer_bytes: web.send_buffer_bytes, ..SocketOptions::default() };
-        let listener = Listener::bind(address, options)?.with_tls(tls.clone());
+        let listener = Listener::bind(address, options).map_err(taken)?.with_tls(tls.clone());
         let address = listener.local_addr()?;
         let metrics = Metrics::register(&host.registry)?;
         let accounts = config.subscribers.accounts.clone().into();

@@ -1,9 +1,12 @@
 //! The securities' names, from a file of reference data.
 
 use crate::web::code::Code;
-use anyhow::Context as _;
+use service::config::{self, Invalid};
 use std::collections::HashMap;
 use std::path::Path;
+
+/// What names the file.
+const KEY: &str = "web.names";
 
 /// Names by security. The file is read whole: its size is the operator's business.
 pub(super) type Names = HashMap<Code, String>;
@@ -13,22 +16,24 @@ pub(super) type Names = HashMap<Code, String>;
 ///
 /// # Errors
 /// The file cannot be read, a column is missing, or a row names no security: with the line.
-pub(super) fn load(path: &Path) -> anyhow::Result<Names> {
-    let at = || path.display();
-    let file = csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_path(path);
-    let mut file = file.with_context(|| format!("cannot read {}", at()))?;
-    let headers = file.headers().with_context(|| format!("cannot read {}", at()))?.clone();
+pub(super) fn load(path: &Path) -> Result<Names, Invalid> {
+    let wrong = |problem: String| Invalid::in_file(KEY, path, problem);
+    let text = config::read(KEY, path)?;
+    let mut builder = csv::ReaderBuilder::new();
+    let mut file = builder.comment(Some(b'#')).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let headers = file.headers().map_err(|error| wrong(error.to_string()))?.clone();
     let column = |name: &str| {
         let found = headers.iter().position(|header| header == name);
-        found.with_context(|| format!("{}: no column `{name}`", at()))
+        found.ok_or_else(|| wrong(format!("no column `{name}`")))
     };
     let [id, source, name] = [column("security_id")?, column("source")?, column("name")?];
     let mut names = Names::new();
     for record in file.records() {
-        let record = record.with_context(|| format!("cannot read {}", at()))?;
+        let record = record.map_err(|error| wrong(error.to_string()))?;
         let line = record.position().map_or(0, csv::Position::line);
         let text = format!("{}.{}", &record[id], &record[source]);
-        let code: Code = text.parse().with_context(|| format!("{}:{line}: \"{text}\"", at()))?;
+        let code = text.parse::<Code>();
+        let code = code.map_err(|error| wrong(format!("line {line}: \"{text}\": {error}")))?;
         if !record[name].is_empty() {
             names.insert(code, record[name].to_owned());
         }
@@ -40,7 +45,7 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Names> {
 mod tests {
     use super::*;
 
-    fn load_text(text: &str) -> anyhow::Result<Names> {
+    fn load_text(text: &str) -> Result<Names, Invalid> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         load(file.path())
@@ -54,8 +59,8 @@ mod tests {
         let names = names.unwrap();
         assert_eq!(names.get(&"000001.SZ".parse().unwrap()).map(String::as_str), Some("平安银行"));
         assert_eq!(names.len(), 1);
-        let error = |text: &str| format!("{:#}", load_text(text).unwrap_err());
+        let error = |text: &str| load_text(text).unwrap_err().to_string();
         assert!(error("security_id,source\n1,102\n").ends_with("no column `name`"));
-        assert!(error("security_id,source,name\n,102,x\n").contains(":2: \".102\": expected a code"));
+        assert!(error("security_id,source,name\n,102,x\n").contains(": line 2: \".102\": expected a code"));
     }
 }

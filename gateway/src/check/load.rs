@@ -9,6 +9,7 @@ use crate::config::{self, Config};
 use crate::metrics::Metrics;
 use crate::quotes;
 use anyhow::{Context as _, anyhow};
+use service::config::Invalid;
 use service::{Phase, Shutdown};
 use shard::Handle;
 use std::fs::File;
@@ -21,17 +22,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// # Errors
 /// A file that cannot be read or is wrong, with its place.
-pub(crate) fn tables(checks: &config::Checks, unix_ns: i64) -> anyhow::Result<Tables> {
+pub(crate) fn tables(checks: &config::Checks, unix_ns: i64) -> Result<Tables, Invalid> {
     let rules = checks.load_rules()?;
     let (day, _) = rules.zone().at(unix_ns);
     if !checks.has_securities() {
         let marks = rules.set(day).map(super::rules::Set::marks).unwrap_or_default();
         return Ok(Tables::without_securities(day, rules.zone(), marks));
     }
-    let path = checks.securities.display();
-    let file = File::open(&checks.securities).with_context(|| format!("cannot read {path}"))?;
-    let securities = reference::read(BufReader::new(file)).with_context(|| path.to_string())?;
-    Tables::new(day, &rules, &securities).with_context(|| path.to_string())
+    let (key, path) = ("checks.securities", &checks.securities);
+    let file = File::open(path).map_err(|error| Invalid::unreadable(key, path, &error))?;
+    let securities = reference::read(BufReader::new(file));
+    let securities = securities.map_err(|error| Invalid::in_file(key, path, error))?;
+    Tables::new(day, &rules, &securities).map_err(|error| Invalid::in_file(key, path, error))
 }
 
 /// The time of day: cold threads have no turn to take it from.

@@ -4,7 +4,6 @@ use super::text;
 use crate::check::rules::Rules;
 use crate::check::{self, Group};
 use crate::control::switches::Switches;
-use anyhow::Context as _;
 use serde::{Deserialize, Deserializer, de};
 use service::config::Invalid;
 use std::path::{Path, PathBuf};
@@ -123,9 +122,9 @@ impl Control {
         Some(self.kill_file.as_path()).filter(|path| !path.as_os_str().is_empty())
     }
 
-    pub(crate) fn load_switches(&self) -> anyhow::Result<Switches> {
+    pub(crate) fn load_switches(&self) -> Result<Switches, Invalid> {
         let Some(path) = self.kill_file() else { return Ok(Switches::default()) };
-        Switches::load(path).with_context(|| path.display().to_string())
+        Switches::load(path).map_err(|error| Invalid::in_file("control.kill_file", path, error))
     }
 }
 
@@ -169,11 +168,12 @@ impl Checks {
     ///
     /// # Errors
     /// The file cannot be read or is wrong.
-    pub(crate) fn load_rules(&self) -> anyhow::Result<Rules> {
+    pub(crate) fn load_rules(&self) -> Result<Rules, Invalid> {
         if self.rules.as_os_str().is_empty() {
-            return Ok(service::config::parse(check::rules::A_SHARE, "rules")?);
+            let rules = service::config::parse(check::rules::A_SHARE, "rules");
+            return rules.map_err(|error| Invalid::new("checks.rules", error.to_string()));
         }
-        service::config::load(&self.rules)
+        service::config::load_named("checks.rules", &self.rules)
     }
 
     pub(crate) fn has_securities(&self) -> bool {

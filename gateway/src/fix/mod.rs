@@ -27,4 +27,3 @@ mod store;
 
 pub use config::Config;
 pub(crate) use port::{Counts, PORT, Port};
-pub use store::OpenError;

@@ -8,13 +8,14 @@ use super::jetstream::{self, Jobs, Keeper};
 use super::kept::Remote;
 use super::report::{self, Id, Made};
 use super::session::{Place, Session};
-use super::store::{OpenError, SessionStore};
+use super::store::SessionStore;
 use crate::accounts::{Accounts, CompNo};
 use crate::app::{Gateway, LOG};
 use crate::orders::AccountKey;
 use crate::status::SessionStatus;
 use fix::Now;
 use flow::{Limits, Reader, Seq, Tag, Writer};
+use service::config::Invalid;
 use shard::{ConnId, Cx, Opened};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -94,11 +95,7 @@ impl Port {
     ///
     /// # Errors
     /// A memory cannot be opened.
-    pub(crate) fn open(
-        config: &Config,
-        accounts: &Accounts,
-        out_bytes_max: usize,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn open(config: &Config, accounts: &Accounts, out_bytes_max: usize) -> Result<Self, Invalid> {
         let mut sessions = Vec::new();
         let mut by_account = vec![Vec::new(); accounts.len() + 1];
         for settings in config.sessions.iter().filter(|_| config.is_on()) {

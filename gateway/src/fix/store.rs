@@ -5,7 +5,8 @@ use fix::store::{
     BatchStore, Durability as Promise, FileLimits, FileStore, Mark, Marks, MemoryStore, OnReset, Store,
     StoreError,
 };
-use std::path::PathBuf;
+use service::config::Invalid;
+use std::path::Path;
 use wire::szse::Text;
 
 /// Bytes of messages that a store in memory holds.
@@ -22,17 +23,12 @@ pub(super) enum SessionStore {
     Elsewhere(Box<BatchStore>),
 }
 
-/// Why a session's memory cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("FIX session store {}: {error}", path.display())]
-pub struct OpenError {
-    path: PathBuf,
-    error: StoreError,
-}
-
 impl SessionStore {
     /// Opens or makes the memory of a client's session.
-    pub(super) fn open(config: &Config, comp_id: Text<20>) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// The folder or the file in it cannot be used.
+    pub(super) fn open(config: &Config, comp_id: Text<20>) -> Result<Self, Invalid> {
         match config.store.kind {
             Kind::Memory => return Ok(Self::Memory(Box::new(MemoryStore::new(MEMORY_BYTES_MAX)))),
             Kind::JetStream => {
@@ -42,8 +38,8 @@ impl SessionStore {
         }
         let folder = &config.store.directory;
         let path = folder.join(file_name(comp_id, config.comp_id));
-        let failed = |error| OpenError { path: path.clone(), error };
-        std::fs::create_dir_all(folder).map_err(|error| failed(error.into()))?;
+        let failed = |path: &Path, problem| Invalid::in_file("fix.store.directory", path, problem);
+        std::fs::create_dir_all(folder).map_err(|error| failed(folder, error.to_string()))?;
         let limits = FileLimits {
             file_bytes_max: config.store.session_bytes_max,
             message_bytes_max: MESSAGE_BYTES_MAX,
@@ -52,7 +48,7 @@ impl SessionStore {
                 Durability::Power => Promise::Power,
             },
         };
-        let store = FileStore::open(&path, limits).map_err(failed)?;
+        let store = FileStore::open(&path, limits).map_err(|error| failed(&path, error.to_string()))?;
         if store.cut_bytes() > 0 {
             tracing::warn!(path = %path.display(), bytes = store.cut_bytes(), "an unfinished end was cut off");
         }

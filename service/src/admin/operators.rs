@@ -4,7 +4,8 @@
 //! both want a token, looking any, a command one of `operate`. `/live`, `/ready` and `/metrics` are the service's own and
 //! stay free.
 
-use super::tokens::{Role, TokenError, Tokens};
+use super::tokens::{Role, Tokens};
+use crate::config::{self, Invalid};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,7 +13,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus::IntCounterVec;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Who may look at a server and command it, by its `control.token_file`.
@@ -28,13 +29,8 @@ pub struct Operators {
 #[derive(Clone, Debug)]
 pub struct Operator(pub String);
 
-/// What is wrong with a token file; it never says a token.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {error}", file.display())]
-pub struct FileError {
-    file: PathBuf,
-    error: TokenError,
-}
+/// What names a token file.
+const TOKEN_FILE: &str = "control.token_file";
 
 /// Why a request goes no further.
 enum Denied {
@@ -76,7 +72,7 @@ impl Operators {
     ///
     /// # Errors
     /// The file cannot be used.
-    pub fn load(file: &Path, commands: IntCounterVec) -> Result<Self, FileError> {
+    pub fn load(file: &Path, commands: IntCounterVec) -> Result<Self, Invalid> {
         let tokens = Arc::new(ArcSwap::from_pointee(Self::read(file)?));
         Ok(Self { file: file.into(), tokens, commands })
     }
@@ -85,7 +81,7 @@ impl Operators {
     ///
     /// # Errors
     /// When it cannot.
-    pub fn check(file: &Path) -> Result<(), FileError> {
+    pub fn check(file: &Path) -> Result<(), Invalid> {
         Self::read(file).map(drop)
     }
 
@@ -93,7 +89,7 @@ impl Operators {
     ///
     /// # Errors
     /// The file cannot be used.
-    pub fn reload(&self) -> Result<(), FileError> {
+    pub fn reload(&self) -> Result<(), Invalid> {
         let tokens = Self::read(&self.file)
             .inspect_err(|error| tracing::error!(%error, "tokens not loaded again; the old ones stay"))?;
         self.tokens.store(Arc::new(tokens));
@@ -105,11 +101,12 @@ impl Operators {
         routes.layer(axum::middleware::from_fn_with_state(self.clone(), guard))
     }
 
-    fn read(file: &Path) -> Result<Option<Tokens>, FileError> {
+    fn read(file: &Path) -> Result<Option<Tokens>, Invalid> {
         if file.as_os_str().is_empty() {
             return Ok(None);
         }
-        Tokens::load(file).map(Some).map_err(|error| FileError { file: file.to_owned(), error })
+        let text = config::read(TOKEN_FILE, file)?;
+        Tokens::parse(&text).map(Some).map_err(|error| Invalid::in_file(TOKEN_FILE, file, error))
     }
 
     fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<Operator, Denied> {

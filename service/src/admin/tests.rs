@@ -110,6 +110,6 @@ fn an_address_in_use_is_an_error_at_bind() {
     let admin = serve_plainly(&Config::default(), Router::new());
     let taken = Config { listen: admin.address(), ..Config::default() };
     let error = Admin::bind(&taken, &Host::default()).err().unwrap().to_string();
-    let expected = format!("admin.listen: cannot listen on {}: Address already in use", admin.address());
+    let expected = format!("`admin.listen`: cannot listen on {}: Address already in use", admin.address());
     assert!(error.starts_with(&expected), "{error}");
 }

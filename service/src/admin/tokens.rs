@@ -7,7 +7,6 @@
 //! ```
 
 use std::fmt;
-use std::path::Path;
 use subtle::{Choice, ConstantTimeEq};
 
 /// Tokens that a file may have.
@@ -35,10 +34,7 @@ pub(crate) struct Tokens(Vec<Token>);
 
 /// What is wrong with a file; it never says a token.
 #[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// It cannot be read.
-    #[error("cannot read it: {0}")]
-    Io(#[from] std::io::Error),
+pub(crate) enum TokenError {
     /// A line is not one.
     #[error(
         "line {line}: expected `read NAME TOKEN` or `operate NAME TOKEN`, a token of 16 to 256 characters"
@@ -59,12 +55,8 @@ pub enum TokenError {
 }
 
 impl Tokens {
-    /// Reads a file.
-    pub(crate) fn load(path: &Path) -> Result<Self, TokenError> {
-        Self::parse(&std::fs::read_to_string(path)?)
-    }
-
-    fn parse(text: &str) -> Result<Self, TokenError> {
+    /// What the text of a file says.
+    pub(crate) fn parse(text: &str) -> Result<Self, TokenError> {
         let mut tokens: Vec<Token> = Vec::new();
         let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
         for (line, text) in lines.filter(|(_, text)| !text.is_empty() && !text.starts_with('#')) {

@@ -25,7 +25,7 @@ pub(crate) use handshakes::Handed;
 pub use handshakes::{Counts, Server};
 pub use local::local_settings;
 pub use peers::{Network, NotANetwork};
-pub use settings::{ClientAuth, LoadError, OwnCertificate, Settings, Suites};
+pub use settings::{ClientAuth, LoadError, LoadProblem, OwnCertificate, Settings, Suites};
 pub use stream::TlsStream;
 
 use crate::background::{Background, HANDSHAKES_NICENESS};

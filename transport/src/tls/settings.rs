@@ -4,12 +4,13 @@ use super::peers::{Bounds, Network};
 use crate::quic::route::ServerId;
 use gm::tls::{Mode, provider};
 use rustls::client::WebPkiServerVerifier;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -106,32 +107,41 @@ pub enum ClientAuth {
     Required,
 }
 
-/// The settings cannot be used. Each text names the key of the configuration or the file.
+/// The settings cannot be used: which key, and why.
 #[derive(Debug, Error)]
-pub enum LoadError {
-    /// A key that is needed is missing.
-    #[error("tls.{key} is not set: {why}")]
-    Missing {
-        /// The key.
-        key: &'static str,
-        /// What for.
-        why: &'static str,
+#[error("tls.{key}: {problem}")]
+pub struct LoadError {
+    /// The key of `[tls]`.
+    pub key: &'static str,
+    /// What is wrong.
+    pub problem: LoadProblem,
+}
+
+/// What is wrong with what a key of `[tls]` says. Each text names the file, if there is one.
+#[derive(Debug, Error)]
+pub enum LoadProblem {
+    /// It is needed, and missing.
+    #[error("is not set: {0}")]
+    Missing(&'static str),
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
     },
-    /// A file cannot be read, or holds something else.
-    #[error("tls.{key}: {}: {error}", path.display())]
+    /// A file holds something else.
+    #[error("{}: {error}", path.display())]
     File {
-        /// The key that names it.
-        key: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        error: rustls::pki_types::pem::Error,
+        error: pem::Error,
     },
     /// A file without what it is named for.
-    #[error("tls.{key}: {}: no {what} in it", path.display())]
+    #[error("{}: no {what} in it", path.display())]
     Empty {
-        /// The key that names it.
-        key: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wanted of it.
@@ -139,43 +149,55 @@ pub enum LoadError {
     },
     /// A private key that only a passphrase opens.
     #[error(
-        "tls.{key}: {0}: the private key in it is encrypted, and a server has nobody to ask for the passphrase; decrypt it \
+        "{0}: the private key in it is encrypted, and a server has nobody to ask for the passphrase; decrypt it \
          (openssl pkey -in {0} -out FILE), name that file, and let nobody but the server read it",
         path.display()
     )]
     Encrypted {
-        /// The key that names it.
-        key: &'static str,
         /// The file.
         path: PathBuf,
     },
     /// A key that is another certificate's.
-    #[error("tls.{key}: {} is not the key of the certificate in {}", path.display(), certificate.display())]
+    #[error("{} is not the key of the certificate in {}", path.display(), certificate.display())]
     OtherKey {
-        /// The key that names the private key.
-        key: &'static str,
         /// The private key.
         path: PathBuf,
         /// The certificate.
         certificate: PathBuf,
     },
-    /// The TLS library takes them not.
-    #[error("tls.{key}: {error}")]
-    Refused {
-        /// The key.
-        key: &'static str,
-        /// Why.
-        error: rustls::Error,
-    },
+    /// The TLS library takes it not.
+    #[error("{0}")]
+    Refused(rustls::Error),
     /// The authorities cannot be used.
-    #[error("tls.ca: {0}")]
-    Authorities(#[from] rustls::server::VerifierBuilderError),
+    #[error("{0}")]
+    Authorities(rustls::server::VerifierBuilderError),
     /// Not a server's number.
-    #[error("tls.quic_server_id: {0}")]
+    #[error("{0}")]
     ServerId(String),
     /// Not a host name or an address.
-    #[error("tls.server_name: {0:?} is neither a host name nor an address")]
+    #[error("{0:?} is neither a host name nor an address")]
     Name(String),
+}
+
+impl LoadProblem {
+    fn at(self, key: &'static str) -> LoadError {
+        LoadError { key, problem: self }
+    }
+
+    /// Of a file that could not be read as PEM.
+    fn of_pem(path: &Path, error: pem::Error) -> Self {
+        let path = path.to_owned();
+        match error {
+            pem::Error::Io(error) => Self::Unreadable { path, error },
+            error => Self::File { path, error },
+        }
+    }
+}
+
+impl From<rustls::server::VerifierBuilderError> for LoadError {
+    fn from(error: rustls::server::VerifierBuilderError) -> Self {
+        LoadProblem::Authorities(error).at("ca")
+    }
 }
 
 /// How long a certificate is good that `[tls]` names as one's own.
@@ -319,7 +341,8 @@ impl Settings {
 
     pub(super) fn server_id(&self) -> Result<Option<ServerId>, LoadError> {
         let id = Some(self.quic_server_id.as_str()).filter(|text| !text.is_empty());
-        id.map(|text| text.parse().map_err(LoadError::ServerId)).transpose()
+        let wrong = |error| LoadProblem::ServerId(error).at("quic_server_id");
+        id.map(|text| text.parse::<ServerId>().map_err(wrong)).transpose()
     }
 
     /// The name that the certificate of a server at this address must bear.
@@ -328,12 +351,13 @@ impl Settings {
             return Ok(ServerName::from(address));
         }
         let name = ServerName::try_from(self.server_name.as_str());
-        Ok(name.map_err(|_| LoadError::Name(self.server_name.clone()))?.to_owned())
+        let wrong = |_| LoadProblem::Name(self.server_name.clone()).at("server_name");
+        Ok(name.map_err(wrong)?.to_owned())
     }
 
     fn roots(&self) -> Result<Arc<RootCertStore>, LoadError> {
         let why = "the authorities whose certificates are accepted of peers";
-        let path = self.ca.as_deref().ok_or(LoadError::Missing { key: "ca", why })?;
+        let path = self.ca.as_deref().ok_or_else(|| LoadProblem::Missing(why).at("ca"))?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates(path, "ca")? {
             roots.add(certificate).map_err(refused("ca"))?;
@@ -363,7 +387,7 @@ impl<'a> Pair<'a> {
         keys: [&'static str; 2],
     ) -> Result<Self, LoadError> {
         let why = "the certificate that is shown to peers, and its key";
-        let missing = |key| LoadError::Missing { key, why };
+        let missing = |key| LoadProblem::Missing(why).at(key);
         Ok(Self {
             certificate: certificate.ok_or_else(|| missing(keys[0]))?,
             key: key.ok_or_else(|| missing(keys[1]))?,
@@ -376,16 +400,17 @@ impl<'a> Pair<'a> {
     }
 
     fn key(&self) -> Result<PrivateKeyDer<'static>, LoadError> {
-        let (key, path) = (self.keys[1], self.key.to_owned());
-        PrivateKeyDer::from_pem_file(self.key).map_err(|error| match error {
-            rustls::pki_types::pem::Error::NoItemsFound if is_encrypted(&path) => {
-                LoadError::Encrypted { key, path }
+        let path = self.key;
+        let problem = |error: pem::Error| match error {
+            pem::Error::NoItemsFound if is_encrypted(path) => {
+                LoadProblem::Encrypted { path: path.to_owned() }
             }
-            rustls::pki_types::pem::Error::NoItemsFound => {
-                LoadError::Empty { key, path, what: "private key (PKCS#8 in PEM)" }
+            pem::Error::NoItemsFound => {
+                LoadProblem::Empty { path: path.to_owned(), what: "private key (PKCS#8 in PEM)" }
             }
-            error => LoadError::File { key, path, error },
-        })
+            error => LoadProblem::of_pem(path, error),
+        };
+        PrivateKeyDer::from_pem_file(path).map_err(|error| problem(error).at(self.keys[1]))
     }
 
     /// What is said when the TLS library takes the two not.
@@ -394,23 +419,23 @@ impl<'a> Pair<'a> {
         match error {
             rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch) => {
                 let (path, certificate) = (self.key.to_owned(), self.certificate.to_owned());
-                LoadError::OtherKey { key, path, certificate }
+                LoadProblem::OtherKey { path, certificate }.at(key)
             }
-            error => LoadError::Refused { key: certificate_key, error },
+            error => LoadProblem::Refused(error).at(certificate_key),
         }
     }
 }
 
 fn certificates(path: &Path, key: &'static str) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    let file = |error| LoadError::File { key, path: path.to_owned(), error };
+    let file = |error| LoadProblem::of_pem(path, error).at(key);
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(file)?.collect();
     let found = found.map_err(file)?;
     if found.is_empty() {
-        return Err(LoadError::Empty { key, path: path.to_owned(), what: "certificate (PEM)" });
+        return Err(LoadProblem::Empty { path: path.to_owned(), what: "certificate (PEM)" }.at(key));
     }
     Ok(found)
 }
 
 fn refused(key: &'static str) -> impl Fn(rustls::Error) -> LoadError {
-    move |error| LoadError::Refused { key, error }
+    move |error| LoadProblem::Refused(error).at(key)
 }
