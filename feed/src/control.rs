@@ -2,6 +2,7 @@
 //!
 //! | request | what it does |
 //! |---|---|
+//! | `GET /` | lists the paths, those for looking too |
 //! | `POST /sources/{name}/prefer` | makes it the primary (`arbitration.mode = "standby"`) |
 //! | `POST /sources/{name}/down` | leaves it, and dials it no more |
 //! | `POST /sources/{name}/up` | dials it again |
@@ -12,7 +13,17 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Extension, Router};
-use service::admin::Operator;
+use service::admin::{Operator, echo};
+
+/// What `GET /` lists of a feed.
+const PATHS: &str = "\
+GET /sources  sources and channels
+GET /subscribers  subscribers, and how far each is behind (?count_max=N)
+GET /book  the book of a security (?security=ID, &source=ID, &levels=N)
+POST /sources/NAME/prefer  makes a source the primary
+POST /sources/NAME/down  leaves it, and dials it no more
+POST /sources/NAME/up  dials it again
+";
 
 /// What is to be done with a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,28 +51,33 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    const fn answer(self) -> (StatusCode, &'static str) {
-        match self {
-            Self::NoSuchSource => (StatusCode::NOT_FOUND, "no such source\n"),
-            Self::Arbitrated => (
-                StatusCode::CONFLICT,
-                "arbitration.mode is \"arbitrated\": every source is used, whichever is first; take one down instead\n",
-            ),
-            Self::OwnNumbers => (
-                StatusCode::CONFLICT,
-                "it numbers in its own way, and is used when no other source lives; take the others down instead\n",
-            ),
-            Self::NotUp => (StatusCode::CONFLICT, "it is not up\n"),
-            Self::LastOne => (StatusCode::CONFLICT, "no other source is up\n"),
-        }
+    fn answer(self, name: &str) -> (StatusCode, String) {
+        let text = match self {
+            Self::NoSuchSource => {
+                let text = format!("no source \"{}\" (GET /sources lists them)\n", echo(name));
+                return (StatusCode::NOT_FOUND, text);
+            }
+            Self::Arbitrated => {
+                "arbitration.mode is \"arbitrated\": every source is used, whichever is first; take one down instead\n"
+            }
+            Self::OwnNumbers => {
+                "it numbers in its own way, and is used when no other source lives; take the others down instead\n"
+            }
+            Self::NotUp => "it is not up\n",
+            Self::LastOne => "no other source is up\n",
+        };
+        (StatusCode::CONFLICT, text.to_owned())
     }
 }
 
-type Answer = Result<&'static str, (StatusCode, &'static str)>;
+type Answer = Result<&'static str, (StatusCode, String)>;
 
-/// What a feed adds to the operator's port for commands.
+/// What a feed adds to the operator's port for commands, and the list of all that it adds.
 pub(crate) fn routes(shards: Shards) -> Router {
-    Router::new().route("/sources/{name}/{switch}", post(switch)).with_state(shards)
+    Router::new()
+        .route("/sources/{name}/{switch}", post(switch))
+        .with_state(shards)
+        .merge(service::admin::list(PATHS))
 }
 
 async fn switch(
@@ -73,11 +89,11 @@ async fn switch(
         "prefer" => (Switch::Prefer, "preferred\n"),
         "down" => (Switch::Down, "down\n"),
         "up" => (Switch::Up, "up\n"),
-        _ => return Err((StatusCode::NOT_FOUND, "expected prefer, down or up\n")),
+        _ => return Err((StatusCode::NOT_FOUND, "expected prefer, down or up\n".to_owned())),
     };
     let shown = name.clone();
     let answer = ask(&shards[0], |reply| Command::Switch(switch, name, reply)).await;
-    let outcome = answer.map_err(|status| (status, "the feed does not answer\n"))?;
+    let outcome = answer.map_err(|(status, text)| (status, text.to_owned()))?;
     tracing::warn!(operator = operator.0, source = shown, ?switch, ?outcome, "source by the operator");
-    outcome.map(|()| done).map_err(Refused::answer)
+    outcome.map(|()| done).map_err(|refused| refused.answer(&shown))
 }

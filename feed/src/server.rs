@@ -222,7 +222,7 @@ impl Server {
         }
     }
 
-    /// What it adds to the operator's port: `/sources`, `/subscribers` and `/book`, and commands.
+    /// What it adds to the operator's port: `/sources`, `/subscribers` and `/book`, commands, and their list.
     pub fn routes(&self) -> axum::Router {
         let routes = status::routes(self.handles.clone()).merge(control::routes(self.handles.clone()));
         self.operators.guard(routes.merge(book::routes(self.book_asks.clone())))

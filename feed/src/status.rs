@@ -119,7 +119,7 @@ pub(crate) fn routes(shards: Shards) -> Router {
     Router::new().route("/sources", get(sources)).route("/subscribers", get(subscribers)).with_state(shards)
 }
 
-async fn sources(State(shards): State<Shards>) -> Result<Json<Sources>, StatusCode> {
+async fn sources(State(shards): State<Shards>) -> Result<Json<Sources>, Unanswered> {
     let (sources, channels) = ask(&shards[0], Command::Sources).await?;
     let count = sources.len();
     let channels = channels.into_iter().map(|state| channel(state, count)).collect();
@@ -134,7 +134,7 @@ fn channel(state: ChannelState, sources: usize) -> ChannelStatus {
 async fn subscribers(
     State(shards): State<Shards>,
     Query(shown): Query<Shown>,
-) -> Result<Json<Vec<SubscriberStatus>>, StatusCode> {
+) -> Result<Json<Vec<SubscriberStatus>>, Unanswered> {
     let count_max = shown.count_max.unwrap_or(SUBSCRIBERS_SHOWN);
     let mut all = Vec::new();
     for shard in shards.iter() {
@@ -143,12 +143,15 @@ async fn subscribers(
     Ok(Json(all))
 }
 
+/// Why a shard gave no answer, to be said to who asked.
+pub(crate) type Unanswered = (StatusCode, &'static str);
+
 /// Asks a shard; it answers between two turns.
 pub(crate) async fn ask<T>(
     shard: &Handle<Command>,
     command: impl FnOnce(oneshot::Sender<T>) -> Command,
-) -> Result<T, StatusCode> {
+) -> Result<T, Unanswered> {
     let (reply, answer) = oneshot::channel();
-    shard.send(command(reply)).map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
-    answer.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    shard.send(command(reply)).map_err(|_| (StatusCode::TOO_MANY_REQUESTS, "too many ask at a time\n"))?;
+    answer.await.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "the feed ends\n"))
 }

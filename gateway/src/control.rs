@@ -3,6 +3,7 @@
 //!
 //! | request | what it does |
 //! |---|---|
+//! | `GET /` | lists the paths |
 //! | `GET /checks` | the rules in force, the reference data, the accounts that are high-frequency ones |
 //! | `GET /kill` | kill switches that are on |
 //! | `POST` or `DELETE /kill/gateway`, `/kill/global`, `/kill/accounts/{account}` | switches one on or off |
@@ -22,7 +23,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Serialize;
-use service::admin::{Operator, Operators};
+use service::admin::{Operator, Operators, echo};
 use service::config::Invalid;
 use shard::{Cx, Handle, Reason};
 use std::sync::Arc;
@@ -33,6 +34,25 @@ use wire::szse::code::SessionStatus;
 
 /// Accounts shown at most.
 const ACCOUNTS_SHOWN: usize = 1_000;
+
+/// What `GET /` lists of a gateway.
+const PATHS: &str = "\
+GET /sessions  sessions of clients (?count_max=N)
+GET /lines  lines to the cores
+GET /checks  the rules in force and the busiest accounts
+GET /kill  kill switches that are on
+POST /kill/accounts/ACCOUNT  stops an account's orders
+DELETE /kill/accounts/ACCOUNT  lets them go on
+POST /kill/gateway  stops all orders that come to this gateway
+DELETE /kill/gateway  lets them go on
+POST /kill/global  the same, meant to be sent to every gateway
+DELETE /kill/global  lets them go on
+POST /sessions/COMP_ID/disconnect  ends a client's session
+POST /lines/CORE/LINE/activate  the line takes over
+POST /lines/CORE/LINE/down  takes a line out (?force=true: even the last one)
+POST /lines/CORE/LINE/up  dials it again
+POST /reload  reads rules, reference data and tokens again
+";
 
 /// What commands work with.
 #[derive(Clone)]
@@ -104,7 +124,8 @@ impl Control {
             .route("/sessions/{comp_id}/disconnect", post(disconnect))
             .route("/reload", post(reload))
             .with_state(self)
-            .merge(others);
+            .merge(others)
+            .merge(service::admin::list(PATHS));
         operators.guard(routes)
     }
 
@@ -131,8 +152,8 @@ impl Control {
         let scope = match &named {
             Named::Gateway => Scope::Gateway,
             Named::Global => Scope::Global,
-            Named::Account(name) => {
-                let name = name.parse::<Text<12>>().ok();
+            Named::Account(asked_for) => {
+                let name = asked_for.parse::<Text<12>>().ok();
                 let (asks, asked) = (operator.clone(), what.clone());
                 let key = self.ask(move |gateway, cx| {
                     let key = name.and_then(|name| gateway.desk.accounts.key(name));
@@ -141,7 +162,9 @@ impl Control {
                     }
                     key
                 });
-                let Some(key) = key.await? else { return failed(StatusCode::NOT_FOUND, "no such account") };
+                let Some(key) = key.await? else {
+                    return failed(StatusCode::NOT_FOUND, format!("no account \"{}\"", echo(asked_for)));
+                };
                 Scope::Account(key)
             }
         };
@@ -321,10 +344,9 @@ async fn disconnect(
     State(control): State<Control>,
     Extension(operator): Extension<Operator>,
     Path(comp_id): Path<String>,
-) -> Answer<&'static str> {
-    let Ok(name) = comp_id.parse::<Text<20>>() else {
-        return failed(StatusCode::NOT_FOUND, "no such session");
-    };
+) -> Answer<String> {
+    let unknown = || failed(StatusCode::NOT_FOUND, format!("no session of \"{}\"", echo(&comp_id)));
+    let Ok(name) = comp_id.parse::<Text<20>>() else { return unknown() };
     let ended = control.ask(move |gateway, cx| {
         let ended = gateway.end_by_operator(cx, name);
         let status = if ended { StatusCode::OK } else { StatusCode::NOT_FOUND };
@@ -332,8 +354,8 @@ async fn disconnect(
         ended
     });
     match ended.await? {
-        true => Ok("disconnected\n"),
-        false => failed(StatusCode::NOT_FOUND, "no such session"),
+        true => Ok(format!("{name}: disconnected\n")),
+        false => unknown(),
     }
 }
 

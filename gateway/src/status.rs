@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
-use service::admin::Operator;
+use service::admin::{Operator, echo};
 use shard::{Cx, Handle, Reason};
 use std::net::SocketAddr;
 use tokio::sync::oneshot;
@@ -170,16 +170,19 @@ struct Force {
     force: bool,
 }
 
-/// POST `/lines/CORE/LINE/activate`, `down` or `up`.
+/// POST `/lines/CORE/LINE/activate`, `down` or `up`; says what was done.
 async fn switch_line(
     State(gateway): State<Handle<Command>>,
     Extension(operator): Extension<Operator>,
     Path((core, line, named)): Path<(String, String, String)>,
     Query(Force { force: forced }): Query<Force>,
-) -> Result<StatusCode, (StatusCode, String)> {
-    let unknown = || told(SwitchError::NoSuchLine);
-    let core = Core::ALL.into_iter().find(|other| other.name() == core).ok_or_else(unknown)?;
+) -> Result<String, (StatusCode, String)> {
+    let unknown = || {
+        let text = format!("no line \"{}/{}\" (GET /lines lists them)\n", echo(&core), echo(&line));
+        (StatusCode::NOT_FOUND, text)
+    };
     let at = LINE_NAMES.iter().position(|name| *name == line).ok_or_else(unknown)?;
+    let core = Core::ALL.into_iter().find(|other| other.name() == core).ok_or_else(unknown)?;
     let switch = match named.as_str() {
         "activate" => Switch::Activate,
         "down" => Switch::Down { forced },
@@ -187,16 +190,17 @@ async fn switch_line(
         _ => return Err((StatusCode::NOT_FOUND, "expected activate, down or up\n".to_owned())),
     };
     let what = format!("line {} {line} {named}{}", core.name(), if forced { ", forced" } else { "" });
+    let done = format!("{what}: done\n");
     let switched = ask(&gateway, |reply| {
         Command::Do(Box::new(move |gateway, cx| {
             let switched = gateway.switch_line(cx, (core, at), switch).map_err(told);
-            let status = switched.as_ref().map_or_else(|(status, _)| *status, |()| StatusCode::NO_CONTENT);
+            let status = switched.as_ref().map_or_else(|(status, _)| *status, |()| StatusCode::OK);
             gateway.note(cx, &operator, &what, status);
             answer(reply, switched);
         }))
     });
-    let switched = switched.await.map_err(|status| (status, String::new()))?;
-    switched.map(|()| StatusCode::NO_CONTENT)
+    let switched = switched.await.map_err(|(status, text)| (status, text.to_owned()))?;
+    switched.map(|()| done)
 }
 
 /// How a switch that was not made is answered.
@@ -211,21 +215,24 @@ fn told(error: SwitchError) -> (StatusCode, String) {
 async fn sessions(
     State(gateway): State<Handle<Command>>,
     Query(shown): Query<Shown>,
-) -> Result<Json<Vec<SessionStatus>>, StatusCode> {
+) -> Result<Json<Vec<SessionStatus>>, Unanswered> {
     let count_max = shown.count_max.unwrap_or(SESSIONS_SHOWN);
     ask(&gateway, |reply| Command::Sessions(count_max, reply)).await.map(Json)
 }
 
-async fn lines(State(gateway): State<Handle<Command>>) -> Result<Json<Vec<LineStatus>>, StatusCode> {
+async fn lines(State(gateway): State<Handle<Command>>) -> Result<Json<Vec<LineStatus>>, Unanswered> {
     ask(&gateway, Command::Lines).await.map(Json)
 }
+
+/// Why the hot thread gave no answer, to be said to who asked.
+type Unanswered = (StatusCode, &'static str);
 
 /// Asks the hot thread; it answers between two turns.
 async fn ask<T>(
     gateway: &Handle<Command>,
     command: impl FnOnce(oneshot::Sender<T>) -> Command,
-) -> Result<T, StatusCode> {
+) -> Result<T, Unanswered> {
     let (reply, answer) = oneshot::channel();
-    gateway.send(command(reply)).map_err(|_| StatusCode::TOO_MANY_REQUESTS)?;
-    answer.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    gateway.send(command(reply)).map_err(|_| (StatusCode::TOO_MANY_REQUESTS, "too many commands wait\n"))?;
+    answer.await.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "the gateway is ending\n"))
 }

@@ -431,10 +431,51 @@ fn without_a_token_file_looking_is_free_and_commands_are_refused() {
 #[test]
 fn an_operator_ends_a_session() {
     let mut bench = Bench::start(with_tokens);
-    assert_eq!(bench.ask("POST", "/sessions/c2/disconnect", Some(OPERATE)).0, 404);
-    assert_eq!(bench.ask("POST", "/sessions/c1/disconnect", Some(OPERATE)).0, 200);
+    let ended = |comp_id: &str| bench.ask("POST", &format!("/sessions/{comp_id}/disconnect"), Some(OPERATE));
+    assert_eq!(ended("c2"), (404, "no session of \"c2\"\n".to_owned()));
+    assert_eq!(ended("of-a-name-that-is-too-long").0, 404);
+    assert_eq!(ended("c1"), (200, "c1: disconnected\n".to_owned()));
     bench.client.peer.expect_logout("disconnected by the operator");
     drop(Client::log_on(bench.client_address, 1));
+    bench.gateway.stop();
+}
+
+#[test]
+fn a_typo_is_told_in_a_line() {
+    let bench = Bench::start(with_tokens);
+    let told = |method: &str, path: &str| bench.ask(method, path, Some(OPERATE));
+    for (method, path, status, text) in [
+        ("POST", "/kill/accounts/nobody", 404, r#"no account "nobody""#),
+        ("DELETE", "/kill/accounts/a%0A1", 404, r#"no account "a\n1""#),
+        ("POST", "/lines/cash/c/down", 404, r#"no line "cash/c" (GET /lines lists them)"#),
+        ("POST", "/lines/bond/a/down", 404, r#"no line "bond/a" (GET /lines lists them)"#),
+        ("GET", "/foo", 404, "no such path: /foo (GET / lists what there is)"),
+        ("GET", "/kill/gateway", 405, "use POST or DELETE"),
+        ("GET", "/sessions/c1/disconnect", 405, "use POST"),
+    ] {
+        assert_eq!(told(method, path), (status, format!("{text}\n")), "{method} {path}");
+    }
+    bench.gateway.stop();
+}
+
+#[test]
+fn the_list_of_paths_is_that_of_the_routes_and_wants_a_token_as_they_do() {
+    let bench = Bench::start(with_tokens);
+    let denied = "a token is needed: Authorization: Bearer TOKEN\n";
+    assert_eq!(bench.ask("GET", "/", None), (401, denied.to_owned()));
+    assert_eq!(bench.ask("GET", "/kill/gateway", None), (401, denied.to_owned()));
+    let (status, list) = bench.ask("GET", "/", Some(READ));
+    assert_eq!(status, 200, "{list}");
+    for line in list.lines() {
+        let (request, _) = line.split_once("  ").expect("what it does stands behind it");
+        let (method, path) = request.split_once(' ').expect("method and path");
+        // No route has this one, so that nothing is done and each says what it has.
+        let (status, methods) = bench.ask("PATCH", path, Some(OPERATE));
+        assert!(status == 405 && methods.contains(method), "{line}: {status} {methods}");
+    }
+    for path in ["/sessions", "/lines", "/checks", "/kill", "/reload", "/metrics"] {
+        assert!(list.contains(&format!(" {path}  ")), "{path}: {list}");
+    }
     bench.gateway.stop();
 }
 

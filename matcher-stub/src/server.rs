@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, put};
 use core_port::Ports;
 use core_port::session::PortState;
+use service::admin::{echo, list};
 use service::config::{Config as _, Invalid};
 use service::tls::Tls;
 use service::traces::{self, Tracer, Traces};
@@ -23,6 +24,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use transport::{Listener, SocketOptions};
+
+/// What `GET /` lists of a matcher.
+const PATHS: &str = "\
+GET /ports  ports, and where they listen
+PUT /ports/NAME/up  a port works as it should
+PUT /ports/NAME/mute  it hears but says nothing
+PUT /ports/NAME/cut  it neither hears nor says anything
+PUT /ports/NAME/down  it closes its connections, and new ones
+";
 
 /// Why a matcher cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -165,9 +175,9 @@ impl Server {
         || Ok(())
     }
 
-    /// What it adds to the admin port: `GET /ports`, `PUT /ports/NAME/STATE`.
+    /// What it adds to the admin port: `GET /ports`, `PUT /ports/NAME/STATE`, and their list.
     pub fn routes(&self) -> Router {
-        let list: String =
+        let ports: String =
             self.ports.iter().map(|port| format!("{} {}\n", port.name, port.address)).collect();
         let control = self.control();
         let set = move |Path((name, state)): Path<(String, String)>| {
@@ -175,8 +185,9 @@ impl Server {
             std::future::ready(outcome)
         };
         Router::new()
-            .route("/ports", get(move || std::future::ready(list.clone())))
+            .route("/ports", get(move || std::future::ready(ports.clone())))
             .route("/ports/{name}/{state}", put(set))
+            .merge(list(PATHS))
     }
 
     /// Starts its thread.
@@ -246,14 +257,16 @@ impl Server {
     }
 }
 
-fn set_port(control: &Control, name: &str, state: &str) -> (StatusCode, String) {
-    let state: PortState = match state.parse() {
+fn set_port(control: &Control, name: &str, word: &str) -> (StatusCode, String) {
+    let state: PortState = match word.parse() {
         Ok(state) => state,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")),
     };
     match control.set_port(name, state) {
-        Ok(()) => (StatusCode::OK, String::new()),
-        Err(error @ ControlError::UnknownPort) => (StatusCode::NOT_FOUND, format!("{error}\n")),
+        Ok(()) => (StatusCode::OK, format!("{name}: {word}\n")),
+        Err(ControlError::UnknownPort) => {
+            (StatusCode::NOT_FOUND, format!("no port \"{}\" (GET /ports lists them)\n", echo(name)))
+        }
         Err(error @ ControlError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     }
 }

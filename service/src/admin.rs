@@ -1,4 +1,4 @@
-//! The admin port: `/live`, `/ready`, `/metrics` and what the server adds, over HTTP/1.
+//! The admin port: `/live`, `/ready`, `/metrics` and what the server adds, over HTTP/1; `GET /` lists all of it.
 //!
 //! Cold by construction: a thread and a runtime of its own. It is meant for the operator's network
 //! and has no authentication but what a server asks [`Operators`] for, so it listens on the loopback address unless told
@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -36,6 +36,14 @@ pub use operators::{Operator, Operators};
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// A pause after a failed accept, so that running out of files does not become a busy loop.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// Characters of a request that an answer says back, at most.
+const ECHO_CHARS_MAX: usize = 64;
+/// What `GET /` lists of every server.
+const OWN_PATHS: &str = "\
+GET /live  the process lives
+GET /ready  200 when it is ready, otherwise 503 and why not
+GET /metrics  counters and gauges, for Prometheus
+";
 
 /// The `[admin]` section of a server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +90,22 @@ pub fn ask_ready(config: &Config) -> anyhow::Result<String> {
     let said = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
     anyhow::ensure!(answer.starts_with("HTTP/1.1 200 "), "not ready: {said}");
     Ok(said.to_owned())
+}
+
+/// The route `GET /` of a server that adds others: `paths` has a line for each of those, METHOD PATH and what it does,
+/// and those of every server follow. It is seen by whoever may see the routes that it is merged with.
+pub fn list(paths: &'static str) -> Router {
+    Router::new().route("/", get(move || async move { format!("{paths}{OWN_PATHS}") }))
+}
+
+/// What somebody asked for, fit to be said back: of bounded length, and control characters are escaped.
+#[must_use]
+pub fn echo(asked: &str) -> String {
+    let mut shown: String = asked.chars().take(ECHO_CHARS_MAX).flat_map(char::escape_debug).collect();
+    if asked.chars().nth(ECHO_CHARS_MAX).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 type ReadyCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -149,7 +173,7 @@ impl Admin {
         self
     }
 
-    /// Adds the server's own routes.
+    /// Adds the server's own routes, [`list`] among them.
     #[must_use]
     pub fn routes(mut self, routes: Router) -> Self {
         self.routes = self.routes.merge(routes);
@@ -182,8 +206,11 @@ impl Admin {
         let router = self
             .routes
             .merge(own_routes(self.shutdown, self.registry, self.ready))
+            .fallback(unknown)
             .layer(middleware::from_fn_with_state(timeout, guard));
         let router = router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        // Around the whole of it: which methods a path has is not known within its layers.
+        let router = Router::new().fallback_service(router).layer(middleware::from_fn(explain));
         let listener = match tokio::net::TcpListener::from_std(self.listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "admin port cannot be served"),
@@ -250,6 +277,27 @@ fn readiness(shutdown: &Shutdown, check: &ReadyCheck) -> Response {
 
 fn metrics(registry: &Registry) -> Response {
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], crate::metrics::text(registry)).into_response()
+}
+
+/// A path that there is not; of a server without routes of its own, the list too.
+async fn unknown(method: Method, uri: Uri) -> Response {
+    if uri.path() == "/" && matches!(method, Method::GET | Method::HEAD) {
+        return OWN_PATHS.into_response();
+    }
+    let text = format!("no such path: {} (GET / lists what there is)\n", echo(uri.path()));
+    (StatusCode::NOT_FOUND, text).into_response()
+}
+
+/// Says which methods a path has to who asked by another one.
+async fn explain(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    let Some(allow) = response.headers().get(header::ALLOW).cloned() else { return response };
+    let methods = allow.to_str().unwrap_or_default().split(',').filter(|method| *method != "HEAD");
+    let text = format!("use {}\n", methods.collect::<Vec<_>>().join(" or "));
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allow)], text).into_response()
 }
 
 /// Bounds the time of every request, and keeps web pages from changing anything.

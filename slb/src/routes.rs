@@ -6,9 +6,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use service::admin::{echo, list};
 
 use crate::control::{Control, ControlError, ReloadError};
 use crate::live::{Applied, ApplyError};
+
+/// What `GET /` lists of a balancer.
+const PATHS: &str = "\
+GET /backends  state, weight and connections of each backend
+POST /backends/POOL/BACKEND/weight  sets a weight: {\"weight\": 50}, as application/json
+POST /backends/POOL/BACKEND/drain  takes a backend out or in: {\"draining\": true}, as application/json
+GET /config  the configuration in force, as JSON
+POST /config  takes over a whole configuration, in TOML; the file stays as it is
+POST /reload  takes over the configuration's file
+";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +46,7 @@ pub(crate) fn routes(control: Control) -> Router {
         .route("/config", post(post_config))
         .route("/reload", post(|Shared(control): Shared<Control>| async move { applied(control.reload()) }))
         .with_state(control)
+        .merge(list(PATHS))
 }
 
 async fn post_config(Shared(control): Shared<Control>, text: String) -> Response {
@@ -79,7 +91,10 @@ async fn post_drain(
 fn answer(control: &Control, pool: &str, backend: &str, changed: Result<(), ControlError>) -> Response {
     match changed.and_then(|()| control.backend(pool, backend)) {
         Ok(view) => Json(view).into_response(),
-        Err(error @ ControlError::Unknown) => (StatusCode::NOT_FOUND, format!("{error}\n")).into_response(),
+        Err(error @ ControlError::Unknown) => {
+            let text = format!("{error}: {}/{} (GET /backends lists them)\n", echo(pool), echo(backend));
+            (StatusCode::NOT_FOUND, text).into_response()
+        }
         Err(error @ ControlError::Weight) => {
             (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")).into_response()
         }

@@ -59,7 +59,13 @@ fn backends_are_seen_and_changed_through_the_admin_port() {
     let (status, body) = request(at, "POST", "/backends/p/a/drain", r#"{"draining": true}"#);
     assert_eq!((status, body.contains(r#""state":"draining""#)), (200, true), "{body}");
 
-    assert_eq!(request(at, "POST", "/backends/p/nobody/weight", r#"{"weight": 1}"#).0, 404);
+    let unknown = "no such pool or backend: p/nobody (GET /backends lists them)\n";
+    let answer = request(at, "POST", "/backends/p/nobody/weight", r#"{"weight": 1}"#);
+    assert_eq!(answer, (404, unknown.to_owned()));
+    assert_eq!(request(at, "GET", "/backends/p/a/drain", ""), (405, "use POST\n".to_owned()));
+    assert_eq!(request(at, "PUT", "/config", ""), (405, "use GET or POST\n".to_owned()));
+    let (status, list) = request(at, "GET", "/", "");
+    assert!(status == 200 && list.contains("\nPOST /backends/POOL/BACKEND/drain  "), "{list}");
     assert_eq!(request(at, "POST", "/backends/p/a/weight", r#"{"weight": 101}"#).0, 422);
     assert_eq!(request(at, "POST", "/backends/p/a/weight", r#"{"wait": 1}"#).0, 422);
     assert!(request(at, "GET", "/metrics", "").1.contains("slb_backend_weight{backend=\"a\",pool=\"p\"} 1"));

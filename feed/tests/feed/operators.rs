@@ -118,7 +118,10 @@ fn who_has_no_right_to_it_switches_nothing() {
     assert!(feed.get_as_reader("/sources").contains(r#""state":"up","preferred":true"#));
     let denied = ["no token", "wrong token", "read only"].map(|outcome| feed.commands(outcome));
     assert_eq!((denied, feed.commands("done")), ([2, 1, 1], 0));
-    assert_eq!(feed.command("/sources/nobody/down").0, 404);
+    assert!(feed.get("/").starts_with("HTTP/1.1 401"), "and so does looking for what there is");
+    assert!(feed.get_as_reader("/").contains("\nPOST /sources/NAME/down  "));
+    let unknown = "no source \"nobody\" (GET /sources lists them)\n";
+    assert_eq!(feed.command("/sources/nobody/down"), (404, unknown.to_owned()));
     assert_eq!(feed.command("/sources/source-0/drop").0, 404);
 }
 

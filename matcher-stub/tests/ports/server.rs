@@ -4,7 +4,8 @@ use crate::peer::{DEADLINE, Peer, SERVER};
 use matcher_stub::config::{CoreConfig, LogConfig, MarketDataPort};
 use matcher_stub::{Config, Control, ControlError, PortState, Server};
 use service::{Host, Running};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use wire::szse::code::{OrdRejReason, OrdStatus, PlatformState, Side};
 use wire::szse::market::{TickOrder, TickTrade};
@@ -135,6 +136,28 @@ fn a_source_fails_while_the_other_goes_on() {
     backup.expect::<TickOrder>();
     assert_eq!(matcher.control.set_port("nowhere", PortState::Up), Err(ControlError::UnknownPort));
     matcher.stop();
+}
+
+#[test]
+fn what_was_done_to_a_port_is_told_and_so_is_a_typo() {
+    let host = Host::default();
+    let server = Server::bind(config(), &host).unwrap();
+    let admin = service::admin::Admin::bind(&service::admin::Config::default(), &host).unwrap();
+    let admin = admin.routes(server.routes()).start().unwrap();
+    let running = server.start().unwrap();
+    let told = |request: &str| {
+        let mut stream = TcpStream::connect(admin.address()).unwrap();
+        write!(stream, "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    };
+    assert_eq!(told("PUT /ports/primary/mute"), "primary: mute\n");
+    assert_eq!(told("PUT /ports/nowhere/up"), "no port \"nowhere\" (GET /ports lists them)\n");
+    assert_eq!(told("PUT /ports/primary/off"), "a port is up, mute, cut or down\n");
+    assert_eq!(told("GET /ports/primary/up"), "use PUT\n");
+    assert!(told("GET /").starts_with("GET /ports  "));
+    running.stop().unwrap();
 }
 
 /// Nothing is done when a matcher ends, so that its end is as good as being killed: `loadgen chaos` does that.

@@ -1,8 +1,8 @@
 //! Before a request reaches a route of the operator's port: who asks, and may they? And behind it: what was done, by whom.
 //!
 //! Looking is GET; anything else is a command. Without a token file looking is free and commands are refused; with one
-//! both want a token, looking any, a command one of `operate`. `/live`, `/ready` and `/metrics` are the service's own and
-//! stay free.
+//! both want a token, looking any, a command one of `operate`; the list of the server's paths, `GET /`, is looking. `/live`,
+//! `/ready` and `/metrics` are the service's own and stay free.
 
 use super::tokens::{Role, Tokens};
 use crate::config::{self, Invalid};

@@ -113,3 +113,48 @@ fn an_address_in_use_is_an_error_at_bind() {
     let expected = format!("`admin.listen`: cannot listen on {}: Address already in use", admin.address());
     assert!(error.starts_with(&expected), "{error}");
 }
+
+#[test]
+fn what_is_not_there_is_told_in_a_line() {
+    let routes = Router::new()
+        .route("/drain", post(|| async { "drained" }))
+        .route("/switch", get(|| async { "on" }).delete(|| async { "off" }));
+    let admin = serve_plainly(&Config::default(), routes);
+    let told = |line: &str| request(admin.address(), line, "Content-Length: 0\r\n");
+    let answer = told("GET /foo?bar=1");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nno such path: /foo (GET / lists what there is)\n"), "{answer}");
+    let answer = told(&format!("POST /{}", "x".repeat(1_000)));
+    let cut = format!("no such path: /{}... (GET / lists what there is)\n", "x".repeat(ECHO_CHARS_MAX - 1));
+    assert!(answer.ends_with(&cut), "{answer}");
+    let answer = told("GET /drain");
+    assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: POST\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nuse POST\n") && answer.contains("content-length: 9\r\n"), "{answer}");
+    assert!(told("PUT /switch").ends_with("\r\n\r\nuse GET or DELETE\n"));
+    assert!(told("POST /live").ends_with("\r\n\r\nuse GET\n"));
+}
+
+#[test]
+fn the_root_lists_what_there_is() {
+    let bare = serve_plainly(&Config::default(), Router::new());
+    let answer = request(bare.address(), "GET /", "");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("content-type: text/plain"), "{answer}");
+    assert!(answer.ends_with(&format!("\r\n\r\n{OWN_PATHS}")), "{answer}");
+    assert!(request(bare.address(), "POST /", "Content-Length: 0\r\n").starts_with("HTTP/1.1 404"));
+
+    let with_more = serve_plainly(&Config::default(), list("GET /numbers  some numbers\n"));
+    let answer = request(with_more.address(), "GET /", "");
+    assert!(answer.ends_with(&format!("\r\n\r\nGET /numbers  some numbers\n{OWN_PATHS}")), "{answer}");
+    for line in OWN_PATHS.lines() {
+        let (asked, _) = line.split_once("  ").unwrap();
+        assert!(request(with_more.address(), asked, "").starts_with("HTTP/1.1 200"), "{asked}");
+    }
+}
+
+#[test]
+fn what_is_said_back_is_short_and_has_no_control_characters() {
+    assert_eq!(echo("client0001"), "client0001");
+    assert_eq!(echo("a\u{1b}[2J\r\n\"\u{202e}"), r#"a\u{1b}[2J\r\n\"\u{202e}"#);
+    assert_eq!(echo(&"\u{8d26}".repeat(ECHO_CHARS_MAX)), "\u{8d26}".repeat(ECHO_CHARS_MAX));
+    assert_eq!(echo(&"\u{8d26}".repeat(ECHO_CHARS_MAX + 1)), "\u{8d26}".repeat(ECHO_CHARS_MAX) + "...");
+}
