@@ -112,10 +112,11 @@ const hear = {
   snapshot(event) {
     const known = item(event.code);
     const before = units(known.quote?.last);
+    // What is told again, as when it is chosen, came when it did.
+    if (event.lag_ms !== null && event.time !== known.quote?.time) { lags.push(event.lag_ms); lags = lags.slice(-40); }
     known.quote = event;
     const now = units(event.last);
     if (before && now !== before) known.flash = now > before ? 'rise' : 'fall';
-    if (event.lag_ms !== null) { lags.push(event.lag_ms); lags = lags.slice(-40); }
     touch('watch');
     if (event.code === chosen) { chart.prev = units(event.prev_close) / 10000; chart.dirty = true; touch('quote'); }
   },

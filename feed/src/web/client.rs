@@ -7,7 +7,7 @@ use crate::subscriber::Allowance;
 use crate::web::binary;
 use crate::web::code::Code;
 use crate::web::entitlement::Viewer;
-use crate::web::event::{Depth, Event, LinePart, Shown, Trades, lag_ms};
+use crate::web::event::{Depth, Event, LinePart, Shown, Trades};
 use crate::web::market::{Item, Versions};
 use crate::web::request::{Part, Refusal, Request};
 use crate::web::room::Room;
@@ -255,14 +255,13 @@ impl Client {
         let room = self.room.clone();
         {
             let market = room.market.borrow();
-            let wall_ns = room.clock.wall_ns(room.clock.now_ns());
             let ticks = self.viewer.sees_ticks();
             // A right may have changed since it was asked for.
             let seen = self.subscriptions.values_mut().filter(|(code, _)| self.viewer.may_see(code));
             for (code, subscription) in seen {
                 let Some(item) = market.place(code).map(|place| &market.items()[place]) else { continue };
                 let name = room.names.get(code).map(String::as_str);
-                subscription.tell(item, name, (ticks, wall_ns), &mut batch);
+                subscription.tell(item, name, ticks, &mut batch);
             }
         }
         match batch.end() {
@@ -301,7 +300,7 @@ impl Client {
 
 impl Subscription {
     /// Writes what has changed since it was told last; without ticks, of what the exchange's snapshots say alone.
-    fn tell(&mut self, item: &Item, name: Option<&str>, (ticks, wall_ns): (bool, i64), batch: &mut Batch) {
+    fn tell(&mut self, item: &Item, name: Option<&str>, ticks: bool, batch: &mut Batch) {
         let (now, told) = (item.versions, self.told);
         let shot_is_new = now.shot != told.shot;
         let (quote, quote_is_new, depth, depth_is_new) = match ticks {
@@ -311,7 +310,7 @@ impl Subscription {
         for part in self.parts.iter().filter(|part| part.is_for(ticks)) {
             match part {
                 Part::Snapshot if quote_is_new => {
-                    let (code, lag_ms) = (item.code, lag_ms(quote.time, wall_ns));
+                    let (code, lag_ms) = (item.code, quote.lag_ms());
                     batch.add(&Event::Snapshot(Shown { code, name, quote, lag_ms }));
                 }
                 Part::Depth if depth_is_new => batch.add(&Event::Depth(Depth::of(item.code, depth))),

@@ -7,7 +7,7 @@ use crate::web::market::{Item, Level, Quote, Shot, Trade};
 use serde::ser::SerializeTuple;
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
-use wire::szse::{Amount, Price, Qty, Timestamp};
+use wire::szse::{Amount, Price, Qty};
 
 /// One thing of one security.
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ pub(super) struct Shown<'a> {
     pub(super) name: Option<&'a str>,
     #[serde(flatten, serialize_with = "quote")]
     pub(super) quote: Quote,
-    /// From the exchange's stamp until this was written, milliseconds; none where the stamp is not of now (a replay).
+    /// See [`Quote::lag_ms`].
     pub(super) lag_ms: Option<i64>,
 }
 
@@ -92,13 +92,6 @@ impl<'a> LinePart<'a> {
         let first = last_s.map_or(0, |last_s| points.partition_point(|point| point.at_s < last_s));
         Self { code: item.code, width_s, whole: last_s.is_none(), points: &points[first..] }
     }
-}
-
-/// How old a stamp is; none where it is more than ten minutes off: it is not of now.
-pub(super) fn lag_ms(time: Timestamp, wall_ns: i64) -> Option<i64> {
-    let stamped_ns = i64::try_from(time.to_unix_ns()?).ok()?;
-    let lag_ms = (wall_ns - stamped_ns) / 1_000_000;
-    (lag_ms.abs() < 600_000).then_some(lag_ms)
 }
 
 fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {

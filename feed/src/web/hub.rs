@@ -144,12 +144,13 @@ impl Follower {
 
     fn part(&mut self) {
         let mut market = self.room.market.borrow_mut();
+        let came_ns = self.room.clock.wall_ns(self.room.clock.now_ns());
         let no_room = market.no_room;
         for _ in 0..ENTRIES_PER_TURN {
             match self.log.entry(self.next) {
                 Ok(Some(entry)) => {
                     if let Ok(Some(frame)) = frame::decode(entry.frame, frame::BODY_LEN_MAX) {
-                        market.take(&frame);
+                        market.take(&frame, came_ns);
                     }
                     self.next += 1;
                 }

@@ -39,6 +39,8 @@ pub(super) struct Trade {
 pub(super) struct Quote {
     /// When the exchange made the newest of it.
     pub(super) time: Timestamp,
+    /// When the first came that is of that time, by this machine's clock: nanoseconds since 1970.
+    pub(super) came_ns: i64,
     pub(super) phase: Text<8>,
     pub(super) prev_close: i64,
     pub(super) open: i64,
@@ -110,8 +112,8 @@ impl Market {
         self.places.get(code).copied()
     }
 
-    /// Takes what matters of a frame of the log; the rest is not for browsers.
-    pub(super) fn take(&mut self, frame: &Frame<'_>) {
+    /// Takes what matters of a frame of the log that came at this time of day, nanoseconds since 1970; the rest is not for browsers.
+    pub(super) fn take(&mut self, frame: &Frame<'_>, came_ns: i64) {
         match frame.msg_type {
             TickTrade::MSG_TYPE => {
                 if let Ok(trade) = frame.view::<TickTrade>()
@@ -119,7 +121,7 @@ impl Market {
                     && let Some(item) =
                         self.item(Code { id: trade.security_id, source: trade.security_id_source })
                 {
-                    item.trade(trade);
+                    item.trade(trade, came_ns);
                 }
             }
             Snapshot::MSG_TYPE => {
@@ -128,7 +130,7 @@ impl Market {
                     && let Some(item) =
                         self.item(Code { id: head.security_id, source: head.security_id_source })
                 {
-                    item.snapshot(&snapshot);
+                    item.snapshot(&snapshot, came_ns);
                 }
             }
             _ => {}
@@ -171,7 +173,7 @@ impl Item {
     }
 
     /// A trade that is no later than the exchange's snapshot is in its totals: snapshots do not wait for ticks that are missing.
-    fn trade(&mut self, trade: &TickTrade) {
+    fn trade(&mut self, trade: &TickTrade, came_ns: i64) {
         let (time, price, quantity) = (trade.transact_time, trade.last_px.raw(), trade.last_qty.raw());
         let buyer_took = trade.bid_appl_seq_num.get() > trade.offer_appl_seq_num.get();
         let trade = Trade { time, price, quantity, side: if buyer_took { b'B' } else { b'S' } };
@@ -187,8 +189,10 @@ impl Item {
         }
         quote.high = quote.high.max(price);
         quote.low = if quote.low == 0 { price } else { quote.low.min(price) };
-        if time >= quote.time {
-            quote.time = time;
+        if time > quote.time {
+            (quote.time, quote.came_ns) = (time, came_ns);
+        }
+        if time == quote.time {
             quote.last = price;
         }
         self.versions.quote += 1;
@@ -199,19 +203,21 @@ impl Item {
     }
 
     /// A snapshot is as of its time: it takes nothing back that later trades have said already.
-    fn snapshot(&mut self, snapshot: &Snapshot<'_>) {
+    fn snapshot(&mut self, snapshot: &Snapshot<'_>, came_ns: i64) {
         self.versions.depth += 1;
         if snapshot.head.md_stream_id == STREAM_BOOK {
             // Its levels alone are news: the trades that it is made of are in the log too.
-            self.book.set(snapshot);
+            self.book.set(snapshot, came_ns);
             return;
         }
-        self.shot.set(snapshot);
+        self.shot.set(snapshot, came_ns);
         self.versions.shot += 1;
         let shot = self.shot.quote;
         let earlier = self.quote;
+        let newest = if shot.time > earlier.time { shot } else { earlier };
         self.quote = Quote {
-            time: earlier.time.max(shot.time),
+            time: newest.time,
+            came_ns: newest.came_ns,
             open: if shot.open == 0 { earlier.open } else { shot.open },
             high: earlier.high.max(shot.high),
             low: if earlier.low == 0 || shot.low != 0 && shot.low < earlier.low {
@@ -250,8 +256,12 @@ impl Item {
 }
 
 impl Shot {
-    fn set(&mut self, snapshot: &Snapshot<'_>) {
-        self.quote = Quote::of(snapshot);
+    fn set(&mut self, snapshot: &Snapshot<'_>, came_ns: i64) {
+        let earlier = self.quote;
+        self.quote = Quote { came_ns, ..Quote::of(snapshot) };
+        if self.quote.time == earlier.time {
+            self.quote.came_ns = earlier.came_ns;
+        }
         self.bids.clear();
         self.asks.clear();
         for SnapshotEntry { entry, .. } in snapshot.entries() {
@@ -304,6 +314,14 @@ impl Quote {
         quote
     }
 
+    /// How late it came, milliseconds; none where its stamp is more than ten minutes off: it is not of now. How long it has been the
+    /// newest since then does not count: in a quiet market that says nothing of the way here.
+    pub(super) fn lag_ms(&self) -> Option<i64> {
+        let stamped_ns = i64::try_from(self.time.to_unix_ns()?).ok()?;
+        let lag_ms = (self.came_ns - stamped_ns) / 1_000_000;
+        (lag_ms.abs() < 600_000).then_some(lag_ms)
+    }
+
     /// One more trade in the totals.
     fn add(&mut self, trade: &Trade) {
         self.volume = self.volume.saturating_add(trade.quantity);
@@ -332,7 +350,11 @@ mod tests {
     const NINE_THIRTY: i64 = 20_260_706_093_000_000;
 
     fn take(market: &mut Market, bytes: &[u8]) {
-        market.take(&frame::decode(bytes, frame::BODY_LEN_MAX).unwrap().unwrap());
+        take_at(market, bytes, 0);
+    }
+
+    fn take_at(market: &mut Market, bytes: &[u8], came_ns: i64) {
+        market.take(&frame::decode(bytes, frame::BODY_LEN_MAX).unwrap().unwrap(), came_ns);
     }
 
     fn trade(security: u32, ms: i64, price: &str, shares: i64) -> TickTrade {
@@ -349,10 +371,14 @@ mod tests {
         }
     }
 
-    fn traded(market: &mut Market, trade: &TickTrade) {
+    fn bytes_of(trade: &TickTrade) -> Vec<u8> {
         let mut bytes = Vec::new();
         frame::encode(trade, &mut bytes);
-        take(market, &bytes);
+        bytes
+    }
+
+    fn traded(market: &mut Market, trade: &TickTrade) {
+        take(market, &bytes_of(trade));
     }
 
     fn entry(kind: MdEntryType, price: &str, level: u16) -> MdEntry {
@@ -369,7 +395,11 @@ mod tests {
         snapshot_of(market, STREAM_SNAPSHOT, (ms, volume), entries);
     }
 
-    fn snapshot_of(market: &mut Market, stream: Text<3>, (ms, volume): (i64, i64), entries: &[MdEntry]) {
+    fn snapshot_of(market: &mut Market, stream: Text<3>, of: (i64, i64), entries: &[MdEntry]) {
+        take(market, &snapshot_bytes(stream, of, entries));
+    }
+
+    fn snapshot_bytes(stream: Text<3>, (ms, volume): (i64, i64), entries: &[MdEntry]) -> Vec<u8> {
         let head = SnapshotHead {
             orig_time: Timestamp::from_raw(NINE_THIRTY + ms),
             md_stream_id: stream,
@@ -385,7 +415,7 @@ mod tests {
             entries.iter().try_for_each(|entry| out.push(entry, &[]))
         });
         written.unwrap();
-        take(market, &bytes);
+        bytes
     }
 
     #[test]
@@ -492,6 +522,30 @@ mod tests {
         assert_eq!(depth(&market), 100_600);
         snapshot(&mut market, 9_001, 970, &bid("10.07"));
         assert_eq!(depth(&market), 100_700);
+    }
+
+    #[test]
+    fn a_quote_lags_by_how_late_it_came_however_long_it_is_the_newest() {
+        let mut market = Market::new(1);
+        let at_ns = |ms: i64| Timestamp::from_raw(NINE_THIRTY + ms).to_unix_ns().unwrap() as i64;
+        let shot = |ms| snapshot_bytes(STREAM_SNAPSHOT, (ms, 900), &[entry(MdEntryType::LAST, "10.00", 0)]);
+        let lags = |market: &Market| {
+            let item = &market.items()[0];
+            [item.quote.lag_ms(), item.shot.quote.lag_ms()]
+        };
+        take_at(&mut market, &shot(1_000), at_ns(1_040));
+        assert_eq!(lags(&market), [Some(40), Some(40)]);
+        take_at(&mut market, &shot(1_000), at_ns(23_000));
+        take_at(&mut market, &bytes_of(&trade(1, 900, "10.00", 100)), at_ns(23_000));
+        assert_eq!(lags(&market), [Some(40), Some(40)], "what is no newer changes nothing");
+        take_at(&mut market, &bytes_of(&trade(1, 30_000, "10.00", 100)), at_ns(30_007));
+        assert_eq!(lags(&market), [Some(7), Some(40)], "who sees no ticks has not seen it");
+        take_at(&mut market, &shot(29_000), at_ns(30_050));
+        assert_eq!(lags(&market), [Some(7), Some(1_050)]);
+        take_at(&mut market, &shot(31_000), at_ns(30_999));
+        assert_eq!(lags(&market), [Some(-1), Some(-1)], "two clocks");
+        take_at(&mut market, &shot(32_000), 0);
+        assert_eq!(lags(&market), [None, None], "not of now");
     }
 
     #[test]

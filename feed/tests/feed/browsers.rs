@@ -153,6 +153,23 @@ fn who_comes_late_is_told_the_state_first() {
 }
 
 #[test]
+fn a_quote_that_is_told_again_lags_by_no_more_than_before() {
+    let feed = with_web(|_| {});
+    let [mut primary, _backup] = feed.sources();
+    let mut browser = WebSocket::connect(feed.web.unwrap());
+    let subscribe = r#"{"op":"subscribe","codes":["000001.SZ"],"want":["snapshot"]}"#;
+    browser.say(subscribe);
+    browser.event("subscribed");
+    let now = Timestamp::from_unix_ns(transport::Clock::start().wall_ns(0) as u64);
+    primary.send_bytes(&levels(1, now.raw() - OPEN, 1_002));
+    let lag_ms = browser.event("snapshot")["lag_ms"].as_i64().expect("its stamp is of now");
+    // The second of two comes a second after the first.
+    (0..2).for_each(|_| drop(browser.event("state")));
+    browser.say(subscribe);
+    assert_eq!(browser.event("snapshot")["lag_ms"], lag_ms);
+}
+
+#[test]
 fn the_compact_form_says_the_same_in_bytes() {
     let feed = with_web(|_| {});
     let [mut primary, _backup] = feed.sources();
