@@ -1,6 +1,6 @@
 //! The quote board in a real browser. Its pictures are left in `target/board`.
 
-use crate::browsers::{levels, levels_by, trade, with_web};
+use crate::browsers::{Totals, levels, levels_by, trade, with_web};
 use crate::chromium::Chromium;
 use crate::support::*;
 use crate::websocket::WebSocket;
@@ -46,25 +46,29 @@ fn names() -> tempfile::NamedTempFile {
     file
 }
 
-/// A morning of trades of each security that wander about, and at its end a snapshot; returns the last prices in cents.
-fn morning(source: &mut Peer) -> Vec<i64> {
+/// A morning of trades of each security that wander about, and at its end a snapshot with their totals; returns the last
+/// prices in cents, and the totals.
+fn morning(source: &mut Peer) -> (Vec<i64>, Vec<Totals>) {
     let mut random = 7_u64;
     let mut below = |most: u64| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) % most
     };
     let mut prices: Vec<i64> = NAMES.iter().map(|_| 1_000).collect();
+    let mut totals = vec![Totals::default(); NAMES.len()];
     let mut number = 0;
     let mut bytes = Vec::new();
     for half_minute in 0..200_i64 {
         let clock = (9 * 60 + 30) * 60 + half_minute * 30;
         let stamp = (clock / 3_600 * 10_000 + clock / 60 % 60 * 100 + clock % 60) * 1_000;
-        for (security, price) in (1..).zip(&mut prices) {
+        for ((security, price), total) in (1..).zip(&mut prices).zip(&mut totals) {
             *price = (*price + below(7) as i64 - 3 + i64::from(security % 3 == 1) * below(2) as i64)
                 .clamp(930, 1_080);
             number += 1;
+            let shares = 100 + 100 * below(90) as i64;
+            *total = total.and(shares, *price * 100);
             let tick = TickTrade {
-                last_qty: Qty::whole(100 + 100 * below(90) as i64),
+                last_qty: Qty::whole(shares),
                 bid_appl_seq_num: i64::from(below(3) as u32).into(),
                 transact_time: Timestamp::from_raw(20_260_706_000_000_000 + stamp),
                 ..trade(security, number, &format!("{}.{:02}", *price / 100, *price % 100))
@@ -72,11 +76,12 @@ fn morning(source: &mut Peer) -> Vec<i64> {
             bytes.extend(bytes_of(&tick));
         }
     }
-    for (security, price) in (1..).zip(&prices) {
-        bytes.extend(levels(security, 18_000_000 + i64::from(security), *price));
+    for ((security, price), total) in (1..).zip(&prices).zip(&totals) {
+        let ms = 18_000_000 + i64::from(security);
+        bytes.extend(levels_by(100, security, ms, [100_000, *price * 100], *total));
     }
     source.send_bytes(&bytes);
-    prices
+    (prices, totals)
 }
 
 fn cents(price: i64) -> String {
@@ -116,6 +121,14 @@ fn shows(page: &mut Chromium, selector: &str, text: &str) {
     page.wait_for(&format!("document.querySelector({selector:?})?.textContent === {text:?}"));
 }
 
+/// Waits until a fact of the security that is open, such as its trades, is this.
+fn shows_fact(page: &mut Chromium, name: &str, text: &str) {
+    page.wait_for(&format!(
+        "[...document.querySelectorAll('#facts div')].some((fact) => fact.children[0].textContent === {name:?} && \
+         fact.children[1].textContent === {text:?})"
+    ));
+}
+
 #[test]
 fn a_trader_watches_searches_and_switches() {
     let Some(mut page) = browser() else { return };
@@ -123,7 +136,7 @@ fn a_trader_watches_searches_and_switches() {
     let feed = with_web(|web| web.names = Some(names.path().to_owned()));
     let [mut primary, _backup] = feed.sources();
     feed.wait_for_sources(2);
-    let prices = morning(&mut primary);
+    let (prices, totals) = morning(&mut primary);
     let address = feed.web.unwrap();
     page.viewport(1_440, 900, false);
     page.open(&format!("http://{address}/"));
@@ -140,11 +153,13 @@ fn a_trader_watches_searches_and_switches() {
     page.wait_for("document.querySelectorAll('#trades tr').length === 50");
     page.wait_for("document.querySelector('#sources').textContent.includes('source-1 正常')");
     page.wait_for("document.querySelector('#channels').textContent.includes('#3,200')");
+    shows_fact(&mut page, "笔数", "200");
     page.screenshot("desktop-zh.png");
 
     // The market moves, and the page with it.
-    primary.send_bytes(&levels(1, 18_005_000, 1_066));
+    primary.send_bytes(&levels_by(100, 1, 18_005_000, [100_000, 106_600], totals[0].and(100, 106_600)));
     shows(&mut page, "#last", "10.66");
+    shows_fact(&mut page, "笔数", "201");
     shows(&mut page, "#percent", "+6.60%");
     assert_eq!(shown(&mut page, "asks"), said(address, "000001.SZ", "asks"));
 
@@ -191,7 +206,7 @@ fn a_fund_is_shown_to_its_tick() {
     let Some(mut page) = browser() else { return };
     let feed = with_web(|_| {});
     let [mut primary, _backup] = feed.sources();
-    primary.send_bytes(&levels_by(10, 1, 500, [40_120, 40_130]));
+    primary.send_bytes(&levels_by(10, 1, 500, [40_120, 40_130], Totals::at(40_130)));
     page.viewport(1_440, 900, false);
     page.open(&format!("http://{}/", feed.web.unwrap()));
     shows(&mut page, "#last", "4.013");
@@ -202,7 +217,7 @@ fn a_fund_is_shown_to_its_tick() {
          document.querySelector('#tip').textContent.includes(' 4.013 ')",
     );
     // A price of whole cents beside others that are not.
-    primary.send_bytes(&levels_by(10, 1, 900, [40_120, 40_100]));
+    primary.send_bytes(&levels_by(10, 1, 900, [40_120, 40_100], Totals::at(40_100)));
     shows(&mut page, "#change", "-0.002");
     shows(&mut page, "#last", "4.010");
     shows(&mut page, "#watch .number", "4.010");

@@ -41,13 +41,41 @@ pub(crate) fn trade(security: u32, number: u64, price: &str) -> TickTrade {
     }
 }
 
-/// A snapshot at `ms` after the opening with ten levels, a cent apart, around a last price in cents; the day before ended at 10.
-pub(crate) fn levels(security: u32, ms: i64, last_cents: i64) -> Vec<u8> {
-    levels_by(100, security, ms, [100_000, last_cents * 100])
+/// What a snapshot says was traded by its time.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Totals {
+    trades: i64,
+    shares: i64,
+    /// Units of 0.0001.
+    value: i64,
 }
 
-/// The same with levels a tick apart, of a previous close and a last price; all in units of 0.0001.
-pub(crate) fn levels_by(tick: i64, security: u32, ms: i64, [prev_close, last]: [i64; 2]) -> Vec<u8> {
+impl Totals {
+    /// Seven trades at one price, in units of 0.0001: for who sends no trades before it.
+    pub(crate) fn at(price: i64) -> Self {
+        Self { trades: 7, shares: 100_000, value: 100_000 * price }
+    }
+
+    /// With one more trade, at a price in units of 0.0001.
+    pub(crate) fn and(self, shares: i64, price: i64) -> Self {
+        Self { trades: self.trades + 1, shares: self.shares + shares, value: self.value + shares * price }
+    }
+}
+
+/// A snapshot at `ms` after the opening with ten levels, a cent apart, around a last price in cents; the day before ended at 10.
+pub(crate) fn levels(security: u32, ms: i64, last_cents: i64) -> Vec<u8> {
+    let last = last_cents * 100;
+    levels_by(100, security, ms, [100_000, last], Totals::at(last))
+}
+
+/// The same with levels a tick apart, of a previous close and a last price, all in units of 0.0001, and with these totals.
+pub(crate) fn levels_by(
+    tick: i64,
+    security: u32,
+    ms: i64,
+    [prev_close, last]: [i64; 2],
+    totals: Totals,
+) -> Vec<u8> {
     let head = SnapshotHead {
         orig_time: Timestamp::from_raw(OPEN + ms),
         channel_no: U16::new(1_001),
@@ -56,9 +84,9 @@ pub(crate) fn levels_by(tick: i64, security: u32, ms: i64, [prev_close, last]: [
         security_id_source: SOURCE_SHENZHEN,
         trading_phase_code: Text::literal("T0"),
         prev_close_px: Price::from_raw(prev_close),
-        num_trades: I64::new(7),
-        total_volume_trade: Qty::whole(100_000),
-        total_value_trade: Amount::whole(1_001_000),
+        num_trades: I64::new(totals.trades),
+        total_volume_trade: Qty::whole(totals.shares),
+        total_value_trade: Amount::from_raw(totals.value),
     };
     let mut out = Vec::new();
     let entry = |kind, price: i64, level: u16| MdEntry {
