@@ -15,6 +15,8 @@ use crate::wires::Transport;
 const SILENT: usize = 1_000;
 /// Connections that stop within their hello.
 const HALVES: usize = 200;
+/// Connections of a flood over TLS that stay open.
+pub(crate) const IDLE: usize = SILENT + HALVES;
 /// The head of a hello, and not the rest: a TLS record of type handshake that announces 256 bytes.
 const HALF_A_HELLO: [u8; 11] = [22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3];
 /// Whole handshakes under way at a time.
@@ -38,9 +40,9 @@ impl Flood {
     /// # Errors
     /// A connection that was refused, or no thread.
     pub fn start(address: SocketAddr, connector: &Connector, transport: Transport) -> io::Result<Self> {
-        let mut idle = Vec::with_capacity(SILENT + HALVES);
+        let mut idle = Vec::with_capacity(IDLE);
         if transport == Transport::Tls {
-            for number in 0..SILENT + HALVES {
+            for number in 0..IDLE {
                 let mut stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT)?;
                 if number >= SILENT {
                     stream.write_all(&HALF_A_HELLO)?;

@@ -19,6 +19,7 @@ pub mod due;
 pub mod failover;
 pub mod feeder;
 pub mod figures;
+mod files;
 pub mod flood;
 pub mod gaps;
 pub mod handshakes;

@@ -11,6 +11,7 @@ use transport::Clock;
 use wire::szse::{Password, Price, Text};
 
 use crate::figures::{count, rate};
+use crate::files;
 use crate::house::{Core, Gateway, Kind};
 use crate::machine;
 use crate::progress::Progress;
@@ -126,6 +127,14 @@ impl Args {
         })
     }
 
+    /// Whether this process may open as many files as the sessions need.
+    fn files_suffice(&self) -> anyhow::Result<()> {
+        // Over QUIC a gateway has all of them on one socket.
+        let inside = self.gateway.is_none() && self.wires.transport != Transport::Quic;
+        let inside = inside.then_some("let a gateway of its own serve them (--gateway)");
+        files::suffice("order sessions", self.sessions, inside)
+    }
+
     /// What stands in a gateway's configuration for these sessions.
     ///
     /// # Errors
@@ -176,6 +185,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     let planned = args.rate * args.seconds;
     let quic = args.protocol == Protocol::Fix && args.wires.transport == Transport::Quic;
     anyhow::ensure!(!quic, "--protocol fix: the FIX port is for --transport tls or tcp");
+    args.files_suffice()?;
     let (wires, servers) = match args.gateway {
         Some(_) => (Wires::outside(&args.wires)?, None),
         None => {

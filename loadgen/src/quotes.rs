@@ -10,6 +10,8 @@ use wire::szse::ext::SlowReaderPolicy;
 use crate::broadcast::{Cast, Play, Stage};
 use crate::due::Due;
 use crate::feeder::Feeder;
+use crate::files;
+use crate::flood;
 use crate::padded::Padded;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -158,6 +160,23 @@ impl CastArgs {
         if self.feed.is_some() { Wires::outside(&self.wires) } else { Wires::local(&self.wires) }
     }
 
+    /// Whether this process may open as many files as they need.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(crate) fn files_suffice(&self) -> anyhow::Result<()> {
+        let transport = self.wires.transport;
+        let (who, idle) = match self.flood && transport == Transport::Tls {
+            true => ("subscribers and idle connections of the flood", flood::IDLE),
+            false => ("subscribers", 0),
+        };
+        let connections = self.subscribers.saturating_add(self.stalled).saturating_add(idle);
+        // Over QUIC a feed has all of them on one socket.
+        let inside = self.feed.is_none() && transport != Transport::Quic;
+        let inside = inside.then_some("let a feed of its own serve them (--feed)");
+        files::suffice(who, connections as u64, inside)
+    }
+
     /// After how many of `planned` messages the primary is killed.
     ///
     /// # Errors
@@ -186,6 +205,7 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     anyhow::ensure!(over_quic || !args.streams, "--streams needs --transport quic");
     anyhow::ensure!(!args.streams || args.cast.stalled == 0, "--stalled reads no streams");
     anyhow::ensure!(!args.snapshots || args.channels == 1, "--snapshots are of one channel");
+    args.cast.files_suffice()?;
     let channels: Vec<u16> = (CHANNEL..).take(args.channels.into()).collect();
     let quotes = channels.iter().map(|channel| match args.snapshots {
         true => Padded::snapshots(*channel, args.size, args.securities),

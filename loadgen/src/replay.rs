@@ -110,6 +110,7 @@ impl Identical {
 /// # Errors
 /// What kept it from running; a run with losses is no error.
 pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Report> {
+    args.cast.files_suffice()?;
     let census = census(args, progress)?;
     let planned: u64 = census.ends.iter().map(|(_, last)| last).sum();
     let kill_after = args.cast.kill_after(planned)?;

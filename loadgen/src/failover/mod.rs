@@ -27,7 +27,7 @@ use crate::figures::duration;
 use crate::gaps::BUCKET_NS;
 use crate::machine::Machine;
 use crate::progress::Progress;
-use crate::wires::{WireArgs, Wires};
+use crate::wires::{Transport, WireArgs, Wires};
 
 /// The channel that everything is sent in.
 const CHANNEL: u16 = 2_011;
@@ -173,6 +173,8 @@ pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Resu
 /// # Errors
 /// What kept it from running; a run with losses is no error.
 pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<Outcome> {
+    let inside = (args.wires.transport != Transport::Quic).then_some("have fewer (--subscribers)");
+    crate::files::suffice("subscribers", args.subscribers as u64, inside)?;
     let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()) >> 32);
     progress.say(&format!("seed {seed}"))?;
     let modes = if args.mode.is_empty() { &[Mode::Arbitrated, Mode::Standby][..] } else { &args.mode };
