@@ -131,8 +131,8 @@ impl Line {
     }
 
     /// The other end turns us away, and says this.
-    pub fn turned_away(&mut self, said: String) {
-        self.said = said;
+    pub fn turned_away(&mut self, said: impl std::fmt::Display) {
+        self.said = said.to_string();
     }
 
     /// Why it has ended, with what the other end said then.

@@ -217,11 +217,11 @@ impl Link {
                 Event::Message(frame) => self.message(line, frame, intake)?,
                 Event::Heartbeat | Event::LoggedOn(_) => {}
                 Event::LogonRefused(logout) => {
-                    line.turned_away(logout.text.to_string());
+                    line.turned_away(logout.text);
                     return Err(LinkError::LogonRefused);
                 }
                 Event::LoggedOut(logout) => {
-                    line.turned_away(logout.text.to_string());
+                    line.turned_away(logout.text);
                     return Err(LinkError::LoggedOut);
                 }
                 Event::LogonRequest(_) => unreachable!("a line is an initiator"),
@@ -478,7 +478,10 @@ impl Link {
         announced.sort_unstable();
         let configured = (i32::from(first)..).take(self.next.len());
         if !configured.eq(announced.iter().copied()) {
-            line.turned_away(format!("the core has {announced:?}, {:?} are configured", self.partitions));
+            line.turned_away(format_args!(
+                "the core has {announced:?}, {:?} are configured",
+                self.partitions
+            ));
             return Err(LinkError::Partitions);
         }
         line.set_ready();

@@ -180,11 +180,11 @@ impl Follower {
                 Event::Message(_) | Event::Heartbeat => {}
                 Event::LoggedOn(_) => self.request(now_ns),
                 Event::LogonRefused(logout) => {
-                    self.line.turned_away(logout.text.to_string());
+                    self.line.turned_away(logout.text);
                     return Err(Reason::App("logon refused"));
                 }
                 Event::LoggedOut(logout) => {
-                    self.line.turned_away(logout.text.to_string());
+                    self.line.turned_away(logout.text);
                     return Err(Reason::App("logged out"));
                 }
                 Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),
@@ -195,7 +195,7 @@ impl Follower {
     fn answered(&mut self, frame: &Frame<'_>) -> Result<(), Reason> {
         let ack = frame.view::<MarketDataRequestAck>().map_err(|error| Reason::App(malformed(error)))?;
         if ack.status != RequestStatus::ACCEPTED {
-            self.line.turned_away(format!("{:?} {}", ack.status, ack.text));
+            self.line.turned_away(format_args!("{:?} {}", ack.status, ack.text));
             return Err(Reason::App("subscription refused"));
         }
         if ack.request_id.get() != self.subscription.request_id {

@@ -57,14 +57,16 @@ fn while_a_new_process_takes_over_nobody_is_refused_and_nobody_is_closed() {
     let mut held = connect(at);
     let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    assert_echoes(&mut connect(at));
-                    served.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        assert_echoes(&mut connect(at));
+                        served.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
         let more = |count| {
             let before = served.load(Ordering::Relaxed);
             wait_for(|| served.load(Ordering::Relaxed) >= before + count);
@@ -90,6 +92,10 @@ fn while_a_new_process_takes_over_nobody_is_refused_and_nobody_is_closed() {
         assert!(new.child.wait().unwrap().success());
         more(200);
         stop.store(true, Ordering::Relaxed);
+        // The last process has no successor: who comes while it ends may be refused.
+        for client in clients {
+            client.join().unwrap();
+        }
         kill_process(Pid::from_raw(successor).unwrap(), Signal::TERM).unwrap();
         new.end(); // The successor logs to the same place.
         std::fs::remove_file(config).unwrap();
