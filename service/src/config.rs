@@ -166,6 +166,20 @@ pub fn check_default<T: Config + PartialEq + fmt::Debug>() -> Result<(), String>
     if parsed == built { Ok(()) } else { Err(format!("text says {parsed:#?}, code says {built:#?}")) }
 }
 
+/// Checks that of a configuration which names a file that is not there the key and the path are told. For each server's tests.
+///
+/// # Errors
+/// What is told in place of that.
+pub fn check_missing<T: Config>(text: &str, key: &str, path: &Path) -> Result<(), String> {
+    let config: T = parse(text, "text").map_err(|error| error.to_string())?;
+    let problem = format!("cannot read {}: No such file", path.display());
+    match config.check_files() {
+        Err(invalid) if invalid.key == key && invalid.problem.starts_with(&problem) => Ok(()),
+        Err(invalid) => Err(invalid.to_string()),
+        Ok(()) => Err(format!("`{key}` is not looked at")),
+    }
+}
+
 /// What is wrong with a configuration file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {

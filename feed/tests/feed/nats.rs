@@ -4,6 +4,9 @@ use crate::support::{free_address, wait_for};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
+#[path = "../../../gateway/tests/peers/nats.rs"]
+mod cluster;
+
 /// One server.
 pub(crate) struct Nats {
     child: Child,
@@ -13,10 +16,7 @@ pub(crate) struct Nats {
 impl Nats {
     /// Starts one; `None` where there is none to be had.
     pub(crate) fn start() -> Option<Self> {
-        let there = Command::new("nats-server").arg("--version").output().is_ok();
-        assert!(there || std::env::var("CI").as_deref() != Ok("true"), "nats-server is missing");
-        if !there {
-            eprintln!("skipped: no nats-server here (.ci/peers installs it)");
+        if !cluster::installed() {
             return None;
         }
         let address = free_address();

@@ -103,18 +103,15 @@ fn a_password_does_not_print() {
 
 #[test]
 fn a_file_that_is_not_there_is_told_with_its_key_and_where_it_was_sought() {
-    let missing = |text: &str| {
-        let config = parse::<Config>(text, "x.toml").unwrap();
-        let invalid = service::config::Config::check_files(&config).unwrap_err();
-        assert!(invalid.problem.starts_with("cannot read /nonexistent/x: No such file"), "{invalid}");
-        invalid.key
+    let check = |text: &str, key: &str| {
+        service::config::check_missing::<Config>(text, key, "/nonexistent/x".as_ref()).unwrap();
     };
     let tls = "[tls]\ncertificate = \"/nonexistent/x\"\nkey = \"/nonexistent/y\"\nca = \"/nonexistent/z\"\n";
-    assert_eq!(missing(tls), "tls.certificate");
+    check(tls, "tls.certificate");
     let traces = "[traces]\nendpoint = \"http://127.0.0.1:1/\"\nid_key_file = \"/nonexistent/x\"\n";
-    assert_eq!(missing(traces), "traces.id_key_file");
+    check(traces, "traces.id_key_file");
     for (section, key) in [("checks", "rules"), ("checks", "securities"), ("control", "token_file")] {
         let text = format!("[{section}]\n{key} = \"/nonexistent/x\"\n");
-        assert_eq!(missing(&text), format!("{section}.{key}"));
+        check(&text, &format!("{section}.{key}"));
     }
 }

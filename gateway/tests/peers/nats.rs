@@ -13,6 +13,19 @@ pub(crate) const NODES: usize = 3;
 /// How long one exchange with them may take: no busy machine is taken for a dead server, milliseconds.
 pub(crate) const TIMEOUT_MS: u64 = 5_000;
 
+/// Whether there is a nats-server; says that a test is skipped without.
+///
+/// # Panics
+/// Without one where nothing may be skipped (`CI=true`).
+pub(crate) fn installed() -> bool {
+    let there = Command::new("nats-server").arg("--version").output().is_ok();
+    assert!(there || std::env::var("CI").as_deref() != Ok("true"), "nats-server is missing");
+    if !there {
+        eprintln!("skipped: no nats-server here (.ci/peers installs it)");
+    }
+    there
+}
+
 /// One server.
 pub(crate) struct Node(Child);
 
@@ -59,10 +72,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// `None` where there are none to be had.
     pub(crate) fn start() -> Option<Self> {
-        let there = Command::new("nats-server").arg("--version").output().is_ok();
-        assert!(there || std::env::var("CI").as_deref() != Ok("true"), "nats-server is missing");
-        if !there {
-            eprintln!("skipped: no nats-server here (.ci/peers installs it)");
+        if !installed() {
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
