@@ -26,10 +26,14 @@ pub(crate) struct Replay {
     at: Option<Seq>,
     /// Frames sent.
     sent: u64,
+    /// Those of them that stand for numbers that were lost.
+    notices: u64,
     /// More was asked for than one answer may hold.
     truncated: bool,
     /// Something that was asked for is not there.
     lacking: bool,
+    /// The log ends before it does.
+    not_yet: bool,
     /// It is answered from disk, for now.
     pub(crate) reading: Option<Reading>,
     /// What the session may see; `None` is everything.
@@ -70,8 +74,10 @@ impl Replay {
             end: last.min(bound),
             at: None,
             sent: 0,
+            notices: 0,
             truncated: last > bound,
             lacking: false,
+            not_yet: false,
             reading: None,
             bounds: None,
         })
@@ -110,6 +116,7 @@ impl Replay {
         self.sent += piece.frames_count;
         for &(number, notice) in &piece.numbers {
             self.lacking |= number > self.begin || notice;
+            self.notices += u64::from(notice);
             self.begin = number + 1;
         }
         if let Some(reading) = &mut self.reading {
@@ -138,12 +145,17 @@ impl Replay {
                             out.extend_from_slice(entry.frame);
                             self.sent += 1;
                         }
-                        // A notice stands for numbers that were lost.
-                        self.lacking |= entry.tag.number > self.begin || entry.tag.key == Tag::EVERYONE;
+                        // A notice stands for numbers that were lost, and is within all bounds.
+                        let notice = entry.tag.key == Tag::EVERYONE;
+                        self.lacking |= entry.tag.number > self.begin || notice;
+                        self.notices += u64::from(notice);
                         self.begin = entry.tag.number + 1;
                     }
                 }
-                Ok(None) => return self.finish(out),
+                Ok(None) => {
+                    self.not_yet = true;
+                    return self.finish(out);
+                }
                 Err(_) => {
                     self.lacking = true;
                     return self.finish(out);
@@ -165,7 +177,7 @@ impl Replay {
         match log.find(self.channel, self.begin) {
             Ok(seq) => Some(seq),
             Err(FindError::NotYet { .. }) => {
-                self.lacking = true;
+                (self.lacking, self.not_yet) = (true, true);
                 None
             }
             Err(FindError::NoLongerHeld { oldest_number }) => {
@@ -179,11 +191,14 @@ impl Replay {
     fn finish(&self, out: &mut Vec<u8>) -> Part {
         // A stated end that was not reached is lacking; an open one is wherever the log ends.
         let stated = self.request.appl_end_seq_num.get() != 0;
-        let lacking = self.lacking || (stated && self.begin <= self.end);
-        let (status, text) = match (lacking, self.sent) {
+        let short = stated && self.begin <= self.end;
+        let (status, text) = match (self.lacking || short, self.sent > self.notices) {
             (false, _) => (ResendStatus::COMPLETE, ""),
-            (true, 0) => (ResendStatus::UNAVAILABLE, "not held"),
-            (true, _) => (ResendStatus::PARTIAL, "not all held"),
+            (true, true) => (ResendStatus::PARTIAL, "not all held"),
+            // Neither yes nor no: a feed that is behind its peers may bring them yet.
+            (true, false) if short && self.not_yet => (ResendStatus::NONE, "not yet"),
+            // Also where notices are all there is: a feed behind this one gives up at once what this one has given up.
+            (true, false) => (ResendStatus::UNAVAILABLE, "not held"),
         };
         frame::encode(&answer(&self.request, status, text), out);
         Part::Done(status, self.sent)
@@ -248,7 +263,9 @@ mod tests {
         assert_eq!(replay(&log, 8, 0), (vec![8, 9], ResendStatus::COMPLETE));
         assert_eq!(replay(&log, 10, 0), (vec![], ResendStatus::COMPLETE));
         assert_eq!(replay(&log, 8, 12), (vec![8, 9], ResendStatus::PARTIAL));
-        assert_eq!(replay(&log, 11, 12), (vec![], ResendStatus::UNAVAILABLE));
+        assert_eq!(replay(&log, 10, 12), (vec![], ResendStatus::NONE), "they may come yet");
+        assert_eq!(replay(&log, 11, 12), (vec![], ResendStatus::NONE));
+        assert_eq!(replay(&log, 11, 0), (vec![], ResendStatus::UNAVAILABLE));
     }
 
     #[test]
@@ -284,6 +301,31 @@ mod tests {
         assert_eq!(replay(&log, 3, 6), (vec![5, 6], ResendStatus::PARTIAL));
         assert_eq!(replay(&log, 3, 4), (vec![], ResendStatus::UNAVAILABLE));
         assert_eq!(replay(&log, 5, 6), (vec![5, 6], ResendStatus::COMPLETE));
+    }
+
+    #[test]
+    fn numbers_that_were_lost_are_not_held_though_there_is_a_notice_of_them() {
+        let mut writer = Writer::new(Limits { segment_bytes: 1024, window_bytes: 1 << 20 });
+        for (number, key) in [(3, 1), (5, Tag::EVERYONE), (6, 1), (8, Tag::EVERYONE)] {
+            writer.append(Tag { lane: 7, number, key }, &frame_of(number)).unwrap();
+        }
+        writer.publish();
+        let log = writer.reader();
+        assert_eq!(replay(&log, 4, 5), (vec![5], ResendStatus::UNAVAILABLE), "the notice alone");
+        assert_eq!(replay(&log, 4, 6), (vec![5, 6], ResendStatus::PARTIAL));
+        assert_eq!(replay(&log, 7, 9), (vec![8], ResendStatus::NONE), "9 may come yet");
+    }
+
+    #[test]
+    fn from_disk_a_notice_is_nothing_held_either() {
+        let recalled = |numbers: &[(u64, bool)]| {
+            let mut replay = Replay::new(&request(4, 6), 10).unwrap();
+            let (numbers, frames_count) = (numbers.to_vec(), numbers.len() as u64);
+            replay.recalled(&Answer { numbers, frames_count, ..Answer::default() }, &mut Vec::new())
+        };
+        assert_eq!(recalled(&[(6, true)]), Part::Done(ResendStatus::UNAVAILABLE, 1));
+        assert_eq!(recalled(&[(5, true), (6, false)]), Part::Done(ResendStatus::PARTIAL, 2));
+        assert_eq!(recalled(&[(4, false), (5, false), (6, false)]), Part::Done(ResendStatus::COMPLETE, 3));
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub enum Outcome {
 /// How a source answered when asked for numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It sends, or has sent, all or a part. What is still missing after the retry interval is asked for elsewhere.
+    /// It sends, or has sent, all or a part, or may have it later. What is still missing after the retry interval is asked for elsewhere.
     Served,
     /// It cannot.
     Cannot,

@@ -93,6 +93,9 @@ fn a_feed_can_be_the_source_of_a_feed() {
     primary.send(&cannot(4, 5));
     assert_eq!(reader.see(), Seen::Gap(1, 4, 5, wire::szse::ext::GapReason::LOST_UPSTREAM));
     reader.expect_ticks(1, 6..=6);
+    // The second one was told so, and has not waited for its deadline.
+    let sources = second.get("/sources");
+    assert!(!sources.contains("\"refused\":0"), "{sources}");
 }
 
 #[test]
