@@ -40,10 +40,8 @@ pub(crate) struct Upstream {
     backoff: Backoff,
     /// Why it is not connected.
     pub(crate) last_error: String,
-    /// What it said last as it turned us away.
-    pub(crate) said: String,
-    /// Tries since it was up last.
-    outage: Outage,
+    /// Tries since it was up last, and what it said as it turned us away.
+    pub(crate) outage: Outage,
     /// Sessions that were opened so far.
     pub(crate) sessions: u64,
 }
@@ -62,7 +60,6 @@ impl Upstream {
             left: false,
             backoff,
             last_error: String::new(),
-            said: String::new(),
             outage: Outage::default(),
             sessions: 0,
         }
@@ -106,12 +103,6 @@ impl Upstream {
         if let Some(tries) = self.outage.failed(now_ns, reason) {
             tracing::warn!(source = self.config.name, tries, reason, "source is not reached; trying again");
         }
-    }
-
-    /// Why it has ended, with what it said then.
-    pub(crate) fn why(&mut self, reason: &str) -> String {
-        let said = std::mem::take(&mut self.said);
-        if said.is_empty() { reason.to_owned() } else { format!("{reason}: {said}") }
     }
 
     /// The dial failed, or the connection ended: to be dialled again, later each time, unless it was good for long.

@@ -12,6 +12,7 @@ use gateway::line::{Line, Settings};
 use gateway::link::{Intake, Link, Partitions};
 use gateway::route::Core;
 use gateway::traces::Answers;
+use service::outage::Outage;
 use service::traces::Tracer;
 use std::hint::black_box;
 use wire::szse::code::{CashMargin, ExecType, OrdType, PlatformId, Side, TimeInForce, VERSION_TRADING};
@@ -174,7 +175,7 @@ fn file(bytes: &[u8], desk: &mut Desk, (link, line): &mut (Link, Line), writer: 
     let (accounts, orders, checks) = (&desk.accounts, &mut desk.orders, &mut desk.checks);
     let flight = &mut Flight::new(1, 1);
     let over = Over { life: Life { line: 0, ended: 0 }, number: 0 };
-    let (counts_of, refused) = (&mut counts, &mut refused);
+    let (counts_of, refused, outage) = (&mut counts, &mut refused, &mut Outage::default());
     let tracer = Tracer::default();
     let mut intake = Intake {
         writer,
@@ -183,6 +184,7 @@ fn file(bytes: &[u8], desk: &mut Desk, (link, line): &mut (Link, Line), writer: 
         checks,
         flight,
         over,
+        outage,
         counts: counts_of,
         refused,
         answers: Answers::new(&tracer, (1, 1)),

@@ -52,8 +52,6 @@ pub struct Line {
     state: State,
     /// We are leaving it: it takes no orders, and that the core logs us out is its answer.
     leaving: bool,
-    /// What the other end said last as it turned us away.
-    said: String,
     backoff_ms: u32,
     jitter: u64,
 }
@@ -62,8 +60,8 @@ impl Line {
     /// A line that is dialled at once. `seed` makes its pauses different from those of others.
     pub fn new(settings: Settings, seed: u64) -> Self {
         let backoff_ms = settings.backoff_ms_min;
-        let (state, said) = (State::Waiting { until_ns: 0 }, String::new());
-        Self { settings, state, leaving: false, said, backoff_ms, jitter: seed | 1 }
+        let state = State::Waiting { until_ns: 0 };
+        Self { settings, state, leaving: false, backoff_ms, jitter: seed | 1 }
     }
 
     /// Whether it is to be dialled now; if so, it counts as being dialled.
@@ -128,17 +126,6 @@ impl Line {
     /// Whether [`Self::log_out`] was called.
     pub fn is_leaving(&self) -> bool {
         self.leaving
-    }
-
-    /// The other end turns us away, and says this.
-    pub fn turned_away(&mut self, said: impl std::fmt::Display) {
-        self.said = said.to_string();
-    }
-
-    /// Why it has ended, with what the other end said then.
-    pub fn why(&mut self, reason: &str) -> String {
-        let said = std::mem::take(&mut self.said);
-        if said.is_empty() { reason.to_owned() } else { format!("{reason}: {said}") }
     }
 
     /// Its session, while it is connected.

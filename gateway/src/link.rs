@@ -17,6 +17,7 @@ use crate::refused::{By, Refused};
 use crate::route::Core;
 use crate::traces::Answers;
 use flow::{Tag, Writer};
+use service::outage::Outage;
 use wire::szse::code::{ExecType, OrdRejReason};
 use wire::szse::session::{Event, SessionError};
 use wire::szse::trading::{
@@ -108,6 +109,8 @@ pub struct Intake<'a> {
     pub flight: &'a mut Flight,
     /// The line that it comes over, and what was sent last over that.
     pub over: Over,
+    /// When that line was not there, and what the core says of it.
+    pub outage: &'a mut Outage,
     /// What happened.
     pub counts: &'a mut Counts,
     /// What the core refused without a report.
@@ -217,11 +220,11 @@ impl Link {
                 Event::Message(frame) => self.message(line, frame, intake)?,
                 Event::Heartbeat | Event::LoggedOn(_) => {}
                 Event::LogonRefused(logout) => {
-                    line.turned_away(logout.text);
+                    intake.outage.turned_away(logout.text);
                     return Err(LinkError::LogonRefused);
                 }
                 Event::LoggedOut(logout) => {
-                    line.turned_away(logout.text);
+                    intake.outage.turned_away(logout.text);
                     return Err(LinkError::LoggedOut);
                 }
                 Event::LogonRequest(_) => unreachable!("a line is an initiator"),
@@ -377,7 +380,7 @@ impl Link {
     #[cold]
     fn other(&mut self, line: &mut Line, frame: Frame<'_>, intake: &mut Intake<'_>) -> Result<(), LinkError> {
         match frame.msg_type {
-            PlatformInfo::MSG_TYPE => self.platform(line, &frame.group()?),
+            PlatformInfo::MSG_TYPE => self.platform(line, &frame.group()?, intake.outage),
             PlatformStateInfo::MSG_TYPE => {
                 let info = frame.view::<PlatformStateInfo>()?;
                 tracing::info!(core = self.core.name(), state = ?info.platform_state, "platform state");
@@ -472,13 +475,18 @@ impl Link {
     }
 
     /// The core says which partitions it has.
-    fn platform(&self, line: &mut Line, info: &PlatformInfo<'_>) -> Result<(), LinkError> {
+    fn platform(
+        &self,
+        line: &mut Line,
+        info: &PlatformInfo<'_>,
+        outage: &mut Outage,
+    ) -> Result<(), LinkError> {
         let first = self.partitions.first;
         let mut announced: Vec<i32> = info.partitions.iter().map(|partition| partition.get()).collect();
         announced.sort_unstable();
         let configured = (i32::from(first)..).take(self.next.len());
         if !configured.eq(announced.iter().copied()) {
-            line.turned_away(format_args!(
+            outage.turned_away(format_args!(
                 "the core has {announced:?}, {:?} are configured",
                 self.partitions
             ));

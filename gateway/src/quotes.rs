@@ -124,7 +124,7 @@ impl Follower {
 
     /// A connection has ended, or could not be made: the other feed is next. The reason as a label's value, and as it is told.
     fn lost(&mut self, now_ns: u64, (label, reason): (&'static str, &str)) {
-        let (followed, reason) = (self.line.ready(), self.line.why(reason));
+        let (followed, reason) = (self.line.ready(), self.outages[self.at].why(reason));
         if followed {
             tracing::warn!(address = %self.address(), reason, "quotes are not followed any more");
         } else if let Some(tries) = self.outages[self.at].failed(now_ns, &reason) {
@@ -180,11 +180,11 @@ impl Follower {
                 Event::Message(_) | Event::Heartbeat => {}
                 Event::LoggedOn(_) => self.request(now_ns),
                 Event::LogonRefused(logout) => {
-                    self.line.turned_away(logout.text);
+                    self.outages[self.at].turned_away(logout.text);
                     return Err(Reason::App("logon refused"));
                 }
                 Event::LoggedOut(logout) => {
-                    self.line.turned_away(logout.text);
+                    self.outages[self.at].turned_away(logout.text);
                     return Err(Reason::App("logged out"));
                 }
                 Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),
@@ -195,7 +195,7 @@ impl Follower {
     fn answered(&mut self, frame: &Frame<'_>) -> Result<(), Reason> {
         let ack = frame.view::<MarketDataRequestAck>().map_err(|error| Reason::App(malformed(error)))?;
         if ack.status != RequestStatus::ACCEPTED {
-            self.line.turned_away(format_args!("{:?} {}", ack.status, ack.text));
+            self.outages[self.at].turned_away(format_args!("{:?} {}", ack.status, ack.text));
             return Err(Reason::App("subscription refused"));
         }
         if ack.request_id.get() != self.subscription.request_id {

@@ -322,7 +322,7 @@ impl Gateway {
         let Some(wire) = self.lines.wire(core, at) else { return };
         let (was_up, was_there) = (wire.works(), wire.announced);
         let left = wire.closed_by_operator && counted == LinkError::LoggedOut.text();
-        let reason = wire.line.why(reason);
+        let reason = wire.outage.why(reason);
         let (counted, reason) = if left { (TAKEN_OUT, TAKEN_OUT.to_owned()) } else { (counted, reason) };
         wire.conn = None;
         wire.end_life();

@@ -38,7 +38,7 @@ pub(crate) struct Wire {
     pub(crate) ended: u32,
     /// Why it was not up last; empty while it is.
     pub(crate) last_error: String,
-    /// Tries since it was up last.
+    /// Tries since it was up last, and what the core said as it turned us away.
     pub(crate) outage: Outage,
     /// The operator has taken it out of service.
     pub(crate) closed_by_operator: bool,
@@ -410,6 +410,7 @@ impl Gateway {
             checks: &mut self.desk.checks,
             flight: &mut upstream.flight,
             over: wire.over(at),
+            outage: &mut wire.outage,
             counts: &mut self.counts,
             refused: &mut self.refused,
             answers,

@@ -1,4 +1,6 @@
-//! A peer that is not there and is tried again until it is: which of the failures the log tells.
+//! A peer that is not there and is tried again until it is: why, and which of the failures the log tells.
+
+use std::fmt::Display;
 
 /// After a failure that was told, one with a reason that is known is not told for so long; then for twice as long each time.
 const QUIET_NS_MIN: u64 = 10_000_000_000;
@@ -15,9 +17,22 @@ pub struct Outage {
     reasons: Vec<String>,
     quiet_ns: u64,
     again_ns: u64,
+    /// What the peer said last as it turned us away.
+    said: String,
 }
 
 impl Outage {
+    /// The peer turns us away, and says this: [`Self::why`] tells it, once.
+    pub fn turned_away(&mut self, said: impl Display) {
+        self.said = said.to_string();
+    }
+
+    /// Why the peer is not there any more, with what it said as it turned us away.
+    pub fn why(&mut self, reason: &str) -> String {
+        let said = std::mem::take(&mut self.said);
+        if said.is_empty() { reason.to_owned() } else { format!("{reason}: {said}") }
+    }
+
     /// A try has failed, at this time by the monotonic clock. Where the log is to tell it: how many have since the peer was there
     /// last, this one included. Numbers in a reason make no other reason of it: times are in some.
     pub fn failed(&mut self, now_ns: u64, reason: &str) -> Option<u64> {
@@ -34,9 +49,9 @@ impl Outage {
         Some(self.failures)
     }
 
-    /// The peer is there.
+    /// The peer is there. What it has said is kept: it may let us in and turn us away with bytes that come together.
     pub fn over(&mut self) {
-        *self = Self::default();
+        *self = Self { said: std::mem::take(&mut self.said), ..Self::default() };
     }
 }
 
@@ -69,5 +84,15 @@ mod tests {
         assert_eq!(made_up.count(), REASONS_MAX - 2, "a peer cannot make up reasons without end");
         outage.over();
         assert_eq!(outage.failed(5, "ends in 5 s"), Some(1), "the next outage is another one");
+    }
+
+    #[test]
+    fn what_a_peer_said_as_it_turned_us_away_is_told_once() {
+        let mut outage = Outage::default();
+        assert_eq!(outage.why("stalled"), "stalled");
+        outage.turned_away("not before 09:00");
+        outage.over();
+        assert_eq!(outage.why("logged out"), "logged out: not before 09:00", "it had let us in just before");
+        assert_eq!(outage.why("stalled"), "stalled");
     }
 }

@@ -81,7 +81,7 @@ impl Ingest {
     ) {
         let now_ns = cx.now_ns();
         let upstream = &mut self.upstreams[source.index()];
-        let (was_up, reason) = (upstream.up, upstream.why(reason));
+        let (was_up, reason) = (upstream.up, upstream.outage.why(reason));
         let name = upstream.config.name.as_str();
         self.filing.metrics.source_ended.with_label_values(&[name, label]).inc();
         self.filing.metrics.source_up.with_label_values(&[name]).set(0);

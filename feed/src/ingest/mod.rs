@@ -208,11 +208,11 @@ impl Ingest {
                     }
                 }
                 session::Event::LogonRefused(logout) => {
-                    upstream.said = logout.text.to_string();
+                    upstream.outage.turned_away(logout.text);
                     break Some(Reason::App("logon refused"));
                 }
                 session::Event::LoggedOut(logout) => {
-                    upstream.said = logout.text.to_string();
+                    upstream.outage.turned_away(logout.text);
                     break Some(Reason::App("logged out"));
                 }
                 session::Event::LogonRequest(_) => unreachable!("only an acceptor is asked"),

@@ -17,6 +17,7 @@ struct Bench {
     line: Line,
     flight: Flight,
     over: Over,
+    outage: Outage,
     writer: Writer,
     reader: Reader,
     accounts: Accounts,
@@ -57,6 +58,7 @@ fn bench() -> Bench {
         line,
         flight: Flight::new(16, 3),
         over: OVER,
+        outage: Outage::default(),
         writer,
         reader,
         accounts,
@@ -78,6 +80,7 @@ impl Bench {
             checks: &mut self.checks,
             flight: &mut self.flight,
             over: self.over,
+            outage: &mut self.outage,
             counts: &mut self.counts,
             refused: &mut self.refused,
             answers: Answers::new(&tracer, (0, 0)),
@@ -259,7 +262,7 @@ fn other_partitions_than_configured_are_refused() {
         let mut bench = bench();
         bench.log_on();
         assert_eq!(bench.receive(&platform(other)), Err(LinkError::Partitions), "{other:?}");
-        let why = bench.line.why("partitions differ");
+        let why = bench.outage.why("partitions differ");
         assert!(why.starts_with(&format!("partitions differ: the core has {other:?}, ")), "{why}");
     }
     for partition_no in [0, 3, -1, i32::MIN, i32::MAX] {
@@ -274,8 +277,8 @@ fn a_logout_is_not_an_answer_to_ignore() {
     let logout = Logout { session_status: SessionStatus::OTHER, text: "no".parse().unwrap() };
     let mut refused = bench();
     assert_eq!(refused.receive(&encoded(&logout)), Err(LinkError::LogonRefused));
-    assert_eq!(refused.line.why("logon refused"), "logon refused: no");
-    assert_eq!(refused.line.why("stalled"), "stalled", "what was said is told once");
+    assert_eq!(refused.outage.why("logon refused"), "logon refused: no");
+    assert_eq!(refused.outage.why("stalled"), "stalled", "what was said is told once");
     let mut ended = bench();
     ended.log_on();
     assert_eq!(ended.receive(&encoded(&logout)), Err(LinkError::LoggedOut));
