@@ -23,8 +23,11 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, StorageType, Stream};
 use fix::store::{Batch, BatchStore, StoreError};
 use futures_util::StreamExt;
+use service::outage::Outage;
 use service::{Phase, Shutdown};
 use shard::Handle;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
@@ -34,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::LocalSet;
+use transport::Clock;
 use wire::szse::Text;
 
 /// The longest batch: NATS takes 1 MiB in one message unless it is told otherwise.
@@ -126,6 +130,9 @@ struct Desk {
     /// Who this gateway is in this life of it: what it owned in another one is not its own.
     owner: String,
     connection: OnceCell<Connection>,
+    /// Of each kind of exchange that fails, what has failed since one came to something.
+    outages: RefCell<BTreeMap<&'static str, Outage>>,
+    clock: Clock,
 }
 
 impl Jobs {
@@ -140,10 +147,9 @@ impl Jobs {
         shutdown: &Shutdown,
     ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (settings, session_bytes_max) = (self.settings, self.session_bytes_max);
         // Gateways may have the same address, each in a network of its own.
         let owner = format!("{name} {:016x}", RandomState::new().hash_one(&name));
-        let desk = Rc::new(Desk { settings, session_bytes_max, owner, connection: OnceCell::new() });
+        let desk = Rc::new(Desk::new(self.settings, self.session_bytes_max, owner));
         let local = LocalSet::new();
         // Early, so that the log says at the start what is wrong.
         let early = desk.clone();
@@ -181,6 +187,11 @@ async fn tell(gateway: &Handle<Command>, shutdown: &Shutdown, number: usize, tol
 }
 
 impl Desk {
+    fn new(settings: JetStreamSettings, session_bytes_max: usize, owner: String) -> Self {
+        let (connection, outages) = (OnceCell::new(), RefCell::default());
+        Self { settings, session_bytes_max, owner, connection, outages, clock: Clock::start() }
+    }
+
     /// Does it; of a batch with a reset that was kept, says where it is.
     async fn do_job(&self, job: Job) -> (usize, Told, Option<(Arc<str>, u64)>) {
         match job {
@@ -197,11 +208,7 @@ impl Desk {
     }
 
     async fn connection(&self) -> Result<&Connection, StoreError> {
-        let within = self.bounded(async {
-            let connection = self.connection.get_or_try_init(|| connect(&self.settings)).await;
-            connection.map_err(self.unreachable("connect"))
-        });
-        within.await
+        self.bounded("connect", self.connection.get_or_try_init(|| connect(&self.settings))).await
     }
 
     /// A connection over which servers can be asked now.
@@ -209,9 +216,10 @@ impl Desk {
         let connection = self.connection().await?;
         // What is published without servers would leave when they are back, long after it was given up.
         if connection.client.connection_state() == async_nats::connection::State::Connected {
+            self.answered("reach");
             Ok(connection)
         } else {
-            Err(self.unreachable("connect")("not connected"))
+            Err(self.unreachable("reach", "not connected"))
         }
     }
 
@@ -235,22 +243,25 @@ impl Desk {
         for _ in 0..LOOKS {
             let behind = self.last_of_ours(subject).await?;
             match self.publish(subject, self.mark(), Some(behind)).await {
-                Ok(sequence) => return Ok(Still { behind, sequence }),
+                Ok(sequence) => {
+                    self.answered("mark");
+                    return Ok(Still { behind, sequence });
+                }
                 Err(StoreError::Taken) => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(self.unreachable("look")("its last message changes"))
+        Err(self.unreachable("mark", "the session's last message changes"))
     }
 
     /// The sequence of a session's last message, if this gateway wrote it; 0 where there is none, so that it is nobody's.
     async fn last_of_ours(&self, subject: &str) -> Result<u64, StoreError> {
         let stream = &self.connected().await?.stream;
-        let last = self.bounded(async {
+        let last = self.bounded("look", async {
             match stream.get_last_raw_message_by_subject(subject).await {
                 Ok(last) => Ok(Some(last)),
                 Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                Err(error) => Err(self.unreachable("look")(error)),
+                Err(error) => Err(error),
             }
         });
         let Some(last) = last.await? else { return Ok(0) };
@@ -287,13 +298,14 @@ impl Desk {
             let ack = context.send_publish(subject.to_owned(), message).await?;
             ack.await
         };
-        let ack = self.bounded(async {
-            sent.await.map_err(|error| match error.kind() {
-                PublishErrorKind::WrongLastSequence => StoreError::Taken,
-                _ => self.unreachable("publish")(error),
-            })
-        });
-        Ok(ack.await?.sequence)
+        let taken = async {
+            match sent.await {
+                Ok(ack) => Ok(Some(ack.sequence)),
+                Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.bounded("publish", taken).await?.ok_or(StoreError::Taken)
     }
 
     /// The session's memory as of a mark of it, and [`Claimed::away_ns`].
@@ -304,17 +316,16 @@ impl Desk {
             deliver_policy: DeliverPolicy::All,
             ..OrderedConfig::default()
         };
-        let mut messages = self
-            .bounded(async {
-                let consumer = stream.create_consumer(config).await.map_err(self.unreachable("read"))?;
-                consumer.messages().await.map_err(self.unreachable("read"))
-            })
-            .await?;
+        let begun = async {
+            let consumer = stream.create_consumer(config).await?;
+            Ok::<_, async_nats::Error>(consumer.messages().await?)
+        };
+        let mut messages = self.bounded("begin to read", begun).await?;
         let (mut store, mut absence) = (BatchStore::new(self.session_bytes_max), Absence::default());
         loop {
-            let next = async { messages.next().await.transpose().map_err(self.unreachable("read")) };
-            let message = self.bounded(next).await?.ok_or(StoreError::Unreachable)?;
-            let info = message.info().map_err(self.unreachable("read"))?;
+            let next = async { messages.next().await.transpose() };
+            let message = self.bounded("read", next).await?.ok_or(StoreError::Unreachable)?;
+            let info = message.info().map_err(|error| self.unreachable("read", error))?;
             let (sequence, at_ns) = (info.stream_sequence, info.published.unix_timestamp_nanos());
             match message.payload.split_first() {
                 Some((&BATCH, records)) => {
@@ -333,28 +344,48 @@ impl Desk {
 
     /// What is before a reset is read by nobody any more. Where this fails it takes room, and nothing else.
     async fn purge(&self, subject: &str, sequence: u64) {
-        let purged = Box::pin(self.bounded(async {
+        let purged = Box::pin(async {
             let stream = &self.connection().await?.stream;
-            stream.purge().filter(subject).sequence(sequence).await.map_err(self.unreachable("purge"))
-        }));
+            let purge = async { stream.purge().filter(subject).sequence(sequence).await };
+            self.bounded("purge", purge).await
+        });
         if purged.await.is_err() {
             tracing::warn!(subject, "what was before a reset is still in the stream");
         }
     }
 
-    /// Within the time of one exchange, twice that for an answer which the client waits for by itself.
-    async fn bounded<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let within = tokio::time::timeout(self.settings.timeout * 2, work);
-        within.await.unwrap_or_else(|_| Err(self.unreachable("wait")("no answer in time")))
+    /// An exchange, within the time of one, twice that for an answer which the client waits for by itself.
+    async fn bounded<T, E: Display>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.settings.timeout * 2, work).await {
+            Ok(Ok(answer)) => {
+                self.answered(what);
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(self.unreachable(what, error)),
+            Err(_) => Err(self.unreachable(what, "no answer in time")),
+        }
     }
 
-    /// Says what went wrong where, and makes it the one error that the session gets.
-    fn unreachable<E: Display>(&self, what: &'static str) -> impl Fn(E) -> StoreError {
-        move |error| {
-            let at = self.settings.place();
-            tracing::warn!(what, at, %error, "the store of the FIX sessions does not answer");
-            StoreError::Unreachable
+    /// An exchange has come to something.
+    fn answered(&self, what: &'static str) {
+        if self.outages.borrow_mut().remove(what).is_some() {
+            tracing::info!(what, at = self.settings.place(), "the store of the FIX sessions answers again");
         }
+    }
+
+    /// Says what went wrong where, where the log has not told the same of late, and makes it the one error that the session gets.
+    fn unreachable(&self, what: &'static str, error: impl Display) -> StoreError {
+        let (now_ns, error) = (self.clock.now_ns(), error.to_string());
+        let tries = self.outages.borrow_mut().entry(what).or_default().failed(now_ns, &error);
+        if let Some(tries) = tries {
+            let at = self.settings.place();
+            tracing::warn!(what, at, tries, error, "the store of the FIX sessions does not answer");
+        }
+        StoreError::Unreachable
     }
 }
 
@@ -410,6 +441,26 @@ mod tests {
         assert_eq!(&*subject("client-1"), "fix.client-1.US");
         assert_eq!(&*subject("a.b>*"), "fix.a%2eb%3e%2a.US");
         assert_ne!(subject("a.b"), subject("a%2eb"));
+    }
+
+    #[test]
+    fn exchanges_that_fail_are_one_outage_until_one_comes_to_something() {
+        let settings = JetStreamSettings {
+            servers: vec!["nats://[".to_owned()], // No address: nobody is dialled.
+            stream: "fix".to_owned(),
+            replicas: 1,
+            timeout: Duration::from_secs(60),
+        };
+        let desk = Desk::new(settings, 0, "gateway".to_owned());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let tried = || runtime.block_on(desk.connection()).err();
+        let tries = |reason: &str| desk.outages.borrow_mut().entry("connect").or_default().failed(0, reason);
+        assert_eq!([tried(), tried()], [Some(StoreError::Unreachable); 2]);
+        assert_eq!(tries("another reason"), Some(3), "all of one outage, which decides what is told");
+        assert_eq!(tries("another reason"), None);
+        let came = desk.bounded("connect", std::future::ready(Ok::<_, StoreError>(7)));
+        assert_eq!(runtime.block_on(came), Ok(7));
+        assert_eq!(tries("another reason"), Some(1), "the next outage is another one");
     }
 
     #[test]
