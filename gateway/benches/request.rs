@@ -4,7 +4,7 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gateway::accounts::{Accounts, Credentials};
-use gateway::check::{Checks, Moment};
+use gateway::check::{Checks, Moment, Sender};
 use gateway::counts::Counts;
 use gateway::desk::Desk;
 use gateway::flight::{Flight, Life, Over};
@@ -91,7 +91,7 @@ fn take(bytes: &[u8], desk: &mut Desk, session: &mut Session, line: &mut Vec<u8>
         let at = Moment { now_ns: 1, wall_ns: 1 };
         let (account, core) = desk.new_order(at, 0, request).expect("taken");
         line.extend_from_slice(frame.bytes);
-        desk.sent(at, 0, (account, core), request);
+        desk.sent(at, Sender::staying(0), (account, core), request);
     }
 }
 

@@ -22,7 +22,7 @@ mod tables;
 pub use chain::{Checks, Market, Settings};
 pub use kill::{Kill, Scope};
 pub use market::{Quote, Quotes};
-pub use open::{Open, OpenOrders};
+pub use open::{Open, OpenOrders, Sender};
 pub use own::{Check, OWN_CHECKS_MAX, Reported, Submission, Verdict};
 pub use rule::{Group, Rule};
 pub use tables::{Directory, Security, SecurityNo, TableError, Tables};

@@ -4,7 +4,7 @@
 
 use crate::accounts::{Accounts, CompNo};
 use crate::audit::Health;
-use crate::check::{self, Checks, Moment, Refusal};
+use crate::check::{self, Checks, Moment, Refusal, Sender};
 use crate::orders::{AccountKey, Order, Orders};
 use crate::route::{self, Core};
 use wire::szse::trading::{NewOrder, OrderCancelRequest};
@@ -83,12 +83,12 @@ impl Desk {
     pub fn sent(
         &mut self,
         at: Moment,
-        comp_no: CompNo,
+        sender: Sender,
         (account, core): (AccountKey, Core),
         request: &NewOrder,
     ) {
         self.orders.sent(account, request.cl_ord_id, core);
-        self.checks.sent(at, comp_no, account, core, request);
+        self.checks.sent(at, sender, account, core, request);
     }
 
     /// The order that a cancel means. The cancel is to be sent with its OrderID where that is known, so that the core

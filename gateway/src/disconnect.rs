@@ -5,15 +5,16 @@
 //! cancelled a few in a turn: ten thousand of them stall nobody. What cannot be cancelled now (the line is down, the
 //! phase takes no cancels, the core has not said the OrderID yet) is tried again until it can or is no longer open.
 //!
-//! A FIX session in JetStream may go on through another gateway: whose it is by the stream when the grace is over cancels, nobody else.
-//! So who has claimed a session has to follow it to its end, also where its client was not let in.
+//! A FIX session in JetStream may go on through another gateway, with what it has open: whose it is by the stream when the grace is over
+//! cancels that, nobody else. So who has claimed a session has to follow it to its end, also where its client was not let in. What its
+//! client has sent by the binary port stays this gateway's to cancel, wherever the FIX session is.
 //!
 //! Rules: no allocation for a cancel, a bound on what is looked at and sent in a turn.
 
 use crate::accounts::{Accounts, CompNo};
 use crate::app::Gateway;
 use crate::audit::Health;
-use crate::check::{Moment, OWN_CL_ORD_ID, Open, Refusal};
+use crate::check::{Moment, OWN_CL_ORD_ID, Open, Refusal, Sender};
 use crate::config::Config;
 use crate::flight::Identity;
 use crate::orders::Order;
@@ -57,8 +58,6 @@ const SILENT_CLOSING_NS_MAX: u64 = 2_000_000_000;
 struct Gone {
     comp_no: CompNo,
     peer: SocketAddr,
-    /// It was logged on here. Else it was claimed for a client that was not let in.
-    was_on: bool,
     /// Its grace is over, or the store is to be asked again.
     due_ns: u64,
     /// The store is asked no longer.
@@ -72,6 +71,9 @@ pub(crate) struct Left {
     /// By CompID: its FIX session was claimed from another gateway for a client that was not let in, so what it has left open there is not
     /// taken for its own here yet.
     claimed: Box<[bool]>,
+    /// By CompID: its FIX session in JetStream was logged on here, and what it has open here has neither been left behind since nor is it
+    /// known to have gone on to another gateway with the session.
+    was_here: Box<[bool]>,
     /// Those within their grace, each once.
     gone: Vec<Gone>,
     /// Those whose grace is over, and of whom is being asked whether they go on through another gateway. None of them is in `gone`.
@@ -102,6 +104,7 @@ impl Left {
         Self {
             grace_ns: (0..accounts.comps_len()).map(grace_ns).collect(),
             claimed: vec![false; accounts.comps_len()].into(),
+            was_here: vec![false; accounts.comps_len()].into(),
             gone: Vec::with_capacity(clients.len()),
             asked: Vec::with_capacity(clients.len()),
             silent_ns_max: timeout_ms.saturating_mul(SILENT_TIMEOUTS_MAX * 1_000_000),
@@ -169,7 +172,7 @@ impl Gateway {
     /// A session of a CompID has come from another gateway, or from an earlier life of this one: what it has left open there is its own
     /// here.
     pub(crate) fn session_came(&mut self, comp_no: CompNo) {
-        self.left.claimed[comp_no] = false;
+        (self.left.claimed[comp_no], self.left.was_here[comp_no]) = (false, true);
         if self.left.grace_ns[comp_no].is_some()
             && let Some(open) = &mut self.desk.checks.open
         {
@@ -194,8 +197,11 @@ impl Gateway {
         }
         self.left.came_back(comp_no);
         let due_ns = cx.now_ns().saturating_add(grace_ns);
-        let until_ns = due_ns.saturating_add(self.left.silent_ns_max);
-        self.left.gone.push(Gone { comp_no, peer, was_on: true, due_ns, until_ns });
+        let until_ns = match self.left.was_here[comp_no] {
+            true => due_ns.saturating_add(self.left.silent_ns_max),
+            false => u64::MAX,
+        };
+        self.left.gone.push(Gone { comp_no, peer, due_ns, until_ns });
         if grace_ns == 0 {
             self.follow_grace(cx);
         }
@@ -214,23 +220,18 @@ impl Gateway {
         match self.left.find(comp_no) {
             Some(gone) => gone.due_ns = gone.due_ns.min(due_ns),
             None => {
-                self.left.gone.push(Gone { comp_no, peer, was_on: false, due_ns, until_ns: u64::MAX });
+                self.left.gone.push(Gone { comp_no, peer, due_ns, until_ns: u64::MAX });
             }
         }
     }
 
-    /// A session that was here is another gateway's now: what it has left open is for that one to cancel.
+    /// A FIX session that was here is another gateway's now: what it has left open is for that one to cancel. It stays known as its own,
+    /// in case that it comes back.
     pub(crate) fn session_went_on(&mut self, comp_no: CompNo) {
         self.metrics.fix_went_on.inc();
-        self.left.came_back(comp_no);
-        self.left.claimed[comp_no] = false;
-        if self.by_comp[comp_no].is_some() {
-            return self.session_left(comp_no);
-        }
-        // The end of its connection, which came before, has left its accounts without an heir.
-        self.session_came(comp_no);
-        if let Some(open) = &mut self.desk.checks.open {
-            open.disinherit(comp_no);
+        (self.left.claimed[comp_no], self.left.was_here[comp_no]) = (false, false);
+        if let Some(gone) = self.left.find(comp_no) {
+            gone.until_ns = u64::MAX;
         }
     }
 
@@ -243,7 +244,7 @@ impl Gateway {
                 if self.left.claimed[comp_no] {
                     self.session_came(comp_no);
                 }
-                self.leave_behind(cx, &gone, "session gone");
+                self.leave_behind(cx, &gone, Sender::roaming(comp_no), "session gone");
             }
             Some(false) => self.session_went_on(comp_no),
             None => {
@@ -263,11 +264,10 @@ impl Gateway {
             self.left.gone.iter().position(|gone| gone.due_ns <= now_ns && !self.fix_is_keeping(gone.comp_no))
         {
             let gone = self.left.gone.swap_remove(at);
-            if self.fix_may_be_elsewhere(gone.comp_no) {
+            self.leave_behind(cx, &gone, Sender::staying(gone.comp_no), "session gone");
+            if self.fix.may_be_ours(gone.comp_no) {
                 self.left.asked.push(gone);
                 self.fix_look(cx, gone.comp_no);
-            } else {
-                self.leave_behind(cx, &gone, "session gone");
             }
         }
         while let Some(gone) = self.left.take_overdue(now_ns) {
@@ -280,20 +280,26 @@ impl Gateway {
     #[cold]
     fn leave_unasked(&mut self, cx: &mut Cx, gone: &Gone) {
         let comp_id = self.desk.accounts[gone.comp_no].comp_id;
-        if gone.was_on {
+        // Its memory may have been on its way until now.
+        self.leave_behind(cx, gone, Sender::staying(gone.comp_no), "session gone");
+        if self.left.was_here[gone.comp_no] {
             tracing::warn!(%comp_id, "the store of the FIX sessions does not say whether the session goes on elsewhere");
-            self.leave_behind(cx, gone, "session gone, its store silent");
+            self.leave_behind(cx, gone, Sender::roaming(gone.comp_no), "session gone, its store silent");
         } else {
             tracing::error!(%comp_id, "the gateway stops and does not know whether open orders of a session are its to cancel");
         }
     }
 
-    /// What a session has open is cancelled from now on.
-    fn leave_behind(&mut self, cx: &mut Cx, gone: &Gone, why: &str) {
+    /// What one that is gone has sent by this kind of session, and is open, is cancelled from now on.
+    fn leave_behind(&mut self, cx: &mut Cx, gone: &Gone, sender: Sender, why: &str) {
         let (now_ns, Gone { comp_no, peer, .. }) = (cx.now_ns(), *gone);
-        if let Some(open) = &mut self.desk.checks.open {
-            open.leave(comp_no);
+        let Some(open) = &mut self.desk.checks.open else { return };
+        if sender.roams {
             open.inherit_no_more(comp_no);
+            self.left.was_here[comp_no] = false;
+        }
+        if !open.leave(sender) {
+            return;
         }
         let comp_id = self.desk.accounts[comp_no].comp_id;
         tracing::info!(%comp_id, %peer, why, "open orders are cancelled");
@@ -337,11 +343,12 @@ impl Gateway {
     pub(crate) fn leave_what_turned_up(&mut self) {
         let Some(open) = &mut self.desk.checks.open else { return };
         for sender in open.turned_up() {
-            let here = self.by_comp[sender].is_some() || self.fix.is_logged_on(sender);
-            let may_come_back = self.left.find(sender).is_some();
-            if self.left.grace_ns[sender].is_some() && !here && !may_come_back {
-                open.leave(sender);
-                self.left.open = true;
+            let comp_no = sender.comp_no;
+            let here = self.by_comp[comp_no].is_some() || self.fix.is_logged_on(comp_no);
+            let may_come_back = self.left.find(comp_no).is_some();
+            let elsewhere = sender.roams && !self.fix.may_be_ours(comp_no);
+            if self.left.grace_ns[comp_no].is_some() && !here && !may_come_back && !elsewhere {
+                self.left.open |= open.leave(sender);
             }
         }
     }
@@ -451,7 +458,7 @@ impl Gateway {
         let of = Order { cl_ord_id: order.cl_ord_id, order_id, account, core };
         self.desk.cancel_sent(at, &of, &request);
         if let (Some(audit), Some(sender)) = (&mut self.audit, order.sender) {
-            let comp_id = self.desk.accounts[sender].comp_id;
+            let comp_id = self.desk.accounts[sender.comp_no].comp_id;
             audit.request(at.wall_ns, comp_id, (Some(core), Ok(())), |out| frame::encode(&request, out));
         }
         Looked::Done

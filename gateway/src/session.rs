@@ -6,7 +6,7 @@
 use crate::accounts::CompNo;
 use crate::app::{Gateway, LOG};
 use crate::audit::Health;
-use crate::check::{Moment, Refusal, Rule};
+use crate::check::{Moment, Refusal, Rule, Sender};
 use crate::flight::Identity;
 use crate::route;
 use crate::sync::{SyncError, Wanted};
@@ -152,7 +152,8 @@ impl Gateway {
     #[inline]
     fn new_order(&mut self, cx: &mut Cx, id: ConnId, frame: Frame<'_>, request: &NewOrder) -> Outcome {
         let Some((_, comp_no)) = self.peers.logged_on(id) else { return Outcome::Done };
-        let placed = self.place(cx, comp_no, request, |out| out.extend_from_slice(frame.bytes));
+        let sender = Sender::staying(comp_no);
+        let placed = self.place(cx, sender, request, |out| out.extend_from_slice(frame.bytes));
         self.outcome(id, placed, (request.base, request.cl_ord_id))
     }
 
@@ -189,16 +190,16 @@ impl Gateway {
     pub(crate) fn place(
         &mut self,
         cx: &mut Cx,
-        comp_no: CompNo,
+        sender: Sender,
         request: &NewOrder,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Refusal> {
-        let at = Moment::of(cx);
+        let (at, comp_no) = (Moment::of(cx), sender.comp_no);
         let forwarded = self.desk.new_order(at, comp_no, request).and_then(|(account, core)| {
             let identity = Identity::order(account, request.cl_ord_id);
             self.lines.forward(cx, core, identity, write)?;
             self.counts.orders[core as usize] += 1;
-            self.desk.sent(at, comp_no, (account, core), request);
+            self.desk.sent(at, sender, (account, core), request);
             self.fix.sent(account, request);
             Ok(())
         });

@@ -2,11 +2,12 @@
 
 #![allow(dead_code, reason = "each program takes what it needs")]
 
-use gateway::accounts::CompNo;
 use gateway::check::rate::{Bucket, Rates};
 use gateway::check::reference;
 use gateway::check::rules::{A_SHARE, Date, Rules};
-use gateway::check::{Checks, Group, Kill, Market, Moment, Open, OpenOrders, Quote, Settings, Tables};
+use gateway::check::{
+    Checks, Group, Kill, Market, Moment, Open, OpenOrders, Quote, Sender, Settings, Tables,
+};
 use gateway::orders::AccountKey;
 use gateway::route::Core;
 use std::hint::black_box;
@@ -22,7 +23,7 @@ const OF_ACCOUNT: u32 = 5;
 const PAUSE_NS: u64 = 10_000;
 /// Granted to a session or an account a second: more than come.
 const PER_S: u32 = 1_000_000;
-const COMP: CompNo = 0;
+const COMP: Sender = Sender::staying(0);
 
 fn text<const N: usize>(text: &str) -> Text<N> {
     text.parse().expect("fits")
@@ -140,7 +141,7 @@ impl Walk {
         let (account, order) = &self.orders[self.next];
         self.next = (self.next + 1) % self.orders.len();
         self.at.now_ns += PAUSE_NS;
-        self.checks.throttle_session(COMP, self.at).expect("kept");
+        self.checks.throttle_session(COMP.comp_no, self.at).expect("kept");
         self.checks.order(self.at, *account, Core::Margin, black_box(order)).expect("kept");
     }
 

@@ -7,7 +7,7 @@
 use crate::accounts::CompNo;
 use crate::check::kill::Kill;
 use crate::check::market::Quote;
-use crate::check::open::{Open, OpenOrders, worst_price};
+use crate::check::open::{Open, OpenOrders, Sender, worst_price};
 use crate::check::own::{Check, OWN_CHECKS_MAX, Reported, Submission};
 use crate::check::rate::{Bucket, Rates};
 use crate::check::rule::{Group, Rule};
@@ -383,11 +383,11 @@ impl Checks {
 
     /// An order is on its way.
     #[inline]
-    pub fn sent(&mut self, at: Moment, comp_no: CompNo, account: AccountKey, core: Core, order: &NewOrder) {
+    pub fn sent(&mut self, at: Moment, sender: Sender, account: AccountKey, core: Core, order: &NewOrder) {
         self.rates.sent(account, at.now_ns);
         if let Some(open) = &mut self.open {
             // There is room: `self_cross` has looked.
-            self.untracked += u64::from(!open.add(Open::sent(account, core, comp_no, order)));
+            self.untracked += u64::from(!open.add(Open::sent(account, core, sender, order)));
         }
         let submission = Submission { at, account, core, order };
         self.own.iter_mut().for_each(|check| check.sent(&submission));

@@ -50,9 +50,9 @@ pub(crate) fn chain(config: &Config, accounts: &Accounts, tables: Tables) -> Che
         .map(|comp_no| Bucket::new(config.throttle.of(accounts[comp_no].comp_id)))
         .collect();
     let rates = Rates::new(count, config.throttle.account_per_s, config.checks.refuse_high_frequency);
-    let senders = if config.cancel_on_disconnect.is_empty() { 0 } else { accounts.comps_len() };
-    let kept = config.checks.self_cross || senders > 0;
-    let open = kept.then(|| OpenOrders::new(count, senders, config.checks.open_orders_max));
+    let comps = if config.cancel_on_disconnect.is_empty() { 0 } else { accounts.comps_len() };
+    let kept = config.checks.self_cross || comps > 0;
+    let open = kept.then(|| OpenOrders::new(count, comps, config.checks.open_orders_max));
     let settings = config.checks.settings(&config.throttle, config.quotes.is_on());
     Checks::new(settings, Box::new(tables), (Kill::new(count), rates), open, sessions)
 }

@@ -5,6 +5,9 @@
 //! started knows the day's open orders when it has read the report flows again. Who sent them it does not know then, nor of
 //! what was sent through another gateway: a session that it takes over has all of them in accounts that nobody else trades.
 //!
+//! A client may have two sessions, one of which goes on through another gateway with what it has open while the other stays: what each
+//! has sent is kept apart ([`Sender`]).
+//!
 //! Rules: no allocation after start; bounded: where there is no room an order is not sent.
 
 use crate::accounts::CompNo;
@@ -21,6 +24,35 @@ const NONE: u32 = u32::MAX;
 
 /// Orders that were given up and are remembered, in case that they turn up.
 const GIVEN_UP_MAX: usize = 4096;
+
+/// Who sent an order through this gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Its CompID.
+    pub comp_no: CompNo,
+    /// By a session that may go on through another gateway: by FIX, with its memory in JetStream.
+    pub roams: bool,
+}
+
+impl Sender {
+    /// Senders that a CompID may be.
+    const PER_COMP: usize = 2;
+
+    /// By a session that is of this gateway alone.
+    pub const fn staying(comp_no: CompNo) -> Self {
+        Self { comp_no, roams: false }
+    }
+
+    /// By a session that may go on through another gateway.
+    pub const fn roaming(comp_no: CompNo) -> Self {
+        Self { comp_no, roams: true }
+    }
+
+    #[inline]
+    fn number(self) -> usize {
+        self.comp_no * Self::PER_COMP + usize::from(self.roams)
+    }
+}
 
 /// An open order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +73,8 @@ pub struct Open {
     pub leaves: i64,
     /// Where it is.
     pub core: Core,
-    /// Who sent it through this gateway.
-    pub sender: Option<CompNo>,
+    /// Who sent it, as far as is known.
+    pub sender: Option<Sender>,
     /// SubmittingPBUID.
     pub submitting_pbu_id: Text<6>,
 }
@@ -93,21 +125,22 @@ pub struct OpenOrders {
     /// Rings of orders by who sent them: a link for each order's place, then for each sender and core the ring's head, and at
     /// last those of the orders that were left behind, and of those that were dealt with. Empty where nobody asks who sent an order.
     rings: Box<[Place]>,
+    /// [`Sender::number`] is below this.
     senders: usize,
     /// Orders that were given up, the core having said nothing of them, and who sent them.
-    given_up: VecDeque<(AccountKey, Text<10>, CompNo)>,
+    given_up: VecDeque<(AccountKey, Text<10>, Sender)>,
     /// Who sent those of them that are open after all.
-    turned_up: Vec<CompNo>,
-    /// By account: whose an order is that nobody is known to have sent.
+    turned_up: Vec<Sender>,
+    /// By account: the CompID whose roaming session has what nobody is known to have sent.
     heirs: Box<[Option<CompNo>]>,
     seed: Seed,
 }
 
 impl OpenOrders {
     /// Room for `orders_max` (about 140 bytes each) of accounts with the keys 1 to `accounts`, sent by CompIDs below
-    /// `senders`; 0 where nobody asks who sent an order.
-    pub fn new(accounts: usize, senders: usize, orders_max: u32) -> Self {
-        let room = orders_max as usize;
+    /// `comps`; 0 where nobody asks who sent an order.
+    pub fn new(accounts: usize, comps: usize, orders_max: u32) -> Self {
+        let (room, senders) = (orders_max as usize, comps * Sender::PER_COMP);
         let links = if senders == 0 { 0 } else { room + (senders + 2) * Core::ALL.len() };
         Self {
             slots: Vec::with_capacity(room),
@@ -144,60 +177,37 @@ impl OpenOrders {
         self.len >= self.orders_max
     }
 
-    /// What is open, or comes to be, of an account and was sent by nobody that is known is taken for this sender's.
+    /// What is open, or comes to be, of an account and was sent by nobody that is known is taken for that of this CompID's roaming
+    /// session.
     #[cold]
-    pub fn inherit(&mut self, sender: CompNo, account: AccountKey) {
-        if sender >= self.senders {
+    pub fn inherit(&mut self, comp_no: CompNo, account: AccountKey) {
+        let sender = Sender::roaming(comp_no);
+        if sender.number() >= self.senders {
             return;
         }
         let Some(heir) = self.heirs.get_mut(account as usize) else { return };
-        *heir = Some(sender);
+        *heir = Some(comp_no);
         let mut at = self.heads[account as usize];
         while let Some(slot) = self.slots.get_mut(at as usize) {
             let (here, core) = (at, slot.order.core);
             at = slot.of_account.next;
             if slot.order.sender.is_none() {
                 slot.order.sender = Some(sender);
-                self.link(here, self.ring(sender, core));
+                self.link(here, self.ring(sender.number(), core));
             }
         }
     }
 
-    /// What comes to be open from now on is not this sender's unless it sends it.
+    /// What comes to be open from now on is not this CompID's unless it sends it.
     #[cold]
-    pub fn inherit_no_more(&mut self, sender: CompNo) {
-        self.heirs.iter_mut().filter(|heir| **heir == Some(sender)).for_each(|heir| *heir = None);
-    }
-
-    /// What this sender has open in accounts that it has inherited is nobody's that is known: it goes on elsewhere.
-    #[cold]
-    pub fn disinherit(&mut self, sender: CompNo) {
-        if sender >= self.senders {
-            return;
-        }
-        for core in Core::ALL {
-            let head = self.ring(sender, core);
-            let mut at = self.rings[head as usize].next;
-            while at != head {
-                let next = self.rings[at as usize].next;
-                let order = &mut self.slots[at as usize].order;
-                if self.heirs[order.account as usize] == Some(sender) {
-                    order.sender = None;
-                    self.unlink(at);
-                }
-                at = next;
-            }
-        }
-        // One that turns up is for who has it then to cancel.
-        let heirs = &self.heirs;
-        self.given_up.retain(|(account, _, of)| *of != sender || heirs[*account as usize] != Some(sender));
-        self.inherit_no_more(sender);
+    pub fn inherit_no_more(&mut self, comp_no: CompNo) {
+        self.heirs.iter_mut().filter(|heir| **heir == Some(comp_no)).for_each(|heir| *heir = None);
     }
 
     /// An order is open, if it is not known already; `false` when there is no room for it.
     #[inline]
     pub fn add(&mut self, mut order: Open) -> bool {
-        order.sender = order.sender.or_else(|| self.heirs.get(order.account as usize).copied().flatten());
+        order.sender = order.sender.or_else(|| self.heir(order.account));
         let hash = self.seed.hash(identity(order.account, order.cl_ord_id));
         if self.place(hash, order.account, order.cl_ord_id).is_some() {
             return true;
@@ -229,8 +239,8 @@ impl OpenOrders {
         if first_of_pair != NONE {
             self.slots[first_of_pair as usize].of_pair.before = at;
         }
-        if let Some(sender) = order.sender.filter(|sender| *sender < self.senders) {
-            self.link(at, self.ring(sender, order.core));
+        if let Some(sender) = order.sender.filter(|sender| sender.number() < self.senders) {
+            self.link(at, self.ring(sender.number(), order.core));
         }
         self.heads[order.account as usize] = at;
         self.pairs[pair as usize].head = at;
@@ -276,7 +286,7 @@ impl OpenOrders {
     #[cold]
     pub fn give_up(&mut self, account: AccountKey, cl_ord_id: Text<10>) {
         let sender = self.order(account, cl_ord_id).and_then(|order| order.sender);
-        if let Some(sender) = sender.filter(|sender| *sender < self.senders) {
+        if let Some(sender) = sender.filter(|sender| sender.number() < self.senders) {
             if self.given_up.len() == GIVEN_UP_MAX {
                 self.given_up.pop_front();
             }
@@ -287,11 +297,11 @@ impl OpenOrders {
 
     /// The core says that an order is open: who sent it, if it was given up.
     #[inline]
-    pub fn turns_up(&mut self, account: AccountKey, cl_ord_id: Text<10>) -> Option<CompNo> {
+    pub fn turns_up(&mut self, account: AccountKey, cl_ord_id: Text<10>) -> Option<Sender> {
         if self.given_up.is_empty() {
             return None;
         }
-        let is_it = |of: &(AccountKey, Text<10>, CompNo)| (of.0, of.1) == (account, cl_ord_id);
+        let is_it = |of: &(AccountKey, Text<10>, Sender)| (of.0, of.1) == (account, cl_ord_id);
         let at = self.given_up.iter().position(is_it)?;
         let (.., sender) = self.given_up.remove(at)?;
         if !self.turned_up.contains(&sender) {
@@ -302,7 +312,7 @@ impl OpenOrders {
 
     /// Who sent orders that have turned up since this was asked last.
     #[inline]
-    pub fn turned_up(&mut self) -> Vec<CompNo> {
+    pub fn turned_up(&mut self) -> Vec<Sender> {
         std::mem::take(&mut self.turned_up)
     }
 
@@ -348,14 +358,16 @@ impl OpenOrders {
         (count, self.walk(head, |slot| slot.of_pair.next))
     }
 
-    /// What a sender has open is left behind: [`Self::left_behind`] has it from now on.
-    pub fn leave(&mut self, sender: CompNo) {
-        if sender >= self.senders {
-            return;
+    /// What a sender has open is left behind: [`Self::left_behind`] has it from now on. Whether there was anything.
+    pub fn leave(&mut self, sender: Sender) -> bool {
+        if sender.number() >= self.senders {
+            return false;
         }
+        let mut any = false;
         for core in Core::ALL {
-            self.splice(self.ring(sender, core), self.ring(self.senders, core));
+            any |= self.splice(self.ring(sender.number(), core), self.ring(self.senders, core));
         }
+        any
     }
 
     /// Those that were dealt with at a core and are still open are left behind again.
@@ -423,10 +435,16 @@ impl OpenOrders {
         (first != head).then_some(first)
     }
 
+    /// Whose an order of an account is that nobody is known to have sent.
+    #[inline]
+    fn heir(&self, account: AccountKey) -> Option<Sender> {
+        self.heirs.get(account as usize).copied().flatten().map(Sender::roaming)
+    }
+
     /// The head of a ring.
     #[inline]
-    fn ring(&self, sender: CompNo, core: Core) -> u32 {
-        (self.orders_max + sender * Core::ALL.len() + core as usize) as u32
+    fn ring(&self, number: usize, core: Core) -> u32 {
+        (self.orders_max + number * Core::ALL.len() + core as usize) as u32
     }
 
     /// Puts an order at the end of a ring.
@@ -491,7 +509,7 @@ impl OpenOrders {
 
 impl Open {
     /// An order that is being sent.
-    pub fn sent(account: AccountKey, core: Core, sender: CompNo, order: &NewOrder) -> Self {
+    pub fn sent(account: AccountKey, core: Core, sender: Sender, order: &NewOrder) -> Self {
         Self {
             account,
             cl_ord_id: order.cl_ord_id,
@@ -562,6 +580,21 @@ mod tests {
         }
     }
 
+    fn of(sender: Option<Sender>, account: AccountKey, cl_ord_id: u8) -> Open {
+        Open { sender, ..open(account, cl_ord_id, 1) }
+    }
+
+    /// What a sender leaves behind at the cash core, which is dealt with.
+    fn left(orders: &mut OpenOrders, sender: Sender) -> Vec<String> {
+        orders.leave(sender);
+        let mut all = Vec::new();
+        while let Some(order) = orders.left_behind(Core::Cash) {
+            all.push(order.cl_ord_id.to_string());
+            orders.deal_with_left(Core::Cash);
+        }
+        all
+    }
+
     #[test]
     fn what_meets_is_the_other_side_at_a_price_that_both_take() {
         let sell = Open { side: Side::SELL, price: 10, ..open(1, 1, 1) };
@@ -577,41 +610,46 @@ mod tests {
     #[test]
     fn who_takes_a_session_over_has_what_nobody_is_known_to_have_sent() {
         let mut orders = OpenOrders::new(2, 2, 9);
-        let of = |sender, account, id| Open { sender, ..open(account, id, 1) };
-        for order in [of(None, 1, 1), of(Some(1), 1, 2), of(None, 2, 3)] {
+        let (roaming, other) = (Sender::roaming(0), Sender::staying(1));
+        for order in [of(None, 1, 1), of(Some(other), 1, 2), of(None, 2, 3)] {
             assert!(orders.add(order));
         }
         orders.inherit(0, 1);
         orders.inherit(0, 1);
         assert!(orders.add(of(None, 1, 4)), "reported later");
-        let left = |orders: &mut OpenOrders, sender| {
-            orders.leave(sender);
-            let mut all = Vec::new();
-            while let Some(order) = orders.left_behind(Core::Cash) {
-                all.push(order.cl_ord_id.to_string());
-                orders.deal_with_left(Core::Cash);
-            }
-            all
-        };
-        assert_eq!(left(&mut orders, 0), ["1", "4"], "neither another's nor of another account");
+        assert_eq!(left(&mut orders, roaming), ["1", "4"], "neither another's nor of another account");
         // It goes on elsewhere with what it has sent since, and comes back.
-        assert!(orders.add(of(Some(0), 1, 5)));
-        orders.disinherit(0);
+        assert!(orders.add(of(Some(roaming), 1, 5)));
+        orders.inherit_no_more(0);
         assert!(orders.add(of(None, 1, 6)));
-        assert!(left(&mut orders, 0).is_empty());
         orders.inherit(0, 1);
         orders.inherit_no_more(0);
         assert!(orders.add(of(None, 1, 7)));
-        assert_eq!(left(&mut orders, 0), ["6", "5"]);
-        assert_eq!(left(&mut orders, 1), ["2"]);
-        // What was given up and turns up when it is elsewhere is not its own here either.
-        orders.inherit(0, 1);
-        assert!(orders.add(of(Some(0), 1, 8)) && orders.add(of(Some(1), 1, 9)));
-        for id in ["8", "9"] {
+        assert_eq!(left(&mut orders, roaming), ["5", "6"]);
+        assert!(!orders.leave(roaming), "nothing else");
+        assert_eq!(left(&mut orders, other), ["2"]);
+    }
+
+    #[test]
+    fn what_the_two_sessions_of_a_client_have_sent_is_left_behind_by_each_alone() {
+        let mut orders = OpenOrders::new(1, 2, 9);
+        let (staying, roaming) = (Sender::staying(1), Sender::roaming(1));
+        for (sender, id) in [(roaming, 1), (staying, 2), (roaming, 3), (staying, 4), (roaming, 5)] {
+            assert!(orders.add(of(Some(sender), 1, id)));
+        }
+        orders.inherit(1, 1);
+        assert_eq!(left(&mut orders, staying), ["2", "4"], "what is known to be its own is not inherited");
+        assert!(orders.add(of(Some(staying), 1, 6)) && orders.add(of(None, 1, 7)));
+        for id in ["3", "6"] {
             orders.give_up(1, Text::literal(id));
         }
-        orders.disinherit(0);
-        assert_eq!(["8", "9"].map(|id| orders.turns_up(1, Text::literal(id))), [None, Some(1)]);
+        let senders = ["6", "3"].map(|id| orders.turns_up(1, Text::literal(id)));
+        assert_eq!(senders, [Some(staying), Some(roaming)]);
+        assert_eq!(orders.turned_up(), [staying, roaming], "each is told of");
+        assert_eq!(left(&mut orders, roaming), ["1", "5", "7"]);
+        for other in [Sender::staying(0), Sender::roaming(0), Sender::staying(2)] {
+            assert!(!orders.leave(other), "another client's, or nobody's");
+        }
     }
 
     #[test]
@@ -633,7 +671,8 @@ mod tests {
         fn what_a_sender_leaves_is_found_until_it_is_gone_or_dealt_with(
             steps in prop::collection::vec((0..6_u8, 0..2_usize, 0..12_u8), 0..400),
         ) {
-            let mut orders = OpenOrders::new(1, 2, 16);
+            let mut orders = OpenOrders::new(1, 1, 16);
+            let by = [Sender::staying(0), Sender::roaming(0)];
             let mut done: [Vec<u8>; 2] = Default::default();
             let core = |id: u8| Core::ALL[usize::from(id % 2)];
             let (mut sent, mut left): (Vec<(usize, u8)>, [Vec<u8>; 2]) = Default::default();
@@ -642,7 +681,7 @@ mod tests {
                 let at = id % 2;
                 match step {
                     0 | 1 if !known => {
-                        let order = Open { sender: Some(sender), core: core(id), ..open(1, id, 1) };
+                        let order = Open { sender: Some(by[sender]), core: core(id), ..open(1, id, 1) };
                         prop_assert!(orders.add(order));
                         sent.push((sender, id));
                     }
@@ -653,7 +692,8 @@ mod tests {
                         done[usize::from(at)].retain(|other| *other != id);
                     }
                     3 => {
-                        orders.leave(sender);
+                        let any = orders.leave(by[sender]);
+                        prop_assert_eq!(any, sent.iter().any(|(of, _)| *of == sender));
                         let gone = sent.iter().filter(|(of, _)| *of == sender);
                         gone.for_each(|(_, id)| left[usize::from(id % 2)].push(*id));
                         sent.retain(|(of, _)| *of != sender);

@@ -6,6 +6,7 @@
 
 use super::deliver::had;
 use super::jetstream::{BATCH_BYTES_MAX, Claimed, Job, Keeper, Still, Told};
+use super::port::Port;
 use super::session::{STORE_FAILED, label, now};
 use super::store::SessionStore;
 use crate::accounts::CompNo;
@@ -139,6 +140,15 @@ impl Remote {
     }
 }
 
+impl Port {
+    /// Whether the session of a CompID is one that others may have, and is this gateway's as far as it knows, or may be.
+    pub(crate) fn may_be_ours(&self, comp_no: CompNo) -> bool {
+        let session = self.session_of(comp_no).map(|number| &self.sessions[number]);
+        let remote = session.and_then(|session| session.remote.as_ref());
+        remote.is_some_and(|remote| remote.whose != Whose::NotOurs)
+    }
+}
+
 impl Gateway {
     /// Whether the session with this number waits.
     #[inline]
@@ -163,13 +173,6 @@ impl Gateway {
         let session = self.fix.session_of(comp_no).map(|number| &self.fix.sessions[number]);
         let session = session.filter(|session| session.remote.is_some());
         session.is_some_and(|session| session.waits() || session.touched || !session.engine.store().is_safe())
-    }
-
-    /// Whether the session of a CompID, which was this gateway's as far as it knows, may go on through another one.
-    pub(crate) fn fix_may_be_elsewhere(&self, comp_no: CompNo) -> bool {
-        let session = self.fix.session_of(comp_no).map(|number| &self.fix.sessions[number]);
-        let remote = session.and_then(|session| session.remote.as_ref());
-        remote.is_some_and(|remote| remote.whose != Whose::NotOurs)
     }
 
     /// Asks whether the session of a CompID that is gone is this gateway's still: [`Gateway::session_looked_for`] is told.

@@ -90,7 +90,7 @@ impl Gateway {
             Ok(security) => security,
             Err(refusal) => return Ok(Some(refusal)),
         };
-        let comp_no = self.fix.sessions[number].comp_no;
+        let sender = self.fix.sessions[number].sender();
         if order.account.is_none() && self.fix.sessions[number].default_account.is_blank() {
             return Ok(Some(missing(tag::ACCOUNT)));
         }
@@ -110,7 +110,7 @@ impl Gateway {
         {
             return self.fix_known_order(cx, number, message, (key, &request, may_repeat), now);
         }
-        let placed = self.place(cx, comp_no, &request, |out| frame::encode(&request, out));
+        let placed = self.place(cx, sender, &request, |out| frame::encode(&request, out));
         let Err(refusal) = placed else {
             self.fix.counts.orders += 1;
             self.fix.sessions[number].requests += 1;

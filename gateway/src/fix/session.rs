@@ -7,7 +7,7 @@ use super::port::Conn;
 use super::store::SessionStore;
 use crate::accounts::CompNo;
 use crate::app::Gateway;
-use crate::check::Refusal;
+use crate::check::{Refusal, Sender};
 use crate::past::today;
 use fix::Now;
 use fix::codec::Limits;
@@ -111,6 +111,12 @@ impl Session {
             requests: 0,
             refused: 0,
         }
+    }
+
+    /// As whom it sends orders.
+    #[inline]
+    pub(super) fn sender(&self) -> Sender {
+        Sender { comp_no: self.comp_no, roams: self.remote.is_some() }
     }
 
     /// Nothing may come of it, and nothing go to it: its memory is on its way.
@@ -595,13 +601,15 @@ impl Gateway {
         if let Some(remote) = &mut session.remote {
             claiming = remote.is_claimed_for(id);
             remote.left();
-            if taken { self.session_went_on(comp_no) } else { self.session_left(comp_no) }
+            self.session_left(comp_no);
+            if taken {
+                self.session_went_on(comp_no);
+            }
         }
         self.metrics.fix_sessions.set(self.fix_logged_on());
         // A logout that the store has not got yet.
         self.fix.touch(number);
-        // Of a session that goes on elsewhere nothing is cancelled here.
-        if was_on && !taken {
+        if was_on {
             self.session_gone(cx, comp_no, conn.peer, reason);
         } else if claiming {
             // The claim comes to the stream behind its connection's end.

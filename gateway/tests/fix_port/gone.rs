@@ -1,5 +1,5 @@
 //! Cancel on disconnect of sessions in JetStream: who has a session cancels what it has left open, and nobody else does, whatever became
-//! of the store's answers.
+//! of the store's answers; and what its client has sent by the binary port is cancelled where it was sent.
 
 use crate::House;
 use crate::client::FixClient;
@@ -13,9 +13,9 @@ use service::admin::{Admin, Serving};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use wire::szse::code::CashMargin;
-use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest};
-use wire::szse::{Logout, Message};
+use wire::szse::code::{CashMargin, ExecType, OrdStatus};
+use wire::szse::trading::{BusinessReject, NewOrder, OrderCancelRequest, OrderReport};
+use wire::szse::{Logout, Message, Qty};
 
 const TOKEN: &str = "0123456789abcdef";
 
@@ -131,6 +131,101 @@ fn who_goes_on_elsewhere_within_its_grace_keeps_its_orders() {
     client.lose();
     let cancel: OrderCancelRequest = houses[1].line.peer.expect();
     assert_eq!(cancel.orig_cl_ord_id, text("x"), "where it ends");
+    stop(houses);
+}
+
+/// c1 has two sessions at the first gateway, and an order open by each: "x" by FIX, and "b", which is given back.
+fn by_both_ports(houses: &mut [House; 2]) -> (FixClient, Client, NewOrder) {
+    let mut client = log_on(&houses[0]);
+    resting(houses, &mut client);
+    let mut binary = Client::ready(houses[0].gateway.address, 1);
+    binary.order("b", CashMargin::CASH);
+    let order = houses[0].line.order();
+    houses.iter_mut().for_each(|house| house.accept(&order, 2));
+    client.expect(&["11=b", "150=0"]);
+    (client, binary, order)
+}
+
+/// c1 goes on through the second gateway, of which the first hears when it has something to say: the report of "y", which is the third.
+fn taken_from_the_first(houses: &mut [House; 2], client: &mut FixClient, order: &NewOrder) {
+    let left = client.turn_away();
+    through(client, &houses[1]);
+    houses.iter_mut().for_each(|house| house.accept(&named(order, "y"), 3));
+    client.expect(&["11=y"]);
+    went_on(&houses[0]);
+    drop(left);
+}
+
+/// The first gateway cancels "b" and nothing else; the cores report so.
+fn only_b_is_cancelled(houses: &mut [House; 2], client: &mut FixClient, order: &NewOrder, index: i64) {
+    let cancel: OrderCancelRequest = houses[0].line.peer.expect();
+    assert_eq!(cancel.orig_cl_ord_id, order.cl_ord_id);
+    let mut other = Client::ready(houses[0].gateway.address, 2);
+    cancels_nothing(&mut houses[0], &mut other, "v");
+    for house in houses {
+        house.line.peer.send(&OrderReport {
+            exec_type: ExecType::CANCELLED,
+            ord_status: OrdStatus::CANCELLED,
+            cl_ord_id: cancel.cl_ord_id,
+            orig_cl_ord_id: cancel.orig_cl_ord_id,
+            order_id: cancel.order_id,
+            leaves_qty: Qty::ZERO,
+            ..crate::accepted(order, 1, index)
+        });
+    }
+    client.expect(&["39=4", "41=b"]);
+}
+
+/// It ends at the second gateway.
+fn lost_at_the_second(houses: &mut [House; 2], client: &mut FixClient, open: &[&str]) {
+    client.lose();
+    let mut left: Vec<_> = open.iter().map(|_| cancelled(&mut houses[1])).collect();
+    left.sort_unstable();
+    assert_eq!(left, open);
+}
+
+#[test]
+fn a_binary_session_that_ends_after_its_clients_fix_session_was_taken_over_takes_its_own_orders_with_it() {
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster, 0);
+    let (mut client, binary, order) = by_both_ports(&mut houses);
+    taken_from_the_first(&mut houses, &mut client, &order);
+    drop(binary);
+    only_b_is_cancelled(&mut houses, &mut client, &order, 4);
+    lost_at_the_second(&mut houses, &mut client, &["x", "y"]);
+    stop(houses);
+}
+
+#[test]
+fn a_binary_session_that_ends_takes_its_own_orders_with_it_also_where_the_store_must_say_that_fix_goes_on() {
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster, 0);
+    let (mut client, binary, order) = by_both_ports(&mut houses);
+    client.lose();
+    missed(&houses[0]);
+    through(&mut client, &houses[1]);
+    drop(binary);
+    only_b_is_cancelled(&mut houses, &mut client, &order, 3);
+    went_on(&houses[0]);
+    let mut other = Client::ready(houses[0].gateway.address, 2);
+    cancels_nothing(&mut houses[0], &mut other, "w");
+    lost_at_the_second(&mut houses, &mut client, &["x"]);
+    stop(houses);
+}
+
+#[test]
+fn what_a_binary_session_that_has_ended_left_open_does_not_go_on_with_its_clients_fix_session() {
+    let Some(cluster) = Cluster::start() else { return };
+    let mut houses = two_houses(&cluster, 0);
+    let (mut client, binary, order) = by_both_ports(&mut houses);
+    drop(binary);
+    peers::eventually("it has ended", || houses[0].gateway.metrics.sessions.get() == 0);
+    let mut other = Client::ready(houses[0].gateway.address, 2);
+    // Its client is logged on here still.
+    cancels_nothing(&mut houses[0], &mut other, "u");
+    taken_from_the_first(&mut houses, &mut client, &order);
+    only_b_is_cancelled(&mut houses, &mut client, &order, 4);
+    lost_at_the_second(&mut houses, &mut client, &["x", "y"]);
     stop(houses);
 }
 
