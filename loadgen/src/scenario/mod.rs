@@ -235,6 +235,7 @@ fn of_track(
         received: report.received,
         lost: report.lost,
         open: report.open,
+        unpaired: report.unpaired,
         duplicated: report.duplicated,
         out_of_order: report.out_of_order,
         rejected: report.rejected,

@@ -108,6 +108,9 @@ pub struct Load {
     /// Orders that were accepted and not filled, where others trade too.
     #[serde(default)]
     pub open: u64,
+    /// Orders that were accepted and not filled, as there was nobody to meet.
+    #[serde(default)]
+    pub unpaired: u64,
     /// Arrivals of what was there before.
     pub duplicated: u64,
     /// Arrivals after a later one.
@@ -235,6 +238,13 @@ impl Load {
         self.lost + self.duplicated + self.out_of_order + self.rejected + self.closed
     }
 
+    /// What was accepted and is neither filled nor lost, for people; empty where there is none.
+    pub(super) fn unfilled(&self) -> String {
+        let all = [(self.open, "open"), (self.unpaired, "not met")];
+        let there = all.iter().filter(|(number, _)| *number > 0);
+        there.map(|(number, what)| format!(", {} {what}", count(*number))).collect()
+    }
+
     fn too_slow(&self) -> bool {
         self.p99_ms_max.is_some_and(|ms| self.latency_ns.p99 as f64 > ms * 1e6)
     }
@@ -254,7 +264,7 @@ impl Load {
             let there = all.iter().filter(|(number, _)| *number > 0);
             let said: Vec<String> =
                 there.map(|(number, what)| format!("{} {what}", count(*number))).collect();
-            return (Outcome::Lossy, format!("{name}: {}", said.join(", ")));
+            return (Outcome::Lossy, format!("{name}: {}{}", said.join(", "), self.unfilled()));
         }
         let ScheduleLag { late_share, max_ns, overrun, verdict, .. } = self.schedule;
         if verdict == Verdict::NotHeld {
@@ -273,7 +283,8 @@ impl Load {
                 (Outcome::TooSlow, format!("{name}: p99 {p99}, where the scenario wants at most {ms} ms"))
             }
             None => {
-                (Outcome::Clean, format!("{name}: all {} arrived, once and in order", count(self.expected)))
+                let (all, unfilled) = (count(self.expected), self.unfilled());
+                (Outcome::Clean, format!("{name}: all {all} arrived, once and in order{unfilled}"))
             }
         };
         if verdict == Verdict::Late {
@@ -418,6 +429,7 @@ mod tests {
             received: 10,
             lost: 0,
             open: 0,
+            unpaired: 0,
             duplicated: 0,
             out_of_order: 0,
             rejected: 0,
@@ -549,6 +561,35 @@ mod tests {
         assert!(page(5_000.0).contains(">10 s</text>"));
         assert!(page(0.05).contains(">10 us</text>"));
         assert!(page(5_000.0).contains("p99 of the whole run: at most 5000 ms"));
+    }
+
+    #[test]
+    fn what_had_nobody_to_meet_is_told_as_text_as_json_and_on_the_page() {
+        let refused = run(vec![Load { rejected: 2, unpaired: 2, ..load(lag(0), 10) }]);
+        assert!(refused.to_string().contains("orders: 2 refused, 2 not met"), "{refused}");
+        let page = crate::scenario::html::page(&refused);
+        assert!(page.contains("<p>10 sent, 2 not met; "), "{page}");
+        let json: serde_json::Value = serde_json::from_str(&refused.json().unwrap()).unwrap();
+        assert_eq!(json["loads"][0]["unpaired"], 2);
+        // Ended before its time, between the two of a pair.
+        let ended = run(vec![Load { open: 1, unpaired: 1, ..load(lag(0), 10) }]);
+        assert_eq!(ended.outcome, Outcome::Clean);
+        assert!(ended.to_string().contains("once and in order, 1 open, 1 not met"), "{ended}");
+    }
+
+    #[test]
+    fn what_was_written_before_all_keys_were_there_can_still_be_compared() {
+        let mut json: serde_json::Value =
+            serde_json::from_str(&run(vec![load(lag(0), 10)]).json().unwrap()).unwrap();
+        let keys = json["loads"][0].as_object_mut().unwrap();
+        for later in ["open", "unpaired", "unsent"] {
+            assert!(keys.remove(later).is_some(), "{later}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.json");
+        std::fs::write(&path, json.to_string()).unwrap();
+        let args = crate::scenario::compare::Args { files: vec![path.clone(), path], html: None };
+        assert!(crate::scenario::compare::run(&args).unwrap().contains("orders"));
     }
 
     #[test]

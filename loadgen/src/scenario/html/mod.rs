@@ -88,11 +88,12 @@ fn tile(load: &Load, colour: usize) -> String {
         .map(|(name, ns)| format!("<dt>{name}</dt><dd>{}</dd>", duration(*ns)))
         .collect();
     format!(
-        "<article class=\"tile c{colour}\"><h3>{} <span>{}, {}</span></h3><dl>{figures}</dl><p>{} sent; {} offered, {} achieved on the mean</p></article>",
+        "<article class=\"tile c{colour}\"><h3>{} <span>{}, {}</span></h3><dl>{figures}</dl><p>{} sent{}; {} offered, {} achieved on the mean</p></article>",
         escaped(&load.name),
         escaped(&load.who),
         escaped(&load.what),
         count(load.sent),
+        load.unfilled(),
         rate(load.offered_per_s),
         rate(load.achieved_per_s)
     )
