@@ -16,7 +16,7 @@ use crate::recorder::{Collector, Recorder};
 use crate::schedule::{Lag, Pacer, Schedule, Share};
 
 /// Under way at a time; what is due beyond them waits, and counts as the generator's own lateness.
-const UNDER_WAY_MAX: usize = 1_024;
+pub(crate) const UNDER_WAY_MAX: usize = 1_024;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 const HAND_OVER_NS: u64 = 250_000_000;
 /// So often it is looked whether it is to end, and latencies are handed over.

@@ -47,6 +47,7 @@ use self::outcome::{Made, Story, recovery_ns};
 pub use self::outcome::{Outcome, Recovery};
 use self::town::{Setting, Town};
 use crate::figures::count;
+use crate::files;
 use crate::house::{Kind, SECURITIES, SECURITY_FIRST};
 use crate::progress::Progress;
 use crate::schedule::Schedule;
@@ -180,6 +181,8 @@ fn plan(orders: u64, sessions: u64, margin_percent: u64, started_unix_s: u64) ->
 /// # Errors
 /// What kept it from running; a run with losses is no error.
 pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<ExitCode> {
+    // The balancer has two connections of each session, in a process of its own with the limit of this one.
+    files::all_suffice(&[("client sessions", args.sessions, 2)], Some("have fewer (--sessions)"))?;
     let seed = args.seed.unwrap_or_else(any_seed);
     let folder = TempDir::with_prefix("tongdao-chaos-").context("a folder for the run")?;
     progress.say(&format!("seed {seed}, folder {}", folder.path().display()))?;

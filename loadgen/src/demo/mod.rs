@@ -25,6 +25,7 @@ use self::view::{Figures, Frame};
 use crate::audience::Audience;
 use crate::due::Due;
 use crate::figures::duration;
+use crate::files::{self, Need};
 use crate::gaps::{BUCKET_NS, Gaps};
 use crate::house::{COMP_ID, Core, SECURITIES, SECURITY_FIRST};
 use crate::machine;
@@ -38,7 +39,7 @@ use crate::trading::floor::{Floor, State};
 use crate::trading::plan::Plan;
 use crate::trading::trader;
 use crate::wait::wait;
-use crate::wires::{WireArgs, Wires};
+use crate::wires::{Transport, WireArgs, Wires};
 
 const NS_PER_S: f64 = 1e9;
 const LEAD_NS: u64 = 200_000_000;
@@ -59,6 +60,10 @@ const AFTER_KILL_NS: u64 = 2_000_000_000;
 /// The usual silences are those of so long before the kill.
 const BEFORE_KILL_NS: u64 = 5_000_000_000;
 const TOLERANCE_NS: u64 = 5_000_000;
+/// The cores, the gateways, the balancer and the feed.
+const SERVERS: u64 = 6;
+/// Files of such a server besides clients' and subscribers' connections, about: its ports, both ends of its lines, what wakes its threads.
+const FILES_OF_SERVER: u64 = 20;
 
 /// The whole scenario on this machine, live in the terminal, in about a minute
 #[derive(clap::Args, Clone, Debug)]
@@ -84,6 +89,20 @@ pub struct Args {
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+impl Args {
+    /// What takes files: everything is in this process.
+    fn files(&self) -> [Need; 3] {
+        // Orders go through the balancer, over TCP: of both of its connections both ends are here. Over QUIC a feed has all of its
+        // subscribers on one socket.
+        let of_subscriber = if self.wires.transport == Transport::Quic { 1 } else { 2 };
+        [
+            ("order sessions", self.sessions, 4),
+            ("subscribers", self.subscribers as u64, of_subscriber),
+            ("servers", SERVERS, FILES_OF_SERVER),
+        ]
+    }
 }
 
 /// Below this there is no time before and after the kill to compare.
@@ -121,6 +140,7 @@ struct Kill {
 /// # Errors
 /// What kept it from running.
 pub fn run(args: &Args) -> anyhow::Result<Report> {
+    files::all_suffice(&args.files(), Some("have fewer (--sessions, --subscribers)"))?;
     let mut screen = Screen::stdout();
     let mut demo = Demo::start(args, &mut Progress::stderr())?;
     let schedule = demo.begin(args)?;

@@ -26,6 +26,7 @@ use self::file::{Door, Phase, Scenario};
 use self::load::{Finished, Handshakes, Load, Orders, Quotes};
 use self::result::{FORMAT, Outcome, Run, Server};
 use self::stage::Stage;
+use crate::files;
 use crate::handshakes;
 use crate::machine::{self, Machine};
 use crate::progress::Progress;
@@ -88,6 +89,7 @@ pub fn run(
     ending: &Shutdown,
     progress: &mut Progress<impl Write>,
 ) -> anyhow::Result<Run> {
+    files_suffice(scenario)?;
     let clock = Clock::start();
     let orders = scenario.orders.clone().unwrap_or_default();
     let plan = load::plan(&orders, clock.wall_ns(0))?;
@@ -134,6 +136,23 @@ pub fn run(
     let run = account(conductor, text, machine::cpu_seconds() - cpu_s)?;
     stage.stop().context("ending the town")?;
     Ok(run)
+}
+
+/// Whether this process may open as many files as the connections need, and a town's balancer, which has two of what goes through
+/// it, in a process of its own with the same limit.
+fn files_suffice(scenario: &Scenario) -> anyhow::Result<()> {
+    let sessions = scenario.orders.as_ref().map_or(0, |orders| orders.sessions);
+    let subscribers = scenario.quotes.as_ref().map_or(0, |quotes| quotes.subscribers as u64);
+    let storm = scenario.schedule(0, |phase| phase.handshakes_per_s);
+    let storm = storm.map_or(0, |schedule| schedule.count().min(handshakes::UNDER_WAY_MAX as u64));
+    let (clients, storms, or) = ("order sessions", "handshakes under way", Some("have fewer of them"));
+    files::all_suffice(&[(clients, sessions, 1), ("subscribers", subscribers, 1), (storms, storm, 1)], or)?;
+    if scenario.targets.is_some() {
+        return Ok(());
+    }
+    let through =
+        scenario.handshakes.filter(|handshakes| handshakes.at == Door::Gateway).map_or(0, |_| storm);
+    files::all_suffice(&[(clients, sessions, 2), (storms, through, 2)], or).context("the balancer")
 }
 
 /// A load, its rate in a phase, and its limit.

@@ -35,6 +35,7 @@ use super::{
     Wire, any_seed, arrive, ask, in_pairs, plan, read_cores, send, unsettled, watchdog, wires,
 };
 use crate::figures::count;
+use crate::files;
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::wait::{Closed, wait};
@@ -108,6 +109,9 @@ impl Args {
 /// What kept it from running; a run with losses is no error.
 #[allow(clippy::print_stdout)] // The result belongs on standard output.
 pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<ExitCode> {
+    // Where a zone is lost, the other one's balancer has two connections of each, in a process of its own with the limit of this one.
+    let needs = [("client sessions", args.sessions, 2), ("subscribers", args.subscribers, 2)];
+    files::all_suffice(&needs, Some("have fewer (--sessions, --subscribers)"))?;
     let seed = args.seed.unwrap_or_else(any_seed);
     let folder = TempDir::with_prefix("tongdao-drill-").context("a folder for the run")?;
     progress.say(&format!("seed {seed}, folder {}", folder.path().display()))?;
