@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use service::Host;
 use service::admin::Admin;
+use service::cli::ServiceArgs;
 use service::telemetry::LogFormat;
 
 /// Which server.
@@ -47,12 +48,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     service::telemetry::init(LogFormat::Text)?;
     service::process::raise_file_limit();
     let host = Host::for_process()?;
-    match args.server {
+    let ended = match args.server {
         Server::Gateway => gateway(args, &host),
         Server::Core => core(args, &host),
         Server::Slb => slb(args, &host),
         Server::Feed => feed(args, &host),
-    }?;
+    };
+    let service = ServiceArgs { config: Some(args.config.clone()), ..ServiceArgs::default() };
+    ended.map_err(|error| service.placed(error))?;
     Ok(ExitCode::SUCCESS)
 }
 
