@@ -24,7 +24,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
     args.service.start_log()?;
     service::process::raise_file_limit();
-    let host = service::Host::for_process()?;
+    let host = args.service.host()?;
     let admin = Admin::bind(&config.admin, &host)?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let server = Server::bind(config, &host)?;

@@ -20,7 +20,7 @@ use crate::web;
 use crate::{control, status};
 use flow::Writer;
 use service::admin::Operators;
-use service::config::Invalid;
+use service::config::{Invalid, Origin};
 use service::tls::Tls;
 use service::{Host, Running, Shutdown};
 use shard::{Handle, Limits, Log, Port, Setup};
@@ -76,6 +76,7 @@ pub struct Server {
     metrics: Metrics,
     operators: Operators,
     shutdown: Shutdown,
+    origin: Origin,
     rights_file: Option<Arc<RightsFile>>,
     entitlement: Option<Arc<dyn Entitlement>>,
     writer: Writer,
@@ -96,7 +97,8 @@ impl Server {
     pub fn bind(config: Config, host: &Host) -> Result<Self, BindError> {
         service::config::Config::validate(&config)?;
         let metrics = Metrics::register(&host.registry)?;
-        let operators = Operators::load(&config.control.token_file, metrics.commands.clone())?;
+        let operators =
+            Operators::load(&config.control.token_file, metrics.commands.clone(), host.origin.clone())?;
         let tls = Tls::load(config.tls.as_ref(), config.dials_tls(), host)?;
         let rights_file = open_rights(&config.entitlement)?;
         let entitlement = rights_file.clone().map(|file| file as Arc<dyn Entitlement>);
@@ -104,7 +106,7 @@ impl Server {
         let web = web::Port::bind(&config, host)?;
         let limits = limits(&config);
         let handles: Arc<[Handle<Command>]> = listeners.iter().map(|_| Handle::new(&limits)).collect();
-        let shutdown = host.shutdown.clone();
+        let (shutdown, origin) = (host.shutdown.clone(), host.origin.clone());
         let writer = Writer::new(window(&config));
         let directory = Directory::new(config.log.securities_max);
         let clock = transport::Clock::start();
@@ -139,6 +141,7 @@ impl Server {
             metrics,
             operators,
             shutdown,
+            origin,
             rights_file,
             entitlement,
             writer,
@@ -168,11 +171,14 @@ impl Server {
     pub fn reload(&self) -> impl FnMut() + Send + 'static {
         let (tls, rights_file, metrics) = (self.tls.clone(), self.rights_file.clone(), self.metrics.clone());
         let (web_tls, operators) = (self.web.as_ref().and_then(web::Port::tls), self.operators.clone());
+        let origin = self.origin.clone();
         move || {
             tls.reload();
             // It has logged what is wrong.
             drop(operators.reload());
-            if let Some(Err(error)) = web_tls.as_ref().map(|tls| tls.reload()) {
+            let web = web_tls.as_ref().map(|tls| service::tls::reload_server(tls, "web.tls"));
+            if let Some(Err(error)) = web {
+                let error = origin.placed(&error);
                 tracing::error!(%error, "the browsers' certificates not loaded again; the old ones stay");
             }
             let Some(file) = &rights_file else { return };
@@ -180,6 +186,7 @@ impl Server {
             match &outcome {
                 Ok(accounts) => tracing::info!(accounts, "rights loaded again"),
                 Err(error) => {
+                    let error = origin.placed(error);
                     tracing::error!(%error, "rights not loaded again; the old ones stay");
                 }
             }

@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Serialize;
 use service::admin::{Operator, Operators, echo};
-use service::config::Invalid;
+use service::config::{Invalid, Origin};
 use shard::{Cx, Handle, Reason};
 use std::sync::Arc;
 use switches::Switches;
@@ -78,9 +78,9 @@ impl Control {
         config: config::Control,
         gateway: Handle<Command>,
         reload: Reload,
-        metrics: &Metrics,
+        (metrics, origin): (&Metrics, Origin),
     ) -> Result<Self, Invalid> {
-        let operators = Operators::load(&config.token_file, metrics.commands.clone())?;
+        let operators = Operators::load(&config.token_file, metrics.commands.clone(), origin)?;
         let switches = Arc::new(Mutex::new(config.load_switches()?));
         Ok(Self { gateway, config: Arc::new(config), operators, switches, reload })
     }

@@ -20,7 +20,7 @@ use crate::status;
 use crate::takeover::Patience;
 use crate::upstream::{Lines, Upstream, Wire};
 use flow::Writer;
-use service::config::Invalid;
+use service::config::{Invalid, Origin};
 use service::proxy::{self, AcceptProxy};
 use service::tls::Tls;
 use service::traces::{self, Tracer, Traces};
@@ -64,6 +64,7 @@ pub struct Server {
     metrics: Metrics,
     traces: Traces,
     shutdown: Shutdown,
+    origin: Origin,
     tables: Tables,
     own: Vec<Box<dyn Check>>,
     control: Control,
@@ -97,10 +98,11 @@ impl Server {
         let listener = tls.listener(listener, config.listen.transport);
         let listeners = std::iter::once(listener).chain(quic).collect();
         let handle = Handle::new(&config.shard_limits());
-        let shutdown = host.shutdown.clone();
+        let (shutdown, origin) = (host.shutdown.clone(), host.origin.clone());
         let own = Vec::new();
         let (reload, asked) = load::reload();
-        let control = Control::new(config.control.clone(), handle.clone(), reload, &metrics)?;
+        let told = (&metrics, origin.clone());
+        let control = Control::new(config.control.clone(), handle.clone(), reload, told)?;
         let fix_listener =
             config.fix.address.map(|address| fix_listener(&config, &tls, &metrics, address)).transpose()?;
         let fix_address = fix_listener.as_ref().map(Listener::local_addr).transpose()?;
@@ -117,6 +119,7 @@ impl Server {
             metrics,
             traces,
             shutdown,
+            origin,
             tables,
             own,
             control,
@@ -288,6 +291,7 @@ impl Server {
             asked: self.asked,
             gateway: self.handle.clone(),
             shutdown: self.shutdown.clone(),
+            origin: self.origin,
             metrics: self.metrics.clone(),
             day: self.tables.day,
             zone: self.tables.zone,

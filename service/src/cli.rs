@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use crate::Host;
 use crate::admin::ask_ready;
-use crate::config::{self, Config, ConfigError, Invalid};
+use crate::config::{self, Config, ConfigError, Invalid, Origin};
 use crate::telemetry::LogFormat;
 
 /// The arguments that every server takes; flatten it into the server's own clap struct.
@@ -83,6 +84,15 @@ impl ServiceArgs {
         }
     }
 
+    /// What a server with this configuration, which has the process to itself, is given by it.
+    ///
+    /// # Errors
+    /// See [`Host::for_process`].
+    pub fn host(&self) -> prometheus::Result<Host> {
+        let origin = self.config.as_deref().map(Origin::file).unwrap_or_default();
+        Ok(Host { origin, ..Host::for_process()? })
+    }
+
     /// Adds to an error, where a key of the configuration is at fault ([`Invalid`]), where that stands: for all that goes wrong
     /// after the configuration was parsed, such as an address that another server has. Other errors are given back as they are.
     #[must_use]
@@ -102,8 +112,8 @@ impl ServiceArgs {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Mutex};
 
     use clap::Parser;
     use serde::Deserialize;
@@ -143,31 +153,9 @@ mod tests {
         args(given)?.config()
     }
 
-    /// What a log is written to.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn who_names_no_configuration_is_warned() {
-        let logged = |given: &[&str]| {
-            let lines = Lines::default();
-            let to = lines.clone();
-            let log = tracing_subscriber::fmt().with_writer(move || to.clone()).finish();
-            tracing::subscriber::with_default(log, || args(given).unwrap().warn_of_defaults());
-            let bytes = lines.0.lock().unwrap().clone();
-            String::from_utf8(bytes).unwrap()
-        };
+        let logged = |given: &[&str]| crate::logged::by(|| args(given).unwrap().warn_of_defaults());
         let said = logged(&[]);
         assert!(
             said.contains("WARN") && said.contains("no --config: running on built-in defaults"),

@@ -2,7 +2,7 @@
 //!
 //! What is found to be wrong only after parsing is an [`Invalid`], which has the key; where that stands is looked up once, when
 //! it is told: here for values, in [`crate::cli::ServiceArgs::placed`] for files that cannot be used and addresses that
-//! cannot be listened on.
+//! cannot be listened on, in [`Origin::placed`] for what the log of a server that runs has of them.
 //!
 //! Servers mark each struct `#[serde(default, deny_unknown_fields)]`, put units into key names
 //! (`timeout_ms`), and give a commented file with all defaults as [`Config::DEFAULT_TOML`], which is
@@ -11,7 +11,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
@@ -180,6 +180,28 @@ pub fn check_missing<T: Config>(text: &str, key: &str, path: &Path) -> Result<()
     }
 }
 
+/// The file that a configuration is from, if it is from one: what turns out to be wrong while the server runs is told with its
+/// place in that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin(Option<PathBuf>);
+
+impl Origin {
+    /// This file.
+    #[must_use]
+    pub fn file(path: &Path) -> Self {
+        Self(Some(path.to_owned()))
+    }
+
+    /// An error with file and line, as the file is now, for a log; without a file, as it is.
+    #[must_use]
+    pub fn placed(&self, invalid: &Invalid) -> String {
+        let Some(path) = &self.0 else { return invalid.to_string() };
+        // What cannot be read again has no lines.
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        ConfigError::at(&path.display().to_string(), &text, invalid).in_short()
+    }
+}
+
 /// What is wrong with a configuration file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -190,8 +212,15 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// What is wrong at a key of `text`; `name` stands for the file.
-    pub(crate) fn at(name: &str, text: &str, invalid: &Invalid) -> Self {
+    #[must_use]
+    pub fn at(name: &str, text: &str, invalid: &Invalid) -> Self {
         Self::new(name, text, place::locate(text, &invalid.key), invalid.to_string())
+    }
+
+    /// Without the line itself: for a log.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        format!("{}: {}", self.place, self.message)
     }
 
     fn new(name: &str, text: &str, span: Option<std::ops::Range<usize>>, message: String) -> Self {

@@ -6,6 +6,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{Counter, MetricFamily};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::config::Origin;
 use crate::shutdown::Shutdown;
 
 /// What a server is given by the process that it lives in. Several servers in one process have one
@@ -16,6 +17,8 @@ pub struct Host {
     pub registry: Registry,
     /// The phase of its life, and the way to end it.
     pub shutdown: Shutdown,
+    /// Where the server's configuration is from; see [`crate::cli::ServiceArgs::host`].
+    pub origin: Origin,
 }
 
 impl Host {

@@ -36,7 +36,7 @@
 //!     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
 //!     args.service.start_log()?;
 //!     service::process::raise_file_limit();
-//!     let host = service::Host::for_process()?;
+//!     let host = args.service.host()?;
 //!     let admin = Admin::bind(&config.admin, &host)?;
 //!     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
 //!     let server = Server::bind(config, &host)?;
@@ -56,6 +56,8 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 mod host;
+#[cfg(test)]
+mod logged;
 pub mod metrics;
 pub mod outage;
 pub mod process;

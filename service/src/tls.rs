@@ -1,7 +1,7 @@
 //! What a server's connections go over: TLS settings loaded, given to listeners and dials, reloaded, counted.
 
 use crate::Host;
-use crate::config::{Config, Invalid, parse};
+use crate::config::{Config, Invalid, Origin, parse};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, Opts};
@@ -115,6 +115,14 @@ pub fn load_server(settings: &Settings, section: &str) -> Result<Arc<Server>, In
     Server::load(settings).map_err(|error| unusable(section, error))
 }
 
+/// Loads again what [`load_server`] has loaded, for connections to come.
+///
+/// # Errors
+/// As [`load_server`]; what was there stays.
+pub fn reload_server(server: &Server, section: &str) -> Result<(), Invalid> {
+    server.reload().map_err(|error| unusable(section, error))
+}
+
 fn unusable(section: &str, LoadError { key, problem }: LoadError) -> Invalid {
     let key = format!("{section}.{key}");
     match problem {
@@ -213,6 +221,7 @@ pub struct Tls {
     server: Option<Arc<Server>>,
     client: Option<Arc<Client>>,
     settings: Option<Settings>,
+    origin: Origin,
 }
 
 impl Tls {
@@ -232,7 +241,8 @@ impl Tls {
         let client = if dials { Some(Client::load(settings).map_err(failed)?) } else { None };
         let collector = Handshakes::new(server.clone());
         host.registry.register(Box::new(collector)).expect("invariant: one server a host");
-        Ok(Self { server: Some(server), client, settings: Some(settings.clone()) })
+        let (settings, origin) = (Some(settings.clone()), host.origin.clone());
+        Ok(Self { server: Some(server), client, settings, origin })
     }
 
     /// A listener over TCP, with TLS or without it.
@@ -279,6 +289,7 @@ impl Tls {
             match outcome {
                 Some(Ok(())) => tracing::info!(side, "certificates loaded again"),
                 Some(Err(error)) => {
+                    let error = self.origin.placed(&unusable("tls", error));
                     tracing::error!(side, %error, "certificates not loaded again; the old ones stay");
                 }
                 None => {}
@@ -356,6 +367,7 @@ impl Collector for Handshakes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn a_file_that_cannot_be_used_is_told_with_its_key_and_where_it_is() {
@@ -374,6 +386,51 @@ mod tests {
         let mixed_up = error(&Settings { certificate: good.key.clone(), ..good.clone() });
         let said = format!("{}: no certificate (PEM) in it", good.key.as_ref().unwrap().display());
         assert_eq!((mixed_up.key.as_str(), mixed_up.problem), ("web.tls.certificate", said));
+    }
+
+    /// The same file by a path that begins in the folder that the program was started in.
+    fn relative(path: &Path) -> PathBuf {
+        let above = std::env::current_dir().unwrap().components().count() - 1;
+        PathBuf::from("../".repeat(above)).join(path.strip_prefix("/").unwrap())
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_used_is_told_with_its_whole_path() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let good = local_settings(folder.path(), true).unwrap();
+        let other = local_settings(elsewhere.path(), true).unwrap();
+        let certificate = relative(good.certificate.as_ref().unwrap());
+        let error = |key: &Path| {
+            let (certificate, key) = (Some(certificate.clone()), Some(key.to_owned()));
+            let settings = Settings { certificate, key, ..good.clone() };
+            check_files(Some(&settings), "tls", false).unwrap_err().problem
+        };
+        let key = relative(other.key.as_ref().unwrap());
+        let [shown, of] = [&key, &certificate].map(|path| transport::absolute(path).display().to_string());
+        assert_eq!(error(&key), format!("{shown} is not the key of the certificate in {of}"));
+        let pem = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        std::fs::write(&key, pem).unwrap();
+        let said = error(&key);
+        assert!(said.starts_with(&format!("{shown}: the private key in it is encrypted")), "{said}");
+        assert!(said.contains(&format!("(openssl pkey -in {shown} -out FILE)")), "{said}");
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_again_is_logged_with_file_line_and_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = local_settings(folder.path(), true).unwrap();
+        let (config, key) = (folder.path().join("server.toml"), good.key.clone().unwrap());
+        std::fs::write(&config, "# A server.\n[tls]\nkey = \"local.key\"\n").unwrap();
+        let host = Host { origin: Origin::file(&config), ..Host::default() };
+        let tls = Tls::load(Some(&good), true, &host).unwrap();
+        std::fs::remove_file(&key).unwrap();
+        let said = crate::logged::by(|| tls.reload());
+        for side in ["accepting", "dialling"] {
+            let line =
+                said.lines().find(|line| line.contains(side)).unwrap_or_else(|| panic!("{side}: {said}"));
+            let wanted = format!("{}:3:7: `tls.key`: cannot read {}", config.display(), key.display());
+            assert!(line.contains("ERROR") && line.contains(&wanted), "{line}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::Serialize;
+use service::config::{ConfigError, Invalid};
 
 use crate::backend::Backend;
 use crate::config::{Config, WEIGHT_MAX};
@@ -114,6 +115,15 @@ impl Control {
     /// # Errors
     /// When it makes no sense, or a new address cannot be listened on; then all is as it was.
     pub fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
+        self.take_over(config, Invalid::to_string)
+    }
+
+    /// [`Self::apply`]; `told` is what the log says of a key that is to blame.
+    fn take_over(
+        &self,
+        config: Config,
+        told: impl FnOnce(&Invalid) -> String,
+    ) -> Result<Applied, ApplyError> {
         let applied = self.live.apply(config, Inherited::default());
         self.count_reload(applied.is_ok());
         match &applied {
@@ -123,7 +133,13 @@ impl Control {
                     tracing::warn!(keys = ?applied.wait_for_restart, "these wait for a restart");
                 }
             }
-            Err(error) => tracing::error!(%error, "configuration refused, all stays as it was"),
+            Err(error) => {
+                let error = match error {
+                    ApplyError::Config(invalid) | ApplyError::Listen(invalid) => told(invalid),
+                    ApplyError::System(_) | ApplyError::Draining => error.to_string(),
+                };
+                tracing::error!(%error, "configuration refused, all stays as it was");
+            }
         }
         applied
     }
@@ -156,7 +172,10 @@ impl Control {
     /// When it is wrong (the error says where), or cannot be taken over; then all is as it was.
     pub fn apply_text(&self, text: &str, name: &str) -> Result<Applied, ReloadError> {
         match service::config::parse(text, name) {
-            Ok(config) => Ok(self.apply(config)?),
+            Ok(config) => {
+                let told = |invalid: &Invalid| ConfigError::at(name, text, invalid).in_short();
+                Ok(self.take_over(config, told)?)
+            }
             Err(error) => Err(self.refused(error.to_string())),
         }
     }

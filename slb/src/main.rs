@@ -31,7 +31,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
     args.service.start_log()?;
     service::process::raise_file_limit();
-    let host = service::Host::for_process()?;
+    let host = args.service.host()?;
     let handover = Some(config.handover.clone()).filter(|path| !path.as_os_str().is_empty());
     let unusable = |error: std::io::Error| Invalid::new("handover", error.to_string());
     let before = handover.as_deref().map_or_else(|| Ok(Takeover::default()), Takeover::ask);

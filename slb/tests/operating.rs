@@ -157,9 +157,17 @@ fn the_program_serves_reloads_its_weights_and_drains() {
     assert!(program.logged("reload refused, all stays as it was", "error").contains("expected 0 to 100"));
     let (status, body) = request(admin, "POST", "/reload", "");
     assert!(status == 422 && body.contains("weight = 101"), "{status} {body}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let second = format!("[[listeners]]\nname = 'm'\nlisten = '{address}'\npool = 'p'\n[[pools]]");
+    std::fs::write(&path, text(7).replace("[[pools]]", &second)).unwrap();
+    program.signal(Signal::HUP);
+    let error = program.logged("configuration refused, all stays as it was", "error");
+    let wanted = format!("{}:10:10: `listeners[1].listen`: cannot listen on {address}", path.display());
+    assert!(error.starts_with(&wanted) && !error.contains("\\n"), "{error}");
     let (status, body) = request(admin, "POST", "/config", "workers = 1\nworkerz = 2\n");
     assert!(status == 422 && body.contains("configuration:2:1: unknown field `workerz`"), "{status} {body}");
-    assert!(request(admin, "GET", "/metrics", "").1.contains("slb_reloads_total{result=\"refused\"} 3"));
+    assert!(request(admin, "GET", "/metrics", "").1.contains("slb_reloads_total{result=\"refused\"} 4"));
 
     let (status, body) = request(admin, "POST", "/config", &text(9).replace("workers = 1", "workers = 2"));
     let applied: serde_json::Value = serde_json::from_str(&body).unwrap();

@@ -94,7 +94,7 @@ fn run() -> anyhow::Result<ExitCode> {
 fn adapter(args: &ServiceArgs) -> anyhow::Result<()> {
     let Some(config) = args.config::<core_port::adapter::Config>()? else { return Ok(()) };
     args.start_log()?;
-    let host = service::Host::for_process()?;
+    let host = args.host()?;
     let admin = Admin::bind(&config.admin, &host)?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let adapter = Adapter::bind(config, Lines::default(), &host)?;
@@ -116,7 +116,7 @@ fn gateway(
     let Some(config) = args.config::<gateway::Config>()? else { return Ok(()) };
     args.start_log()?;
     service::process::raise_file_limit();
-    let host = service::Host::for_process()?;
+    let host = args.host()?;
     let admin = Admin::bind(&config.admin, &host)?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let (branches, list) = BranchList::new(read(forbidden.as_deref())?);
@@ -146,7 +146,7 @@ fn feed(args: &ServiceArgs, rights: &Path, vendor: Option<SocketAddr>) -> anyhow
     let Some(config) = args.config::<feed::Config>()? else { return Ok(()) };
     args.start_log()?;
     service::process::raise_file_limit();
-    let host = service::Host::for_process()?;
+    let host = args.host()?;
     let admin = Admin::bind(&config.admin, &host)?;
     let drain_timeout = Duration::from_millis(config.drain_timeout_ms);
     let subscriptions = Subscriptions::open(rights).with_context(|| rights.display().to_string())?;

@@ -103,3 +103,59 @@ fn a_service_manager_is_told_when_it_is_ready_and_when_it_ends() {
     assert_eq!(told().trim(), "STOPPING=1");
     assert!(program.wait().unwrap().success());
 }
+
+#[test]
+fn what_cannot_be_loaded_again_is_logged_with_file_line_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let shown = |name: &str| path(name).display().to_string();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let right = "{ name = \"t\", token = \"0123456789abcdef\", level = 1, connections_max = 4 }";
+    std::fs::write(path("tokens"), "read bob 0123456789abcdef\n").unwrap();
+    std::fs::write(path("rights.toml"), format!("accounts = [{right}]\n")).unwrap();
+    std::fs::write(path("web.crt"), pair.cert.pem()).unwrap();
+    std::fs::write(path("web.key"), pair.signing_key.serialize_pem()).unwrap();
+    let text = format!(
+        "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [[sources]]\nname = \"nobody\"\naddress = \"127.0.0.1:1\"\n\
+         [control]\ntoken_file = \"{}\"\n[entitlement]\nfile = \"{}\"\n[web]\nlisten = \"127.0.0.1:0\"\n\
+         [web.tls]\nsuites = \"international\"\ncertificate = \"{}\"\nkey = \"{}\"\n",
+        shown("tokens"),
+        shown("rights.toml"),
+        shown("web.crt"),
+        shown("web.key"),
+    );
+    std::fs::write(path("feed.toml"), text).unwrap();
+    let manager = UnixDatagram::bind(path("notify")).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_feed"))
+        .args(["--config", &shown("feed.toml")])
+        .env("NOTIFY_SOCKET", path("notify"))
+        .env("RUST_LOG", "info")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    manager.recv(&mut [0; 256]).expect("it is ready");
+    for name in ["tokens", "web.key", "rights.toml"] {
+        std::fs::remove_file(path(name)).unwrap();
+    }
+    let signal = |signal: &str, id: u32| {
+        assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
+    };
+    signal("-HUP", program.id());
+    let mut log = BufReader::new(program.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // In this order.
+    for (what, place, name) in [
+        ("tokens not", "9:14: `control.token_file`", "tokens"),
+        ("certificates not", "17:7: `web.tls.key`", "web.key"),
+        ("rights not", "11:8: `entitlement.file`", "rights.toml"),
+    ] {
+        let line = log.find(|line| line.contains(what)).expect("it is logged");
+        let wanted = format!("{}:{place}: cannot read {}", shown("feed.toml"), shown(name));
+        assert!(line.contains(&wanted), "{line}");
+    }
+    signal("-TERM", program.id());
+    assert!(log.any(|line| line.contains("draining")), "it ends in order");
+    log.for_each(drop);
+    assert!(program.wait().unwrap().success());
+}

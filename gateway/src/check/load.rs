@@ -9,7 +9,7 @@ use crate::config::{self, Config};
 use crate::metrics::Metrics;
 use crate::quotes;
 use anyhow::{Context as _, anyhow};
-use service::config::Invalid;
+use service::config::{Invalid, Origin};
 use service::{Phase, Shutdown};
 use shard::Handle;
 use std::fs::File;
@@ -104,6 +104,7 @@ pub(crate) struct Loader {
     pub(crate) asked: Asked,
     pub(crate) gateway: Handle<Command>,
     pub(crate) shutdown: Shutdown,
+    pub(crate) origin: Origin,
     pub(crate) metrics: Metrics,
     pub(crate) day: Day,
     pub(crate) zone: Zone,
@@ -139,7 +140,10 @@ impl Loader {
         let label = if outcome.is_ok() { "loaded" } else { "failed" };
         self.metrics.check_loads.with_label_values(&[label]).inc();
         outcome.map_err(|error| {
-            let error = transport::causes(error.as_ref());
+            let error = match error.downcast_ref::<Invalid>() {
+                Some(invalid) => self.origin.placed(invalid),
+                None => transport::causes(error.as_ref()),
+            };
             tracing::error!(error, "rules and reference data not loaded; what was in force stays");
             error
         })

@@ -47,14 +47,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     end_with(args.parent)?;
     service::telemetry::init(LogFormat::Text)?;
     service::process::raise_file_limit();
-    let host = Host::for_process()?;
+    let service = ServiceArgs { config: Some(args.config.clone()), ..ServiceArgs::default() };
+    let host = service.host()?;
     let ended = match args.server {
         Server::Gateway => gateway(args, &host),
         Server::Core => core(args, &host),
         Server::Slb => slb(args, &host),
         Server::Feed => feed(args, &host),
     };
-    let service = ServiceArgs { config: Some(args.config.clone()), ..ServiceArgs::default() };
     ended.map_err(|error| service.placed(error))?;
     Ok(ExitCode::SUCCESS)
 }

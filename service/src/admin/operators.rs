@@ -5,7 +5,7 @@
 //! `/ready` and `/metrics` are the service's own and stay free.
 
 use super::tokens::{Role, Tokens};
-use crate::config::{self, Invalid};
+use crate::config::{self, Invalid, Origin};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -23,6 +23,7 @@ pub struct Operators {
     file: Arc<Path>,
     tokens: Arc<ArcSwap<Option<Tokens>>>,
     commands: IntCounterVec,
+    origin: Origin,
 }
 
 /// Who gave a command, for what it writes down: an extension of the requests behind [`Operators::guard`].
@@ -68,13 +69,13 @@ impl Denied {
 }
 
 impl Operators {
-    /// By this file; empty for none. `commands` counts what was asked for by its label `outcome`.
+    /// By this file, which a configuration from `origin` names; empty for none. `commands` counts what was asked for by its label `outcome`.
     ///
     /// # Errors
     /// The file cannot be used.
-    pub fn load(file: &Path, commands: IntCounterVec) -> Result<Self, Invalid> {
+    pub fn load(file: &Path, commands: IntCounterVec, origin: Origin) -> Result<Self, Invalid> {
         let tokens = Arc::new(ArcSwap::from_pointee(Self::read(file)?));
-        Ok(Self { file: file.into(), tokens, commands })
+        Ok(Self { file: file.into(), tokens, commands, origin })
     }
 
     /// Whether a file can be used.
@@ -90,8 +91,9 @@ impl Operators {
     /// # Errors
     /// The file cannot be used.
     pub fn reload(&self) -> Result<(), Invalid> {
-        let tokens = Self::read(&self.file)
-            .inspect_err(|error| tracing::error!(%error, "tokens not loaded again; the old ones stay"))?;
+        let tokens = Self::read(&self.file).inspect_err(|error| {
+            tracing::error!(error = %self.origin.placed(error), "tokens not loaded again; the old ones stay");
+        })?;
         self.tokens.store(Arc::new(tokens));
         Ok(())
     }

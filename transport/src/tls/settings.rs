@@ -1,6 +1,7 @@
 //! TLS settings of a configuration, and what is loaded from the files they name.
 
 use super::peers::{Bounds, Network};
+use crate::absolute;
 use crate::quic::route::ServerId;
 use gm::tls::{Mode, provider};
 use rustls::client::WebPkiServerVerifier;
@@ -117,14 +118,14 @@ pub struct LoadError {
     pub problem: LoadProblem,
 }
 
-/// What is wrong with what a key of `[tls]` says. Each text names the file, if there is one.
+/// What is wrong with what a key of `[tls]` says. Each text names the file, if there is one, from the root.
 #[derive(Debug, Error)]
 pub enum LoadProblem {
     /// It is needed, and missing.
     #[error("is not set: {0}")]
     Missing(&'static str),
     /// A file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {error}", absolute(path).display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -132,7 +133,7 @@ pub enum LoadProblem {
         error: io::Error,
     },
     /// A file holds something else.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}", absolute(path).display())]
     File {
         /// The file.
         path: PathBuf,
@@ -140,7 +141,7 @@ pub enum LoadProblem {
         error: pem::Error,
     },
     /// A file without what it is named for.
-    #[error("{}: no {what} in it", path.display())]
+    #[error("{}: no {what} in it", absolute(path).display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -151,14 +152,14 @@ pub enum LoadProblem {
     #[error(
         "{0}: the private key in it is encrypted, and a server has nobody to ask for the passphrase; decrypt it \
          (openssl pkey -in {0} -out FILE), name that file, and let nobody but the server read it",
-        path.display()
+        absolute(path).display()
     )]
     Encrypted {
         /// The file.
         path: PathBuf,
     },
     /// A key that is another certificate's.
-    #[error("{} is not the key of the certificate in {}", path.display(), certificate.display())]
+    #[error("{} is not the key of the certificate in {}", absolute(path).display(), absolute(certificate).display())]
     OtherKey {
         /// The private key.
         path: PathBuf,
