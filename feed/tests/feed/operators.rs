@@ -126,6 +126,28 @@ fn who_has_no_right_to_it_switches_nothing() {
 }
 
 #[test]
+fn each_path_of_the_list_is_there_and_does_what_it_says() {
+    let (feed, _folder) = start(|_| {});
+    let answer = feed.get_as_reader("/");
+    let (_, list) = answer.split_once("\r\n\r\n").unwrap();
+    for line in list.lines() {
+        let (request, _) = line.split_once("  ").expect("what it does stands behind it");
+        let (method, path) = request.split_once(' ').unwrap();
+        // No route has this one, so that nothing is done and each says what it has.
+        let answer = feed.ask("PATCH", path, Some(OPERATE));
+        assert!(answer.ends_with(&format!("\r\n\r\nuse {method}\n")), "{line}: {answer}");
+        if method == "POST" {
+            let unknown = "no source \"NAME\" (GET /sources lists them)\n";
+            assert_eq!(feed.command(path), (404, unknown.to_owned()), "{line}");
+        }
+    }
+    for request in ["GET /sources", "GET /subscribers", "GET /book", "POST /sources/NAME/up", "GET /metrics"]
+    {
+        assert!(list.contains(&format!("{request}  ")), "{request}: {list}");
+    }
+}
+
+#[test]
 fn without_tokens_there_are_no_commands_and_without_standby_nothing_to_prefer() {
     let feed = Feed::start(|_| {});
     assert!(feed.get("/sources").starts_with("HTTP/1.1 200"));

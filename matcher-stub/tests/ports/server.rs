@@ -156,7 +156,19 @@ fn what_was_done_to_a_port_is_told_and_so_is_a_typo() {
     assert_eq!(told("PUT /ports/nowhere/up"), "no port \"nowhere\" (GET /ports lists them)\n");
     assert_eq!(told("PUT /ports/primary/off"), "a port is up, mute, cut or down\n");
     assert_eq!(told("GET /ports/primary/up"), "use PUT\n");
-    assert!(told("GET /").starts_with("GET /ports  "));
+    let list = told("GET /");
+    for line in list.lines() {
+        let (request, _) = line.split_once("  ").expect("what it does stands behind it");
+        let (method, path) = request.split_once(' ').unwrap();
+        // No route has this one, so that nothing is done and each says what it has.
+        assert_eq!(told(&format!("PATCH {path}")), format!("use {method}\n"), "{line}");
+        if method == "PUT" {
+            assert_eq!(told(request), "no port \"NAME\" (GET /ports lists them)\n", "{line}");
+        }
+    }
+    for request in ["GET /ports", "PUT /ports/NAME/up", "PUT /ports/NAME/cut", "GET /ready"] {
+        assert!(list.contains(&format!("{request}  ")), "{request}: {list}");
+    }
     running.stop().unwrap();
 }
 
