@@ -155,3 +155,36 @@ pub(crate) async fn ask<T>(
     shard.send(command(reply)).map_err(|_| (StatusCode::TOO_MANY_REQUESTS, "too many ask at a time\n"))?;
     answer.await.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "the feed ends\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    /// What who asks is told at once, where it is no answer.
+    fn told<T>(asked: impl Future<Output = Result<T, Unanswered>>) -> Option<Unanswered> {
+        let asked = pin!(asked);
+        match asked.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer.err(),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn who_gets_no_answer_is_told_why() {
+        let limits = shard::Limits { commands_max: 1, ..shard::Limits::default() };
+        let shard = Handle::new(&limits);
+        assert_eq!(told(ask(&shard, Command::Sources)), None, "it waits");
+        let refused = (StatusCode::TOO_MANY_REQUESTS, "too many ask at a time\n");
+        assert_eq!(told(ask(&shard, Command::Sources)), Some(refused));
+        // A command that is dropped, as at the end.
+        let shard = Handle::new(&limits);
+        let dropped = |reply: oneshot::Sender<()>| {
+            drop(reply);
+            Command::Sources(oneshot::channel().0)
+        };
+        let ending = (StatusCode::SERVICE_UNAVAILABLE, "the feed ends\n");
+        assert_eq!(told(ask(&shard, dropped)), Some(ending));
+    }
+}

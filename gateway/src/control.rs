@@ -28,7 +28,7 @@ use service::config::{Invalid, Origin};
 use shard::{Cx, Handle, Reason};
 use std::sync::Arc;
 use switches::Switches;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::Mutex;
 use wire::szse::Text;
 use wire::szse::code::SessionStatus;
 
@@ -134,14 +134,10 @@ impl Control {
         &self,
         of: impl FnOnce(&mut Gateway, &mut Cx) -> T + Send + 'static,
     ) -> Answer<T> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Do(Box::new(move |gateway, cx| {
-            crate::status::answer(reply, of(gateway, cx));
-        }));
-        if self.gateway.send(command).is_err() {
-            return failed(StatusCode::TOO_MANY_REQUESTS, "too many commands wait");
-        }
-        answer.await.or_else(|_| failed(StatusCode::SERVICE_UNAVAILABLE, "the gateway is ending"))
+        let answer = crate::status::ask(&self.gateway, |reply| {
+            Command::Do(Box::new(move |gateway, cx| crate::status::answer(reply, of(gateway, cx))))
+        });
+        answer.await.map_err(|(status, text)| (status, text.to_owned()))
     }
 
     /// Switches one: first on disk, then at the gateway.

@@ -225,14 +225,47 @@ async fn lines(State(gateway): State<Handle<Command>>) -> Result<Json<Vec<LineSt
 }
 
 /// Why the hot thread gave no answer, to be said to who asked.
-type Unanswered = (StatusCode, &'static str);
+pub(crate) type Unanswered = (StatusCode, &'static str);
 
 /// Asks the hot thread; it answers between two turns.
-async fn ask<T>(
+pub(crate) async fn ask<T>(
     gateway: &Handle<Command>,
     command: impl FnOnce(oneshot::Sender<T>) -> Command,
 ) -> Result<T, Unanswered> {
     let (reply, answer) = oneshot::channel();
     gateway.send(command(reply)).map_err(|_| (StatusCode::TOO_MANY_REQUESTS, "too many commands wait\n"))?;
     answer.await.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "the gateway is ending\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    /// What who asks is told at once, where it is no answer.
+    fn told<T>(asked: impl Future<Output = Result<T, Unanswered>>) -> Option<Unanswered> {
+        let asked = pin!(asked);
+        match asked.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer.err(),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn who_gets_no_answer_is_told_why() {
+        let limits = shard::Limits { commands_max: 1, ..shard::Limits::default() };
+        let gateway = Handle::new(&limits);
+        assert_eq!(told(ask(&gateway, Command::Lines)), None, "it waits");
+        let refused = (StatusCode::TOO_MANY_REQUESTS, "too many commands wait\n");
+        assert_eq!(told(ask(&gateway, Command::Lines)), Some(refused));
+        // A command that is dropped, as at the end.
+        let gateway = Handle::new(&limits);
+        let dropped = |reply: oneshot::Sender<()>| {
+            drop(reply);
+            Command::Lines(oneshot::channel().0)
+        };
+        let ending = (StatusCode::SERVICE_UNAVAILABLE, "the gateway is ending\n");
+        assert_eq!(told(ask(&gateway, dropped)), Some(ending));
+    }
 }

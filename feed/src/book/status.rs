@@ -135,3 +135,35 @@ async fn book(
     let found = answer.await.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "the feed ends\n"))?;
     found.map(Json).ok_or((StatusCode::NOT_FOUND, "no book of this security\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::sync::mpsc::sync_channel;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn who_gets_no_answer_is_told_why() {
+        let (asks, asked) = sync_channel(1);
+        let ask = || {
+            let wanted = Wanted { security: "000001".to_owned(), source: None, levels: None };
+            book(State(Some(asks.clone())), Query(wanted))
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        let mut first = pin!(ask());
+        let second = pin!(ask());
+        assert!(first.as_mut().poll(&mut context).is_pending(), "it waits");
+        let told = |answer: Poll<Result<Json<BookStatus>, _>>| match answer {
+            Poll::Ready(Err(told)) => told,
+            _ => panic!("nobody has answered"),
+        };
+        let refused = (StatusCode::TOO_MANY_REQUESTS, "too many ask at a time\n");
+        assert_eq!(told(second.poll(&mut context)), refused);
+        let ending = (StatusCode::SERVICE_UNAVAILABLE, "the feed ends\n");
+        drop(asked.recv().unwrap());
+        assert_eq!(told(first.poll(&mut context)), ending, "the question was dropped");
+        drop(asked);
+        assert_eq!(told(pin!(ask()).poll(&mut context)), ending, "nobody asks the books any more");
+    }
+}

@@ -172,6 +172,23 @@ fn what_was_done_to_a_port_is_told_and_so_is_a_typo() {
     running.stop().unwrap();
 }
 
+#[test]
+fn who_asks_while_too_many_commands_wait_is_told_so() {
+    let host = Host::default();
+    let server = Server::bind(config(), &host).unwrap();
+    let admin = service::admin::Admin::bind(&service::admin::Config::default(), &host).unwrap();
+    let admin = admin.routes(server.routes()).start().unwrap();
+    // It does not run: nothing is done with them.
+    let control = server.control();
+    while control.set_port("primary", PortState::Up).is_ok() {}
+    assert_eq!(control.set_port("primary", PortState::Up), Err(ControlError::Busy));
+    let mut stream = TcpStream::connect(admin.address()).unwrap();
+    write!(stream, "PUT /ports/primary/down HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\nbusy\n"), "{answer}");
+}
+
 /// Nothing is done when a matcher ends, so that its end is as good as being killed: `loadgen chaos` does that.
 #[test]
 fn a_matcher_goes_on_with_its_journal_as_if_it_had_never_ended() {
