@@ -145,6 +145,20 @@ impl Audit {
         self.append();
     }
 
+    /// A FIX request that cannot be said in the binary protocol: `why` in words, and its ClOrdID.
+    #[cold]
+    pub(crate) fn request_unfit(
+        &mut self,
+        unix_ns: i64,
+        comp_id: Text<20>,
+        peer: SocketAddr,
+        of: (&str, &str),
+    ) {
+        self.begin(Kind::Session, unix_ns);
+        record::put_request_unfit(&mut self.entry, comp_id, peer, of);
+        self.append();
+    }
+
     /// What an operator did.
     pub(crate) fn operator(&mut self, unix_ns: i64, what: &str) {
         self.begin(Kind::Operator, unix_ns);

@@ -143,8 +143,8 @@ fn json_of(record: &Record<'_>) -> Value {
             "account_id": account_id.to_string(), "message": message(frame), "frame": hex(frame),
             "transact_time": Kept::new(*partition_no, *report_index, 0, frame).transact_time.raw(),
         }),
-        Record::Session { comp_id, peer, what, why } => json!({
-            "comp_id": comp_id.to_string(), "peer": peer, "what": what, "why": why,
+        Record::Session { comp_id, peer, what, why, cl_ord_id } => json!({
+            "comp_id": comp_id.to_string(), "peer": peer, "what": what, "why": why, "cl_ord_id": cl_ord_id,
         }),
         // What a gateway keeps some day that this store has no words of its own for.
         other => json!({ "what": format!("{other:?}") }),

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 1 request | outcome `u16` (0 forwarded, else the code of the refusal), core `u8` (0 cash, 1 margin, 255 none), CompID 20, length `u8` and text of the refusal, then the request as the core gets it (TGW frame) |
 //! | 2 report | PartitionNo as clients see it `u16`, ReportIndex `u64`, AccountID 12, then the report as clients get it (TGW frame) |
-//! | 3 session | CompID 20, then as text: peer, what, why, each ended by a line feed |
+//! | 3 session | CompID 20, then as text: peer, what, why, each ended by a line feed; of a FIX request that was refused a fourth line, its ClOrdID |
 //! | 4 operator | text |
 //! | 5 reject | by `u8` (0 the core, 1 the gateway), core `u8`, AccountID 12 (blank where a core's word does not tell whose the request was), then the BusinessReject (TGW frame) |
 
@@ -119,6 +119,19 @@ pub(crate) fn put_session(out: &mut Vec<u8>, comp_id: Text<20>, peer: SocketAddr
     writeln!(out, "{peer}\n{}\n{}", what.0, what.1).expect("invariant: memory takes it");
 }
 
+/// What is said of a FIX request that there is no frame of.
+const REQUEST_UNFIT: &str = "FIX request refused";
+
+pub(crate) fn put_request_unfit(
+    out: &mut Vec<u8>,
+    comp_id: Text<20>,
+    peer: SocketAddr,
+    (why, cl_ord_id): (&str, &str),
+) {
+    put_session(out, comp_id, peer, (REQUEST_UNFIT, why));
+    writeln!(out, "{cl_ord_id}").expect("invariant: memory takes it");
+}
+
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -161,6 +174,8 @@ pub enum Record<'a> {
         what: &'a str,
         /// Why.
         why: &'a str,
+        /// ClOrdID of a FIX request that was refused, as `escape_ascii` writes it; blank where it had none, and for all else that happens.
+        cl_ord_id: &'a str,
     },
     /// An operator did something.
     Operator(&'a str),
@@ -272,7 +287,18 @@ fn session(payload: &[u8]) -> Option<Record<'_>> {
     let (comp_id, rest) = payload.split_at_checked(20)?;
     let mut lines = std::str::from_utf8(rest).ok()?.lines();
     let (peer, what, why) = (lines.next()?, lines.next()?, lines.next().unwrap_or_default());
-    Some(Record::Session { comp_id: text(comp_id)?, peer, what, why })
+    let cl_ord_id = match lines.next() {
+        Some(cl_ord_id) => cl_ord_id,
+        None if what == REQUEST_UNFIT => worded_cl_ord_id(why),
+        None => "",
+    };
+    Some(Record::Session { comp_id: text(comp_id)?, peer, what, why, cl_ord_id })
+}
+
+/// Records of before there was a line for it have the ClOrdID in their words alone, `35=D 11=x1: ...`: up to the first colon.
+fn worded_cl_ord_id(why: &str) -> &str {
+    let named = why.split_once(" 11=").and_then(|(_, rest)| rest.split_once(": "));
+    named.map_or("", |(cl_ord_id, _)| cl_ord_id)
 }
 
 #[cfg(test)]
@@ -300,7 +326,8 @@ mod tests {
         assert_eq!(Record::parse(2, &out), Ok(report));
         out.clear();
         put_session(&mut out, comp_id, "127.0.0.1:9".parse().unwrap(), ("ended", "logged out"));
-        let session = Record::Session { comp_id, peer: "127.0.0.1:9", what: "ended", why: "logged out" };
+        let (peer, what, why) = ("127.0.0.1:9", "ended", "logged out");
+        let session = Record::Session { comp_id, peer, what, why, cl_ord_id: "" };
         assert_eq!(Record::parse(3, &out), Ok(session));
         assert_eq!(Record::parse(4, b"kill"), Ok(Record::Operator("kill")));
         out.clear();
@@ -308,6 +335,31 @@ mod tests {
         out.extend_from_slice(b"frame");
         let reject = Record::Reject { by: By::Gateway, core: Core::Margin, account_id, frame: b"frame" };
         assert_eq!(Record::parse(5, &out), Ok(reject));
+    }
+
+    #[test]
+    fn the_cl_ord_id_of_a_fix_request_that_was_refused_is_a_field_and_in_older_records_words() {
+        let comp_id: Text<20> = "client".parse().unwrap();
+        let (peer, what) = ("127.0.0.1:9", "FIX request refused");
+        let of = |why, cl_ord_id| Ok(Record::Session { comp_id, peer, what, why, cl_ord_id });
+        for (why, cl_ord_id) in [
+            ("35=D 11=x 11=y: z: too long", "x 11=y: z"),
+            ("35=D 11=x1: missing 44 Price", "x1"),
+            ("35=D 11=: Required tag missing: 11 ClOrdID", ""),
+        ] {
+            let mut out = Vec::new();
+            put_request_unfit(&mut out, comp_id, peer.parse().unwrap(), (why, cl_ord_id));
+            assert_eq!(Record::parse(3, &out), of(why, cl_ord_id));
+        }
+        for (why, cl_ord_id) in [
+            ("35=D 11=x1: Required tag missing: 38 OrderQty", "x1"),
+            ("35=D 11=: missing 44 Price", ""),
+            ("no ClOrdID", ""),
+        ] {
+            let mut out = Vec::new();
+            put_session(&mut out, comp_id, peer.parse().unwrap(), (what, why));
+            assert_eq!(Record::parse(3, &out), of(why, cl_ord_id));
+        }
     }
 
     #[test]

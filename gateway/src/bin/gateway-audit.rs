@@ -152,13 +152,11 @@ fn json_of(record: &Record<'_>) -> Value {
             told["account"] = json!(account_id.to_string());
             told
         }
-        Record::Session { comp_id, peer, what, why } => {
+        Record::Session { comp_id, peer, what, why, cl_ord_id } => {
             let comp_id = comp_id.to_string();
             let mut told =
                 json!({ "record": "session", "comp_id": comp_id, "peer": peer, "what": what, "why": why });
-            // Of a FIX request that is no frame there are words alone, as the gateway puts them.
-            let named = why.split_once(" 11=").and_then(|(_, rest)| rest.split_once(": "));
-            if let ("FIX request refused", Some((cl_ord_id, _))) = (*what, named) {
+            if !cl_ord_id.is_empty() {
                 told["cl_ord_id"] = json!(cl_ord_id);
             }
             told

@@ -208,9 +208,10 @@ impl Gateway {
     pub(super) fn fix_audit_unfit(&mut self, cx: &Cx, number: usize, message: &Message<'_>, why: &str) {
         let Session { conn, comp_id, .. } = self.fix.sessions[number];
         let Some(peer) = conn.and_then(|id| self.fix.conn(id)).map(|conn| conn.peer) else { return };
-        let id = message.field(tag::CL_ORD_ID).unwrap_or_default().escape_ascii();
-        let what = format!("35={} 11={id}: {why}", message.msg_type.escape_ascii());
-        self.audit_session(cx, Some(comp_id), peer, ("FIX request refused", &what));
+        let Some(audit) = &mut self.audit else { return };
+        let cl_ord_id = message.field(tag::CL_ORD_ID).unwrap_or_default().escape_ascii().to_string();
+        let why = format!("35={} 11={cl_ord_id}: {why}", message.msg_type.escape_ascii());
+        audit.request_unfit(cx.wall_ns(), comp_id, peer, (&why, &cl_ord_id));
     }
 
     /// The same of a request that the session has answered with a Reject by itself: these are its bytes.

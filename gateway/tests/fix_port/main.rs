@@ -387,8 +387,8 @@ fn what_was_asked_by_fix_is_in_the_audit() {
     client.expect(&["103=15"]);
     client.tell("F", "41=x|11=z|1=a2|55=000001|207=XSHE|54=1|60=now|");
     client.expect(&["35=9", "102=1"]);
-    client.order("longer than ten", "");
-    client.expect(&["11=longer than ten", "150=8"]);
+    client.order("longer: than ten", "");
+    client.expect(&["11=longer: than ten", "150=8"]);
     client.tell("D", "11=v|55=000001|207=XSHE|54=1|60=now|40=2|44=10|");
     client.expect(&["35=3", "371=38", "372=D", "373=1", "58=Required tag missing"]);
     client.tell("D", "11=w|55=000001|207=XSHE|54=1|60=now|38=100|40=2|");
@@ -418,17 +418,23 @@ fn what_was_asked_by_fix_is_in_the_audit() {
         "c1: ClOrdID is that of another order",
         "c1: not your account",
         "c1: not your account",
-        "c1 FIX request refused: 35=D 11=longer than ten: ClOrdID is not one to ten printable characters",
+        "c1 FIX request refused: 35=D 11=longer: than ten: ClOrdID is not one to ten printable characters",
         "c1 FIX request refused: 35=D 11=v: Required tag missing: 38 OrderQty",
         "c1 FIX request refused: 35=D 11=w: missing 44 Price",
         "c1 FIX session ended",
     ];
     assert_eq!(kept, expected);
-    let printed = std::process::Command::new(env!("CARGO_BIN_EXE_gateway-audit"))
-        .args(["print", "--cl-ord-id", "w"])
-        .arg(&directory)
-        .output()
-        .expect("it runs");
-    let printed = String::from_utf8(printed.stdout).expect("text");
-    assert!(printed.lines().count() == 1 && printed.contains("missing 44 Price"), "{printed}");
+    let printed = |cl_ord_id: &str| {
+        let printed = std::process::Command::new(env!("CARGO_BIN_EXE_gateway-audit"))
+            .args(["print", "--cl-ord-id", cl_ord_id])
+            .arg(&directory)
+            .output()
+            .expect("it runs");
+        String::from_utf8(printed.stdout).expect("text")
+    };
+    for (cl_ord_id, why) in [("w", "missing 44 Price"), ("longer: than ten", "not one to ten printable")] {
+        let printed = printed(cl_ord_id);
+        assert!(printed.lines().count() == 1 && printed.contains(why), "{cl_ord_id}: {printed}");
+        assert!(printed.contains(&format!("\"cl_ord_id\":\"{cl_ord_id}\"")), "{printed}");
+    }
 }

@@ -33,7 +33,9 @@ fn sessions(directory: &Path) -> Vec<[String; 3]> {
     let mut reader = journal::Reader::oldest(directory).expect("a journal");
     let mut all = Vec::new();
     while let Some(record) = reader.next().expect("whole") {
-        if let Ok(Record::Session { comp_id, what, why, peer }) = Record::parse(record.kind, record.payload) {
+        if let Ok(Record::Session { comp_id, what, why, peer, .. }) =
+            Record::parse(record.kind, record.payload)
+        {
             assert!(peer.starts_with("127.0.0.1:"), "{peer}");
             all.push([comp_id.to_string(), what.to_owned(), why.to_owned()]);
         }
