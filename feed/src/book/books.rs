@@ -153,7 +153,9 @@ impl Books {
         self.lanes.insert(channel, lane);
         self.tally.gaps += 1;
         for book in self.books.values_mut().filter(|book| book.channel == Some(channel)) {
-            book.wait(&mut self.tally);
+            let before = book.depth.orders();
+            book.hole(&mut self.tally);
+            self.orders = self.orders - before + book.depth.orders();
         }
     }
 

@@ -88,6 +88,13 @@ impl Depth {
         self.placed(order)
     }
 
+    /// An order whose price is not known, and which is in no level therefore, is none that is known any more.
+    pub(super) fn forget(&mut self, number: i64) {
+        if self.orders.get(&number).is_some_and(|order| order.price == 0) {
+            self.orders.remove(&number);
+        }
+    }
+
     fn placed(&mut self, order: Order) -> Option<Change> {
         let by = Level { quantity: order.quantity, orders: 1 };
         (order.price > 0).then(|| self.shift(order.side, order.price, by))
@@ -219,6 +226,9 @@ mod tests {
         assert!(depth.price(1, 99).is_some());
         assert_eq!(levels(&depth, Side::Buy), [(99, 3, 1)]);
         assert_eq!(depth.price(1, 98), None, "it has one");
+        depth.enter(2, buy(0, 5));
+        depth.forget(2);
+        assert_eq!((depth.reduce(2, 1), depth.orders(), depth.total(Side::Buy)), (None, 1, 3));
     }
 
     #[test]

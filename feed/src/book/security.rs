@@ -251,14 +251,24 @@ impl Book {
     /// A market order's trades are over when a tick is about something else: what is left of it rests where it traded last.
     fn settle(&mut self, event: &Event, tally: &mut Tally) {
         let Some((taking, price)) = self.taking else { return };
-        // A cancel of it, too: it rested before it was taken back, be it for no time at all.
-        if matches!(event, Event::Trade { bid, offer, .. } if [*bid, *offer].contains(&taking)) {
-            return;
+        match event {
+            Event::Trade { bid, offer, .. } if [*bid, *offer].contains(&taking) => return,
+            // It may have been one of its trades.
+            Event::Senseless => return self.lose_taking(),
+            // A cancel of it, too: it rested before it was taken back, be it for no time at all.
+            Event::Order { .. } | Event::Trade { .. } | Event::Cancel { .. } => self.taking = None,
         }
-        self.taking = None;
         if price > 0 {
             let change = self.depth.price(taking, price);
             self.step(Step::new(self.at.time.ms_of_day(), Traded::default(), Some([change, None])), tally);
+        }
+    }
+
+    /// Trades of a market order may be missing: where what is left of it rests is not known, nor how much that is, so it is no order that
+    /// is known. A snapshot has it in its level, from which it trades as any order from before a hole does.
+    fn lose_taking(&mut self) {
+        if let Some((taking, _)) = self.taking.take() {
+            self.depth.forget(taking);
         }
     }
 
@@ -465,6 +475,12 @@ impl Book {
         }
         let (_, undone, check) = best;
         Some((undone, check))
+    }
+
+    /// Ticks of its channel are missing, of this security or of others.
+    pub(super) fn hole(&mut self, tally: &mut Tally) {
+        self.lose_taking();
+        self.wait(tally);
     }
 
     /// Ticks are missing, or do not fit: nothing is claimed until the next snapshot.

@@ -315,6 +315,35 @@ fn an_order_at_the_best_price_of_its_side_is_not_known_while_the_book_waits() {
 }
 
 #[test]
+fn a_market_order_whose_trades_were_lost_is_no_order_that_is_known() {
+    for garbled in [false, true] {
+        let mut exchange = quiet(Style::Shenzhen);
+        // It takes 5 at 101, and 3 of it rest there.
+        exchange.market(true, 8);
+        let mut trade = exchange.out.pop().unwrap();
+        if garbled {
+            forge(&mut trade, |bytes| bytes[frame::HEADER_LEN + 49..][..8].fill(0));
+            exchange.out.push(trade);
+        }
+        exchange.wait(3_000);
+        exchange.limit(true, 50, 1);
+        let mut books = Books::new(Limits::default());
+        take(&mut books, &exchange.out);
+        assert_eq!(book(&books).state, State::Waiting);
+        assert_eq!((book(&books).depth.orders(), books.orders()), (25, 25), "the others");
+        let begin = exchange.out.len();
+        exchange.snapshot(false);
+        // Who sells there now finds it, and its level goes.
+        exchange.limit(false, 101, 3);
+        take(&mut books, &exchange.out[begin..]);
+        assert_eq!((book(&books).state, exchange.levels(true)[0]), (State::Healed, (100, 5, 1)));
+        for (side, buys) in [(Side::Buy, true), (Side::Sell, false)] {
+            assert_eq!(best_ten(&levels(&books, side)), best_ten(&exchange.levels(buys)), "{garbled}");
+        }
+    }
+}
+
+#[test]
 fn a_notice_of_numbers_that_will_not_come_is_a_hole_in_each_book_of_its_channel() {
     let mut exchange = quiet(Style::Shenzhen);
     let mut books = Books::new(Limits::default());
