@@ -40,7 +40,8 @@ const item = (code) => {
 };
 // Decimal strings as whole units of their last digit: exact, where a float is not.
 const units = (text) => Number((text ?? '0').replace('.', ''));
-const day = (time) => String(time ?? '').slice(8, 14).replace(/(..)(..)(..)/, '$1:$2:$3');
+// The time of day of a stamp; one of zeros is none.
+const day = (time) => (Number(time) ? time.slice(8, 14).replace(/(..)(..)(..)/, '$1:$2:$3') : '');
 
 // How many of their four decimals prices need, and two at least.
 const needed = (...prices) => (prices.some((px) => px % 10) ? 4 : prices.some((px) => px % 100) ? 3 : 2);

@@ -32,7 +32,7 @@ pub(super) fn write(event: &Event<'_>, out: &mut Vec<u8>) {
         }
         Event::Depth(depth) => {
             head(&depth.code, out);
-            long(depth.time, out);
+            long(depth.time.raw(), out);
             out.extend_from_slice(&[depth.bids.len() as u8, depth.asks.len() as u8]);
             for level in depth.bids.iter().chain(depth.asks) {
                 long(level.price, out);
@@ -110,8 +110,8 @@ mod tests {
         assert_eq!(out[out.len() - 4..], (-2_i32).to_be_bytes());
 
         let level = Level { price: 1, quantity: 2, orders: 3 };
-        let out =
-            written(&Event::Depth(Depth { code: code(), time: 9, bids: &[level], asks: &[level, level] }));
+        let time = Timestamp::from_raw(9);
+        let out = written(&Event::Depth(Depth { code: code(), time, bids: &[level], asks: &[level, level] }));
         assert_eq!((out[0], &out[23..25], out.len()), (2, &[1, 2][..], 25 + 3 * 20));
 
         let trade = Trade { time: Timestamp::ZERO, price: 1, quantity: 2, side: b'B' };

@@ -7,7 +7,7 @@ use crate::web::market::{Item, Level, Quote, Shot, Trade};
 use serde::ser::SerializeTuple;
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
-use wire::szse::{Amount, Price, Qty};
+use wire::szse::{Amount, Price, Qty, Timestamp};
 
 /// One thing of one security.
 #[derive(Serialize)]
@@ -37,7 +37,8 @@ pub(super) struct Shown<'a> {
 pub(super) struct Depth<'a> {
     #[serde(serialize_with = "text")]
     pub(super) code: Code,
-    pub(super) time: i64,
+    #[serde(serialize_with = "text")]
+    pub(super) time: Timestamp,
     #[serde(serialize_with = "levels")]
     pub(super) bids: &'a [Level],
     #[serde(serialize_with = "levels")]
@@ -69,7 +70,7 @@ pub(super) struct LinePart<'a> {
 
 impl<'a> Depth<'a> {
     pub(super) fn of(code: Code, shot: &'a Shot) -> Self {
-        Self { code, time: shot.quote.time.raw(), bids: &shot.bids, asks: &shot.asks }
+        Self { code, time: shot.quote.time, bids: &shot.bids, asks: &shot.asks }
     }
 }
 
@@ -98,7 +99,7 @@ fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::
     serializer.collect_str(value)
 }
 
-/// As a string: a JSON number would become a float in the browser.
+/// As a string: a JSON number would become a float in the browser, which is too coarse for a stamp, too.
 struct Decimal<T>(T);
 
 impl<T: Display> Serialize for Decimal<T> {
@@ -118,7 +119,7 @@ fn qty(raw: i64) -> Decimal<Qty> {
 fn quote<S: Serializer>(quote: &Quote, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Json {
-        time: i64,
+        time: Decimal<Timestamp>,
         phase: String,
         prev_close: Decimal<Price>,
         open: Decimal<Price>,
@@ -132,7 +133,7 @@ fn quote<S: Serializer>(quote: &Quote, serializer: S) -> Result<S::Ok, S::Error>
         trades: i64,
     }
     let json = Json {
-        time: quote.time.raw(),
+        time: Decimal(quote.time),
         phase: quote.phase.to_string(),
         prev_close: price(quote.prev_close),
         open: price(quote.open),
@@ -157,7 +158,7 @@ fn trades<S: Serializer>(trades: &[&Trade], serializer: S) -> Result<S::Ok, S::E
     impl Serialize for Row<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let mut row = serializer.serialize_tuple(4)?;
-            row.serialize_element(&self.0.time.raw())?;
+            row.serialize_element(&Decimal(self.0.time))?;
             row.serialize_element(&price(self.0.price))?;
             row.serialize_element(&qty(self.0.quantity))?;
             row.serialize_element(&char::from(self.0.side))?;

@@ -234,7 +234,7 @@ fn a_browser_of_level_one_sees_no_snapshot_made_of_ticks() {
             let levels = depth[side].as_array().unwrap().iter();
             levels.map(|level| level[0].as_str().unwrap().parse::<f64>().unwrap() as i64).collect::<Vec<_>>()
         };
-        (depth["time"].as_i64().unwrap() - TIME, side("bids"), side("asks"))
+        (depth["time"].as_str().unwrap().parse::<i64>().unwrap() - TIME, side("bids"), side("asks"))
     };
     primary.send_bytes(&shot(0, &[], &[]));
     assert_eq!(depth(&mut one), (0, vec![], vec![]));
