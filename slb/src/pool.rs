@@ -197,8 +197,12 @@ impl Pool {
     /// until the lease is dropped.
     pub(crate) fn choose(&self, flow: &Flow, tried: &Tried) -> Option<Lease> {
         let plan = self.plan.load();
-        let turn = self.next_turn.fetch_add(1, Ordering::Relaxed);
-        let at = self.kept(&plan, flow, tried).or_else(|| plan.choose(flow, tried, turn))?;
+        let in_turn = || {
+            // Only here: who comes back to the backend of before takes nobody's turn.
+            let turn = self.next_turn.fetch_add(1, Ordering::Relaxed);
+            plan.choose(flow, tried, turn)
+        };
+        let at = self.kept(&plan, flow, tried).or_else(in_turn)?;
         Some(Lease::new(&plan.backends[at]))
     }
 

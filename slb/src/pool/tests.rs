@@ -170,6 +170,25 @@ fn a_client_stays_with_its_backend_until_that_takes_nothing_more() {
 }
 
 #[test]
+fn who_comes_back_takes_no_ones_turn() {
+    let config =
+        PoolConfig { persistence_ms: 60_000, ..(*pool(Scheduler::Rr, &[1, 1]).plan().config).clone() };
+    let pool = pool_of(&config, "");
+    let come = |flow: &Flow| {
+        let lease = pool.choose(flow, &Tried::default()).unwrap();
+        pool.reached(flow, lease.backend());
+        place(&pool, &lease)
+    };
+    let home = come(&CLIENT);
+    let mut counts = [0, 0];
+    for number in 1..=10 {
+        assert_eq!(come(&CLIENT), home);
+        counts[come(&Flow { client: SocketAddr::from(([10, 0, 1, number], 40_000)), ..CLIENT })] += 1;
+    }
+    assert_eq!(counts, [5, 5], "a new one after each that came back");
+}
+
+#[test]
 fn backups_take_connections_only_while_no_primary_does() {
     let mut config = (*pool(Scheduler::Wlc, &[100, 100, 1]).plan().config).clone();
     config.backends[0].backup = true;
