@@ -45,8 +45,8 @@ impl Judge {
     }
 }
 
-/// Watches all backends of all pools, as the configuration changes, until the server drains: then
-/// nobody is chosen any more.
+/// Watches all backends of all pools, as the configuration changes, until the server drains: then nobody is chosen any
+/// more. Drains of backends that began before end in time all the same, while a worker has connections to close.
 pub(crate) async fn watch(control: Control, shutdown: Shutdown) {
     let mut watched: Vec<(Arc<Backend>, AbortOnDrop)> = Vec::new();
     let mut changes = control.live.subscribe();
@@ -71,8 +71,15 @@ pub(crate) async fn watch(control: Control, shutdown: Shutdown) {
         }
     };
     tokio::select! {
+        // Whatever has changed before the end is attended to.
+        biased;
         () = reconcile => {}
         () = shutdown.reached(Phase::Draining) => {}
+    }
+    drop(watched);
+    tokio::select! {
+        () = control.live.workers_ended() => {}
+        () = shutdown.reached(Phase::Stopping) => {}
     }
 }
 

@@ -121,6 +121,13 @@ impl Live {
         self.changes.subscribe()
     }
 
+    /// Completes when all workers have ended: there is no connection any more.
+    pub(crate) async fn workers_ended(&self) {
+        for worker in &self.workers {
+            worker.closed().await;
+        }
+    }
+
     /// Takes over a configuration, or leaves all as it was.
     pub(crate) fn apply(&self, mut config: Config, mut inherited: Inherited) -> Result<Applied, ApplyError> {
         service::config::Config::validate(&config).map_err(ApplyError::Config)?;

@@ -187,3 +187,60 @@ fn weights_drains_and_health_go_with_the_sockets() {
     new.end();
     std::fs::remove_file(config).unwrap();
 }
+
+/// A process that was taken over from while its backend drains, the one that took over, and a connection that the first has
+/// to this backend. It drains because an operator says so, or because it `leaves` the configuration.
+fn taken_over_in_a_drain(
+    name: &str,
+    backend: &Backend,
+    drain_timeout_ms: u32,
+    leaves: bool,
+) -> (Program, Program, TcpStream) {
+    let Town { program: mut old, at, admin, .. } = start(name, backend);
+    let text = std::fs::read_to_string(&old.config).unwrap();
+    let text = text.replace("[[pools]]\n", &format!("[[pools]]\ndrain_timeout_ms = {drain_timeout_ms}\n"));
+    let reload = |program: &mut Program, text: &str| {
+        std::fs::write(&program.config, text).unwrap();
+        program.signal(Signal::HUP);
+        program.logged("configuration taken over", "opened");
+    };
+    reload(&mut old, &text);
+    let held = connect(at);
+    if leaves {
+        // Of another name it is another backend.
+        reload(&mut old, &text.replace("name = 'a'", "name = 'another'"));
+    } else {
+        ask(admin, "POST", "/backends/p/a/drain", "{\"draining\": true}");
+    }
+    let mut new = Program::start_with(old.config.clone());
+    new.logged("can be taken over from", "path");
+    assert_eq!(old.logged("shutdown", "why"), "another process took over");
+    (old, new, held)
+}
+
+fn end(program: Program) {
+    let config = program.config.clone();
+    program.signal(Signal::TERM);
+    program.end();
+    std::fs::remove_file(config).unwrap();
+}
+
+#[test]
+fn a_drain_that_began_before_a_handover_still_ends_in_time() {
+    let a = Backend::start('a');
+    for (name, leaves) in [("drained", false), ("left", true)] {
+        let (old, new, mut held) = taken_over_in_a_drain(name, &a, 2_000, leaves);
+        assert_closed(&mut held);
+        old.end();
+        end(new);
+    }
+}
+
+#[test]
+fn a_drain_that_lasts_keeps_no_process_without_connections() {
+    let a = Backend::start('a');
+    let (old, new, held) = taken_over_in_a_drain("emptied", &a, 900_000, false);
+    drop(held);
+    old.end();
+    end(new);
+}
