@@ -49,7 +49,7 @@ impl From<End> for Outcome {
         match end {
             End::Done => Self::Done,
             End::ClientReset | End::BackendReset => Self::Reset,
-            End::Idle => Self::Idle,
+            End::Idle { held: _ } => Self::Idle,
         }
     }
 }

@@ -161,6 +161,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier for Capped<'_, S> {
     fn socket(&self) -> Option<&TcpStream> {
         None
     }
+
+    fn holds_bytes(&self) -> bool {
+        self.waiting.is_some()
+    }
 }
 
 #[cfg(test)]

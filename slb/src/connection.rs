@@ -41,15 +41,13 @@ pub(crate) async fn serve(
     let (inward, outward) = record.reached(lease.backend(), own);
     let ListenerMetrics { held_bytes: held, spliced_bytes: spliced, no_pipe, .. } = slot.metrics();
     let counts = Counts { inward, outward, held, spliced, no_pipe };
-    let end = carry(&mut client, &mut stream, &scratch, &slot, counts).await;
+    let mut joined = Joined { client: &mut client, backend: &mut stream, in_order: false };
+    let end = carry(joined.client, joined.backend, &scratch, &slot, counts).await;
+    joined.in_order = matches!(end, End::Done | End::Idle { held: false });
     match (outward.get(), end) {
         (0, End::BackendReset) => pool.reset_unanswered(lease.backend()),
         (0, _) => {}
         _ => lease.backend().answered(),
-    }
-    if matches!(end, End::ClientReset | End::BackendReset) {
-        reset_at_close(&client);
-        reset_at_close(&stream);
     }
     record.end(end.into());
 }
@@ -73,8 +71,25 @@ async fn carry(
     }
 }
 
-/// Lets the peer see a break as a break: after an orderly close it would take the part that it has
-/// for the whole.
+/// A client and its backend while bytes go between them. Unless it comes to its end in order, both peers are to see the
+/// break as a break: after an orderly close they would take the part that they have for the whole. A drain whose time is
+/// over and the stop drop the connection's task, so that a drop is all that runs.
+struct Joined<'a> {
+    client: &'a mut Stream,
+    backend: &'a mut Stream,
+    in_order: bool,
+}
+
+impl Drop for Joined<'_> {
+    fn drop(&mut self) {
+        if !self.in_order {
+            reset_at_close(self.client);
+            reset_at_close(self.backend);
+        }
+    }
+}
+
+/// Has the peer see a reset when the stream is closed.
 fn reset_at_close(stream: &Stream) {
     if let Stream::Tcp(tcp) = stream
         && let Err(error) = tcp.set_zero_linger()

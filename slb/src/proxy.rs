@@ -63,6 +63,11 @@ impl Scratch {
 pub(crate) trait Carrier: AsyncRead + AsyncWrite + Unpin {
     /// The socket, where bytes may be taken and given behind the back of [`AsyncRead`] and [`AsyncWrite`].
     fn socket(&self) -> Option<&TcpStream>;
+
+    /// Whether it has read bytes that it has not given out yet.
+    fn holds_bytes(&self) -> bool {
+        false
+    }
 }
 
 impl Carrier for Stream {
@@ -81,7 +86,10 @@ pub(crate) enum End {
     /// The backend did.
     BackendReset,
     /// Nothing moved for too long.
-    Idle,
+    Idle {
+        /// Whether bytes were held that the other side did not take.
+        held: bool,
+    },
 }
 
 /// What the pump counts.
@@ -134,7 +142,8 @@ pub(crate) async fn pump<S: Carrier>(
         while idle.as_mut().poll(context).is_ready() {
             // The alarm is set once for a whole period; bytes that moved since only put it off.
             if last_moved + idle_timeout <= idle.deadline() {
-                return Poll::Ready(End::Idle);
+                let held = inward.holds_bytes(client) || outward.holds_bytes(backend);
+                return Poll::Ready(End::Idle { held });
             }
             idle.as_mut().reset(last_moved + idle_timeout);
         }
@@ -183,6 +192,11 @@ impl<'a> Direction<'a> {
 
     fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// Whether bytes were read that the sink has not got.
+    fn holds_bytes<S: Carrier>(&self, source: &S) -> bool {
+        !self.held.is_empty() || source.holds_bytes()
     }
 
     /// Whether anything moved since last asked.

@@ -4,7 +4,9 @@ mod harness;
 
 use std::io::Write;
 
-use harness::{Backend, Balancer, assert_closed, assert_echoes, config, dead_address, eager_checks};
+use harness::{
+    Backend, Balancer, assert_closed, assert_echoes, assert_reset, config, dead_address, eager_checks,
+};
 use slb::{Scheduler, State};
 
 #[test]
@@ -141,7 +143,7 @@ fn what_a_drained_backend_still_has_after_its_time_is_closed_and_counted() {
     let closed = "slb_connections_ended_total{listener=\"l\",reason=\"closed\"}";
     balancer.wait_for_metric(closed, 2);
     for (name, stream) in &mut open {
-        if *name == 'a' { assert_closed(stream) } else { assert_echoes(stream) }
+        if *name == 'a' { assert_reset(stream) } else { assert_echoes(stream) }
     }
     balancer.control.set_draining("p", "a", false).unwrap();
     assert_eq!(balancer.count(10, 'a'), 5, "it is as before");

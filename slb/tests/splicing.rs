@@ -79,6 +79,11 @@ fn stalled(balancer: &Balancer) -> TcpStream {
     stream
 }
 
+/// What a write says on a connection that was reset.
+fn assert_broken(end: ErrorKind) {
+    assert!(matches!(end, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{end:?}");
+}
+
 #[test]
 fn bulk_is_spliced_where_it_may_be() {
     let source = Source::start();
@@ -112,11 +117,36 @@ fn a_client_that_breaks_off_with_bytes_in_a_pipe_resets_its_backend() {
     let source = Source::start();
     let balancer = Balancer::start(source.config());
     drop(stalled(&balancer)); // With bytes that it has not read: that is a reset.
-    let end = source.ended.recv_timeout(GUARD).unwrap();
-    assert!(matches!(end, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{end:?}");
+    assert_broken(source.ended.recv_timeout(GUARD).unwrap());
     balancer.wait_for_metric("slb_connections_ended_total{listener=\"l\",reason=\"reset\"}", 1);
     balancer.wait_for_metric("slb_backend_connections_open{backend=\"a\",pool=\"p\"}", 0);
     assert_eq!(balancer.metric("slb_held_bytes"), 0);
+}
+
+#[test]
+fn a_reader_that_is_cut_for_its_silence_sees_a_break() {
+    let source = Source::start();
+    let mut config = source.config();
+    // Long enough for a reader that is only late.
+    config.listeners[0].idle_timeout_ms = 2_000;
+    let balancer = Balancer::start(config);
+    let mut stream = stalled(&balancer);
+    balancer.wait_for_metric("slb_connections_ended_total{listener=\"l\",reason=\"idle\"}", 1);
+    assert_reset(&mut stream);
+    assert_broken(source.ended.recv_timeout(GUARD).unwrap());
+}
+
+#[test]
+fn bulk_that_a_drain_cuts_ends_in_a_break() {
+    let source = Source::start();
+    let mut config = source.config();
+    config.pools[0].drain_timeout_ms = 1;
+    let balancer = Balancer::start(config);
+    let mut stream = stalled(&balancer);
+    balancer.control.set_draining("p", "a", true).unwrap();
+    balancer.wait_for_metric("slb_connections_ended_total{listener=\"l\",reason=\"closed\"}", 1);
+    assert_reset(&mut stream);
+    assert_broken(source.ended.recv_timeout(GUARD).unwrap());
 }
 
 #[test]

@@ -4,6 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use service::prometheus::IntCounter;
 
 use super::*;
+use crate::capped::Capped;
+use crate::limit::Limit;
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -167,7 +169,27 @@ async fn silence_ends_a_connection_and_bytes_put_that_off() {
         (client, backend)
     })
     .await;
-    assert_eq!((end, started.elapsed().as_secs()), (End::Idle, 5 * 9 + 10));
+    assert_eq!((end, started.elapsed().as_secs()), (End::Idle { held: false }, 5 * 9 + 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_with_bytes_that_nobody_took_is_told_apart() {
+    let (scratch, counters, idle) = (Scratch::new(64), Counters::new(), Duration::from_secs(10));
+    let (end, _far_ends) = pumped(16, &scratch, &counters, idle, async |mut client, backend| {
+        client.write_all(&[7; 40]).await.unwrap();
+        (client, backend)
+    })
+    .await;
+    assert_eq!(end, End::Idle { held: true }, "the backend does not read");
+
+    let limit = Limit::new(1);
+    // Others have spent what there is for longer than the silence may last.
+    limit.queue(1_000, Instant::now());
+    let ((mut far_client, client), (_far_backend, backend)) = (duplex(64), duplex(64));
+    far_client.write_all(b"late").await.unwrap();
+    let (mut client, mut backend) = (Capped::new(client, &limit), Capped::new(backend, &limit));
+    let end = pump(&mut client, &mut backend, &scratch, counters.lend(), idle, true).await;
+    assert_eq!(end, End::Idle { held: true }, "they wait for their turn");
 }
 
 proptest! {
