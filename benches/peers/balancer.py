@@ -2,7 +2,7 @@
 
 One server behind them and one client in front, the same for all (`floor`), so that only what is between them differs. Each of
 them has one thread. HAProxy and nginx are those of Debian, with their default buffers (16 KiB), and once more with buffers as large
-as slb's reads may become (1 MiB).
+as slb's reads may become (1 MiB); HAProxy that splices with the system's pipes (64 KiB), and once more with pipes as large as slb's (1 MiB).
 """
 
 import pathlib
@@ -14,7 +14,7 @@ import tempfile
 from common import Failed, Setting, ask, counted, port, rows_of, stolen, undisturbed
 
 SUITES = ["balancer.pingpong", "balancer.rate", "balancer.bulk", "balancer.storm", "balancer.idle"]
-PEERS = ("HAProxy", "HAProxy, 1 MiB", "HAProxy, splice", "nginx", "nginx, 1 MiB")
+PEERS = ("HAProxy", "HAProxy, 1 MiB", "HAProxy, splice", "HAProxy, splice, 1 MiB", "nginx", "nginx, 1 MiB")
 LARGE = 1 << 20
 NGINX_STREAM = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 # Two sockets for each connection, and some.
@@ -36,12 +36,13 @@ METRICS = {
 
 
 def haproxy(folder, listen, to, splice, large):
+    size = "tune.pipesize" if splice else "tune.bufsize"
     (folder / "haproxy.cfg").write_text(
         f"""global
   nbthread 1
   maxconn {IDLE + 100}
   maxpipes 64
-  {f"tune.bufsize {LARGE}" if large else ""}
+  {f"{size} {LARGE}" if large else ""}
 defaults
   mode tcp
   timeout connect 5s
@@ -99,11 +100,11 @@ address = "127.0.0.1:{to}"
 
 
 def kinds():
-    """What stands between client and server: name, kind, whether it splices, whether its buffers are large."""
+    """What stands between client and server: name, kind, whether it splices, whether its buffers (its pipes, where it splices) are large."""
     found = [("direct", None, False, False), ("floor", "floor", False, False), ("slb", "slb", False, False)]
     if shutil.which("haproxy"):
         found += [("HAProxy", "haproxy", False, False), ("HAProxy, 1 MiB", "haproxy", False, True)]
-        found.append(("HAProxy, splice", "haproxy", True, False))
+        found += [("HAProxy, splice", "haproxy", True, False), ("HAProxy, splice, 1 MiB", "haproxy", True, True)]
     else:
         print("without HAProxy: it is not installed (bash .ci/peers installs it)", file=sys.stderr)
     if shutil.which("nginx") and NGINX_STREAM.exists():

@@ -96,6 +96,19 @@ class Rounds(unittest.TestCase):
             rows = {row["metric"]: row for row in balancer.run("balancer.bulk", args, None, None)}
         self.assertEqual((rows["mb_per_s"]["median"], rows["mb_per_s"]["rounds"], rows["lost"]["max"]), (11.0, 2, 1))
 
+    def test_each_haproxy_is_there_with_buffers_or_pipes_as_large_as_those_of_slb(self):
+        is_there = unittest.mock.patch.object(balancer.shutil, "which", lambda name: f"/usr/sbin/{name}")
+        with is_there, contextlib.redirect_stderr(io.StringIO()):
+            found = [one for one in balancer.kinds() if one[1] == "haproxy"]
+        self.assertEqual({(splice, large) for _, _, splice, large in found}, {(False, False), (False, True), (True, False), (True, True)})
+        self.assertLessEqual({name for name, *_ in found}, set(balancer.PEERS))
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            for _, _, splice, large in found:
+                balancer.haproxy(folder, 1, 2, splice, large)
+                tuned = [line.split() for line in (folder / "haproxy.cfg").read_text().splitlines() if "tune." in line]
+                self.assertEqual(tuned, [["tune.pipesize" if splice else "tune.bufsize", "1048576"]] if large else [])
+
     def test_servers_end_whatever_ends_their_round(self):
         with tempfile.TemporaryDirectory() as folder:
             with self.assertRaises(common.Failed):
