@@ -7,6 +7,7 @@ use std::time::Duration;
 use service::{Phase, Shutdown};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::backend::Backend;
 use crate::check::{CheckError, ask};
@@ -115,11 +116,13 @@ impl Patient {
         loop {
             let config = Arc::clone(&self.pool.plan().config);
             let health = config.health.clone();
+            let next = Instant::now() + Duration::from_millis(health.interval_ms);
             let answer = ask(self.backend.address(), &config).await;
             self.judge(judge.record(answer.is_ok(), &health), answer);
             let pool = Arc::clone(&self.pool);
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(health.interval_ms)) => {}
+                // At once, when the answer took longer.
+                () = tokio::time::sleep_until(next) => {}
                 () = self.until(|_| pool.plan().config.health != health) => {}
             }
         }

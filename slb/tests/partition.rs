@@ -49,6 +49,23 @@ fn config() -> Config {
     }
 }
 
+/// Two backends and a balancer in front of them; what has its metrics, and once it runs its handle.
+fn town(sim: &mut turmoil::Sim<'_>, config: fn() -> Config) -> (Host, Arc<OnceLock<Control>>) {
+    sim.host("a", || backend(b'a'));
+    sim.host("b", || backend(b'b'));
+    let (host, control) = (Host::default(), Arc::new(OnceLock::new()));
+    let (of_balancer, set) = (host.clone(), Arc::clone(&control));
+    sim.host("balancer", move || {
+        let (host, control) = (of_balancer.clone(), Arc::clone(&set));
+        async move {
+            let server = Server::bind(config(), &host)?;
+            control.set(server.control().clone()).unwrap();
+            Ok(server.run().await?)
+        }
+    });
+    (host, control)
+}
+
 /// The backend that a new connection comes to.
 async fn open() -> io::Result<(char, TcpStream)> {
     let mut stream = TcpStream::connect(("balancer", PORT)).await?;
@@ -63,18 +80,7 @@ async fn wait_for(control: &Control, state: State) {
 #[test]
 fn a_backend_cut_off_without_a_word_is_passed_over_taken_out_and_brought_back() {
     let mut sim = turmoil::Builder::new().rng_seed(1).simulation_duration(Duration::from_secs(60)).build();
-    sim.host("a", || backend(b'a'));
-    sim.host("b", || backend(b'b'));
-    let (host, control) = (Host::default(), Arc::new(OnceLock::new()));
-    let (of_balancer, seen) = (host.clone(), Arc::clone(&control));
-    sim.host("balancer", move || {
-        let (host, control) = (of_balancer.clone(), Arc::clone(&control));
-        async move {
-            let server = Server::bind(config(), &host)?;
-            control.set(server.control().clone()).unwrap();
-            Ok(server.run().await?)
-        }
-    });
+    let (host, control) = town(&mut sim, config);
     sim.client("client", async move {
         let (mut names, mut streams) = (String::new(), Vec::new());
         for _ in 0..4 {
@@ -90,7 +96,7 @@ fn a_backend_cut_off_without_a_word_is_passed_over_taken_out_and_brought_back() 
         }
         streams[0].write_u8(0).await?;
         assert_eq!(streams[0].read_u8().await?, b'a', "connections to a notice nothing");
-        let control = seen.get().unwrap();
+        let control = control.get().unwrap();
         wait_for(control, State::Down).await;
         let timeouts = "slb_backend_connect_failures_total{backend=\"b\",pool=\"p\",reason=\"timeout\"} ";
         let count =
@@ -106,6 +112,30 @@ fn a_backend_cut_off_without_a_word_is_passed_over_taken_out_and_brought_back() 
         wait_for(control, State::Up).await;
         let pair = (open().await?.0, open().await?.0);
         assert!(pair == ('a', 'b') || pair == ('b', 'a'), "{pair:?}");
+        Ok(())
+    });
+    sim.run().unwrap();
+}
+
+#[test]
+fn checks_begin_every_interval_however_long_the_one_before_took() {
+    let mut sim = turmoil::Builder::new().rng_seed(2).simulation_duration(Duration::from_secs(60)).build();
+    let as_long_as_the_interval = || {
+        let mut config = config();
+        config.pools[0].health =
+            HealthConfig { interval_ms: 1000, timeout_ms: 1000, fall: 3, ..HealthConfig::default() };
+        config
+    };
+    let (_, control) = town(&mut sim, as_long_as_the_interval);
+    sim.client("client", async move {
+        open().await?;
+        turmoil::hold("balancer", "b");
+        let held_at = turmoil::elapsed();
+        wait_for(control.get().unwrap(), State::Down).await;
+        let took = turmoil::elapsed() - held_at;
+        // An interval at most until a check begins that fails, and three of them one after the other; each alarm is late by
+        // two ticks at most.
+        assert!(took <= Duration::from_millis(4_010), "{took:?}");
         Ok(())
     });
     sim.run().unwrap();

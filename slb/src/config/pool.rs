@@ -55,7 +55,7 @@ pub enum SendProxy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthConfig {
-    /// From one check to the next.
+    /// From the beginning of one check to that of the next, which waits for the end of the one before.
     pub interval_ms: u64,
     /// How long an answer may take.
     pub timeout_ms: u64,
