@@ -200,6 +200,17 @@ class Results(unittest.TestCase):
         again, old = run.merged(results, rows, ["orders"], {"rounds": 1})
         self.assertEqual((len(again["rows"]), old, again["meta"]["orders"]["earlier"]), (3, [], []))
 
+    def test_without_one_of_the_peers_there_is_no_best_one(self):
+        ratios = lambda results: {one["server"]: one["ratio_to_best_peer"] for one in results["rows"]}
+        row = lambda server, ratio: {"suite": "balancer.bulk", "server": server, "ratio_to_best_peer": ratio}
+        before, _ = run.merged([], [row("slb", 1.1), row("HAProxy", 1.0), row("nginx", 0.9)], ["balancer.bulk"], {})
+        self.assertEqual(ratios(before), {"slb": 1.1, "HAProxy": 1.0, "nginx": 0.9})
+        other = {"suite": "orders", "server": "ours", "ratio_to_best_peer": 3.0}
+        results, _ = run.merged(before, [row("slb", 1.5), row("nginx", 1.0), other], ["balancer.bulk", "orders"], {})
+        self.assertEqual(ratios(results), {"HAProxy": 1.0, "slb": None, "nginx": None, "ours": 3.0})
+        again, _ = run.merged(results, [row("slb", 1.2), row("HAProxy", 1.0), row("nginx", 0.8)], ["balancer.bulk"], {})
+        self.assertEqual(ratios(again), {"ours": 3.0, "slb": 1.2, "HAProxy": 1.0, "nginx": 0.8})
+
     def test_how_it_was_made_is_told(self):
         meta = run.made_how(type("Args", (), {"rounds": 3}))
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
