@@ -593,6 +593,24 @@ mod tests {
     }
 
     #[test]
+    fn a_load_that_the_first_run_has_not_is_held_against_nothing() {
+        let quotes = |p99: u64| {
+            let load = load(lag(0), 10);
+            let latency_ns = Percentiles { p99, ..load.latency_ns };
+            Load { name: "quotes".to_owned(), latency_ns, ..load }
+        };
+        let page = |first: Load| {
+            let runs = [first, quotes(2_000_000), quotes(4_000_000)].map(|load| run(vec![load]));
+            let runs: Vec<_> = ["a", "b", "c"].map(str::to_owned).into_iter().zip(runs).collect();
+            crate::scenario::html::compared(&runs)
+        };
+        let held = page(quotes(2_000_000));
+        assert!(held.contains("× 2.00"), "{held}");
+        let alone = page(load(lag(0), 10));
+        assert!(!alone.contains("× "), "{alone}");
+    }
+
+    #[test]
     fn what_was_written_can_be_read_and_other_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");

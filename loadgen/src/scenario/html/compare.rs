@@ -72,7 +72,7 @@ fn section(load: &str, runs: &[(String, Run)]) -> String {
     format!(
         "<h2>{}</h2>{}<figure>{}</figure><h2>{}: p99 over time</h2><figure>{}</figure>",
         escaped(load),
-        table(&found),
+        table(&found, runs.first().and_then(|(_, run)| run.loads.iter().find(|one| one.name == load))),
         nines::draw(
             &format!("percentiles-{load}"),
             &format!("Latency of {load} by percentile, a line for each run"),
@@ -83,10 +83,9 @@ fn section(load: &str, runs: &[(String, Run)]) -> String {
     )
 }
 
-fn table(found: &[Found<'_>]) -> String {
+/// `first` is the load of the first run, whatever others have it: a later run's is no measure.
+fn table(found: &[Found<'_>], first: Option<&Load>) -> String {
     let mut rows = String::new();
-    let Some((.., of_first)) = found.first() else { return String::new() };
-    let (first, of_what) = (of_first.latency_ns, &of_first.what);
     for (_, name, _, load) in found {
         let Percentiles { p50, p99, p999, max, .. } = load.latency_ns;
         rows += &format!(
@@ -97,13 +96,11 @@ fn table(found: &[Found<'_>]) -> String {
             rate(load.offered_per_s),
             rate(load.achieved_per_s)
         );
+        // Latencies counted from another moment are no better and no worse.
+        let first = first.filter(|first| first.what == load.what).map(|first| first.latency_ns);
+        let first = first.unwrap_or_default();
         for (own, of_first) in [(p50, first.p50), (p99, first.p99), (p999, first.p999), (max, first.max)] {
-            // Latencies counted from another moment are no better and no worse.
-            rows += &if load.what == *of_what {
-                against(own, of_first)
-            } else {
-                format!("<td>{}</td>", duration(own))
-            };
+            rows += &against(own, of_first);
         }
         rows += &format!("<td>{}</td></tr>", count(load.broken()));
     }
@@ -112,7 +109,7 @@ fn table(found: &[Found<'_>]) -> String {
     )
 }
 
-/// A latency, and how many times the first run's it is.
+/// A latency, and how many times the first run's it is, if that has one.
 fn against(own: u64, first: u64) -> String {
     if first == 0 || own == first {
         return format!("<td>{}</td>", duration(own));
