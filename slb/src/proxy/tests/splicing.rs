@@ -226,7 +226,7 @@ async fn silence_ends_a_connection_with_bytes_in_a_pipe() {
         (client, backend)
     })
     .await;
-    assert!(matches!(end, End::Idle { .. }), "{end:?}");
+    assert_eq!(end, End::Idle { held: true });
     assert_eq!((counters.held.get(), in_use(&scratch)), (0, 0));
 }
 
