@@ -187,6 +187,13 @@ fn the_program_serves_reloads_its_weights_and_drains() {
         (&in_force["workers"], &in_force["pools"][0]["backends"][0]["weight"]),
         (&1.into(), &9.into())
     );
+    let probe = format!(
+        "{}[pools.health]\n[pools.health.check]\nkind = 'exchange'\nsend = 'hush'\nexpect = 'a'\n",
+        text(9)
+    );
+    assert_eq!(request(admin, "POST", "/config", &probe).0, 200);
+    let in_force = request(admin, "GET", "/config", "").1;
+    assert!(in_force.contains(r#""send":"(not shown)""#) && !in_force.contains("hush"), "{in_force}");
     program.signal(Signal::TERM);
     assert_eq!(program.logged("shutdown", "phase"), "draining");
     assert_eq!(request(admin, "GET", "/ready", "").0, 503);

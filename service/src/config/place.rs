@@ -5,17 +5,19 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 /// A line that has this in it may hold a password: none of its values is shown.
-const SECRET: &str = "pass";
+const PASSWORD: &str = "pass";
+/// The key of what a balancer's probe sends, which may be a logon: its value is not shown either.
+const SENT: &str = "send";
 
 /// Line and column of `span`, counted from 1, and its line with a mark under it. Passwords are left out.
 pub(super) fn excerpt(text: &str, span: &Range<usize>) -> (usize, usize, String) {
-    let (start, line) = line_at(text, span.start);
-    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let (start, line_start) = line_at(text, span.start);
     let number = text[..line_start].matches('\n').count() + 1;
     let column = text[line_start..start].chars().count();
-    let excerpt = if let Some(shown) = without_secret(line) {
+    let excerpt = if let Some(shown) = without_secret(text, line_start) {
         format!("\n {number} | {shown}")
     } else {
+        let line = line(text, line_start);
         let marked = text.get(start..span.end).and_then(|marked| marked.lines().next());
         let marks = marked.map_or(1, |marked| marked.chars().count()).max(1);
         let gutter = number.to_string().len();
@@ -24,27 +26,59 @@ pub(super) fn excerpt(text: &str, span: &Range<usize>) -> (usize, usize, String)
     (number, column + 1, excerpt)
 }
 
-/// The line at `at`, and `at` itself or, where that is within a character, the text's beginning.
-fn line_at(text: &str, at: usize) -> (usize, &str) {
+/// `at` itself or, where that is within a character, the text's beginning; and where its line begins.
+fn line_at(text: &str, at: usize) -> (usize, usize) {
     let start = if text.is_char_boundary(at) { at } else { 0 };
-    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-    (start, text[line_start..].lines().next().unwrap_or_default())
+    (start, text[..start].rfind('\n').map_or(0, |newline| newline + 1))
 }
 
-/// What may be shown of a line that may hold a password.
-fn without_secret(line: &str) -> Option<String> {
-    let key = line.to_ascii_lowercase().find(SECRET)?;
-    let end = line[key..].find('=').map_or(line.len(), |equals| key + equals + 1);
-    Some(format!("{} (not shown)", &line[..end]))
+/// The line that begins at `start`.
+fn line(text: &str, start: usize) -> &str {
+    text[start..].lines().next().unwrap_or_default()
+}
+
+/// What may be shown of the line that begins at `start`, if a secret may be in it.
+fn without_secret(text: &str, start: usize) -> Option<String> {
+    let line = line(text, start);
+    if let Some(key) = secret_key(line) {
+        let end = line[key..].find('=').map_or(key + word_len(&line[key..]), |equals| key + equals + 1);
+        return Some(format!("{} (not shown)", &line[..end]));
+    }
+    // The lines of a string that was opened further up have no key.
+    let marks = |line: &str| line.matches("\"\"\"").count() + line.matches("'''").count();
+    let opened = text[..start].lines().rfind(|&line| marks(line) > 0)?;
+    (marks(opened) == 1 && secret_key(opened).is_some()).then(|| "(not shown)".to_owned())
+}
+
+/// Where in a line the first key begins whose value is a secret.
+fn secret_key(line: &str) -> Option<usize> {
+    let line = line.to_ascii_lowercase();
+    // `send_proxy` and `sender_comp_id` are other keys.
+    let is_sent = |at: usize| !line[..at].ends_with(in_word) && word_len(&line[at..]) == SENT.len();
+    let sent = line.match_indices(SENT).map(|(at, _)| at).find(|&at| is_sent(at));
+    line.find(PASSWORD).into_iter().chain(sent).min()
+}
+
+/// Bytes of the word that `text` begins with.
+fn word_len(text: &str) -> usize {
+    text.find(|char: char| !in_word(char)).unwrap_or(text.len())
+}
+
+/// Whether a key without quotation marks may have it.
+fn in_word(char: char) -> bool {
+    char.is_alphanumeric() || matches!(char, '_' | '-')
 }
 
 /// What the parser says, in words that say what to write instead.
 pub(super) fn explain(text: &str, span: Option<Range<usize>>, message: &str) -> String {
-    let (line, value) = match &span {
-        Some(span) => (line_at(text, span.start).1, text.get(span.clone()).unwrap_or_default()),
-        None => ("", ""),
+    let (line, value, secret) = match &span {
+        Some(span) => {
+            let (_, start) = line_at(text, span.start);
+            let secret = without_secret(text, start).is_some();
+            (line(text, start), text.get(span.clone()).unwrap_or_default(), secret)
+        }
+        None => ("", "", false),
     };
-    let secret = without_secret(line).is_some();
     let table = line.trim().strip_prefix('[').and_then(|line| line.split(']').next());
     match (message, message.split_once(", expected ")) {
         ("invalid type: map, expected a sequence", _) if table.is_some_and(|name| !name.starts_with('[')) => {
@@ -111,6 +145,8 @@ mod tests {
         address: Option<std::net::SocketAddr>,
         price: String,
         password: String,
+        send: String,
+        send_proxy: u32,
     }
 
     fn said(text: &str) -> (String, String) {
@@ -145,6 +181,9 @@ mod tests {
             "passwort = \"4711471147\"",
             "Password = \"4711471147\"",
             "password = 4711471147x",
+            "send = 4711471147",
+            "send = \"4711471147",
+            "\"send\" = [\"4711471147\"]",
         ] {
             let (message, excerpt) = said(&format!("[[sources]]\n{line}\n"));
             assert!(!message.contains("4711") && !excerpt.contains("4711"), "{line}: {message}{excerpt}");
@@ -152,5 +191,15 @@ mod tests {
         }
         let inline = said("sources = [{ price = \"1\", password = \"hush\", addres = 1 }]\n");
         assert!(!inline.1.contains("hush"), "{inline:?}");
+        let probe = said("sources = [{ price = \"1\", send = \"hush\", addres = 1 }]\n");
+        assert!(!probe.1.contains("hush"), "{probe:?}");
+        assert!(said("[[sources]]\npassword \"hush\"\n").1.ends_with("password (not shown)"));
+        // A probe's lines are without a key.
+        for end in ["\\q\"\"\"\n", "\n4711\\q\"\"\"\n", "\"\"\" 4711\n", "\n"] {
+            let said = said(&format!("[[sources]]\nsend = \"\"\"hex:\n4711{end}"));
+            assert!(!said.0.contains("4711") && said.1.ends_with("(not shown)"), "{end:?}: {said:?}");
+        }
+        let other = said("[[sources]]\nsend_proxy = \"v3\"\n");
+        assert!(other.1.contains("v3"), "what is no secret is shown: {other:?}");
     }
 }

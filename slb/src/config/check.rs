@@ -1,6 +1,6 @@
 //! What a health check asks: `[pools.health.check]`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use service::config::Invalid;
 
 /// What a backend is asked, and what is a good answer.
@@ -24,8 +24,9 @@ pub enum Check {
     },
     /// It is sent some bytes and its answer contains others: a logon, a PING.
     Exchange {
-        /// Sent after the connect; empty: nothing, the backend speaks first.
-        #[serde(default)]
+        /// Sent after the connect; empty: nothing, the backend speaks first. A logon has a password in it, so it is
+        /// never shown.
+        #[serde(default, serialize_with = "not_shown")]
         send: Bytes,
         /// What the answer must contain.
         expect: Bytes,
@@ -38,6 +39,10 @@ fn root() -> String {
 
 fn ok() -> Vec<u16> {
     vec![200]
+}
+
+fn not_shown<S: Serializer>(sent: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if sent.bytes.is_empty() { "" } else { "(not shown)" })
 }
 
 /// Bytes in a configuration: text as it stands (TOML's escapes help: `"\\u0001"`), or `hex:` and
@@ -63,8 +68,7 @@ impl TryFrom<String> for Bytes {
     fn try_from(text: String) -> Result<Self, String> {
         let bytes = match text.strip_prefix("hex:") {
             None => text.clone().into_bytes(),
-            Some(digits) => from_hex(digits)
-                .ok_or_else(|| format!("{digits:?} is no even number of hexadecimal digits"))?,
+            Some(digits) => from_hex(digits)?,
         };
         Ok(Self { text, bytes })
     }
@@ -76,14 +80,25 @@ impl From<Bytes> for String {
     }
 }
 
-fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = digits
-        .chars()
-        .filter(|char| !char.is_whitespace())
-        .map(|char| char.to_digit(16).map(|digit| digit as u8))
-        .collect();
-    let digits = digits?;
-    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+/// Says where the digits are wrong and not what they are: a password may be among them.
+fn from_hex(text: &str) -> Result<Vec<u8>, String> {
+    let mut digits = Vec::new();
+    for char in text.chars().filter(|char| !char.is_whitespace()) {
+        let Some(digit) = char.to_digit(16) else {
+            return Err(format!(
+                "expected hexadecimal digits behind hex:, the character at {} is none (blanks do not count)",
+                digits.len() + 1
+            ));
+        };
+        digits.push(digit as u8);
+    }
+    if !digits.len().is_multiple_of(2) {
+        return Err(format!(
+            "expected an even number of hexadecimal digits behind hex:, there are {}",
+            digits.len()
+        ));
+    }
+    Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 /// Bytes that a check sends or expects, at most: a logon has some hundred.
@@ -142,5 +157,21 @@ mod tests {
         assert_eq!(bytes("hex: 00 0a fF"), Ok(vec![0, 10, 255]));
         assert_eq!(bytes(""), Ok(vec![]));
         assert!(bytes("hex:0").is_err() && bytes("hex:0g").is_err());
+    }
+
+    #[test]
+    fn what_is_sent_is_never_shown() {
+        let odd = bytes("hex: 73 65 6").unwrap_err();
+        assert!(odd.ends_with("there are 5") && !odd.contains("73"), "{odd}");
+        let wrong = bytes("hex: 73 6g").unwrap_err();
+        assert!(wrong.contains("at 4 is none") && !wrong.contains("73"), "{wrong}");
+        let shown = |send: &str| {
+            let bytes = |text: &str| Bytes::try_from(text.to_owned()).unwrap();
+            let check = Check::Exchange { send: bytes(send), expect: bytes("+PONG") };
+            serde_json::to_value(check).unwrap()
+        };
+        let wanted = |send: &str| serde_json::json!({"kind": "exchange", "send": send, "expect": "+PONG"});
+        assert_eq!(shown("hex: 73"), wanted("(not shown)"));
+        assert_eq!(shown(""), wanted(""));
     }
 }
