@@ -251,7 +251,7 @@ impl Feed {
 }
 
 /// A reason as the value of a metric's label: of a bounded set.
-fn name_of(reason: Reason) -> &'static str {
+pub(crate) fn name_of(reason: Reason) -> &'static str {
     match reason {
         Reason::PeerClosed => "peer closed",
         Reason::Io(_) => "connection error",

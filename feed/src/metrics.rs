@@ -1,5 +1,6 @@
 //! Everything that a feed counts, with its meaning.
 
+use crate::app::name_of;
 use crate::arbiter;
 use crate::config;
 use crate::content;
@@ -7,6 +8,7 @@ use crate::delay;
 use crate::ingest;
 use crate::view::View;
 use service::prometheus::{IntCounter, IntCounterVec, IntGauge};
+use shard::Reason;
 
 service::metrics! {
     /// Everything that a feed counts.
@@ -198,6 +200,8 @@ pub(crate) struct Exporter {
 
 impl Exporter {
     pub(crate) fn new(metrics: Metrics, sources: &[config::Source]) -> Self {
+        // Growth is seen of a series that is there: one that began with the first slow reader would hide it from the alert.
+        metrics.subscriber_ended.with_label_values(&[name_of(Reason::Overrun)]);
         let of_source = |source: &config::Source| {
             let vecs =
                 [&metrics.won, &metrics.duplicates, &metrics.regressed, &metrics.asked, &metrics.cannot];
@@ -317,5 +321,18 @@ impl Exporter {
             asked.inc_by(now.asked[index] - before.asked[index]);
             cannot.inc_by(now.cannot[index] - before.cannot[index]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_alert_watches_grow_is_there_from_the_start() {
+        let registry = service::prometheus::Registry::new();
+        let _exporter = Exporter::new(Metrics::register(&registry).unwrap(), &[]);
+        let text = service::metrics::text(&registry);
+        assert!(text.contains("feed_subscriber_ended_total{reason=\"slow reader\"} 0"), "{text}");
     }
 }

@@ -27,3 +27,4 @@ mod store;
 
 pub use config::Config;
 pub(crate) use port::{Counts, PORT, Port};
+pub(crate) use session::STORE_FAILURES;

@@ -20,6 +20,8 @@ use wire::szse::{Password, Text};
 
 const TAKEN: &str = "taken over by another gateway";
 pub(super) const STORE_FAILED: &str = "session store failed";
+/// Reasons for which a batch of a session's memory is not taken: the labels of `gateway_fix_store_failures_total`.
+pub(crate) const STORE_FAILURES: [&str; 2] = [TAKEN, STORE_FAILED];
 pub(super) const LIMITS: Limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, fields_max: 128 };
 
 /// Where a session stands with its reports.
