@@ -30,6 +30,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(config) = args.service.config::<Config>()? else { return Ok(ExitCode::SUCCESS) };
     args.service.start_log()?;
+    // From the start: unhandled, the signal ends the process.
+    let restarts = Signals::new([SIGUSR2])?;
     service::process::raise_file_limit();
     let host = args.service.host()?;
     let handover = Some(config.handover.clone()).filter(|path| !path.as_os_str().is_empty());
@@ -52,26 +54,33 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     service::signals::install(&host.shutdown, move || drop(reloading.reload()))?;
     let running = server.start()?;
     before.ready()?;
+    let can_hand_over = handover.is_some();
     let _admin = match handover {
         None => Some(admin),
         Some(path) => {
             let offer = Offer::bind(&path, admin_socket).map_err(unusable)?;
             offer.start(control.clone(), host.shutdown.clone(), move || drop(admin))?;
-            restart_on_signal()?;
             tracing::info!(path = %path.display(), "can be taken over from");
             None
         }
     };
+    restart_on_signal(restarts, can_hand_over)?;
     running.wait_for(|| control.drain_timeout())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// On SIGUSR2 starts this program anew, from the file that it was started from: the new one takes over.
-fn restart_on_signal() -> anyhow::Result<()> {
+/// On SIGUSR2 starts this program anew, from the file that it was started from: the new one takes over. One that could
+/// not is not started.
+fn restart_on_signal(mut signals: Signals, can_hand_over: bool) -> std::io::Result<()> {
     let program = std::env::current_exe()?;
-    let mut signals = Signals::new([SIGUSR2])?;
     std::thread::Builder::new().name("restarts".to_owned()).spawn(move || {
         for _ in signals.forever() {
+            if !can_hand_over {
+                tracing::error!(
+                    "SIGUSR2: no handover configured, all goes on here; it takes a restart to turn `handover` on"
+                );
+                continue;
+            }
             let started =
                 Command::new(&program).args(std::env::args_os().skip(1)).stdin(Stdio::null()).spawn();
             // If it takes over, this process ends first.

@@ -120,6 +120,31 @@ fn when_the_new_process_fails_the_old_one_goes_on() {
 }
 
 #[test]
+fn without_a_handover_in_force_the_signal_is_answered_by_an_error_and_all_goes_on() {
+    let refused =
+        "SIGUSR2: no handover configured, all goes on here; it takes a restart to turn `handover` on";
+    let a = Backend::start('a');
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut program = Program::start("unprepared", &text(any, any, Path::new(""), &a));
+    let at = program.logged("listening", "address").parse().unwrap();
+    let mut held = connect(at);
+    program.signal(Signal::USR2);
+    assert_eq!(program.logged(refused, "message"), refused);
+    // In the file alone it is not in force.
+    let handover = std::env::temp_dir().join(format!("slb-unprepared-{}.sock", std::process::id()));
+    std::fs::write(&program.config, text(any, any, &handover, &a)).unwrap();
+    program.signal(Signal::HUP);
+    assert!(program.logged("these wait for a restart", "keys").contains("handover"));
+    program.signal(Signal::USR2);
+    assert_eq!(program.logged(refused, "message"), refused);
+    assert_echoes(&mut held);
+    drop(connect(at));
+    drop(held);
+    assert!(!handover.exists());
+    end(program);
+}
+
+#[test]
 fn connections_that_outlive_the_time_after_a_handover_are_closed() {
     let a = Backend::start('a');
     let Town { program: mut old, at, .. } = start("timed", &a);
