@@ -532,6 +532,7 @@ async fn what_came_with_the_handshake_can_be_answered_at_once() {
 
 #[test]
 fn settings_that_cannot_be_used_say_which_and_why() {
+    use transport::tls::Suites;
     let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let good = local_settings(folder.path(), true).unwrap();
     let other = local_settings(elsewhere.path(), true).unwrap();
@@ -540,7 +541,40 @@ fn settings_that_cannot_be_used_say_which_and_why() {
     let encrypted = Some(folder.path().join("encrypted.key"));
     let pem = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
     std::fs::write(encrypted.as_ref().unwrap(), pem).unwrap();
+    let international = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let file = |name: &str, pem: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        Some(path)
+    };
+    let foreign = Settings {
+        certificate: file("int.crt", &international.cert.pem()),
+        key: file("int.key", &international.signing_key.serialize_pem()),
+        ..good.clone()
+    };
+    let broken = file("broken.crt", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
     let cases = [
+        (foreign.clone(), "tls.key: ", "int.key: not an SM2 key: `suites = \"shangmi\"`, the default, wants"),
+        (
+            Settings { suites: Suites::Mixed, ..foreign },
+            "tls.key: ",
+            "int.key: not an SM2 key: with `suites = \"mixed\"` it stands at `international_key`",
+        ),
+        (
+            Settings { suites: Suites::International, ..good.clone() },
+            "tls.key: ",
+            "local.key: not a private key that these suites can use: ",
+        ),
+        (
+            Settings { certificate: broken.clone(), ..good.clone() },
+            "tls.certificate: ",
+            "broken.crt: not a certificate: its DER is broken",
+        ),
+        (
+            Settings { ca: broken, ..good.clone() },
+            "tls.ca: ",
+            "broken.crt: not a certificate: its DER is broken",
+        ),
         (
             Settings { certificate: absent.clone(), ..good.clone() },
             "tls.certificate: cannot read ",

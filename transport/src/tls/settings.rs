@@ -3,6 +3,7 @@
 use super::peers::{Bounds, Network};
 use crate::absolute;
 use crate::quic::route::ServerId;
+use gm::sm2::KeyDecodeError;
 use gm::tls::{Mode, provider};
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::{self, PemObject};
@@ -96,6 +97,23 @@ pub enum Suites {
     International,
 }
 
+impl Suites {
+    /// What is to be done with a certificate that is not SM2 where these want one.
+    fn want_sm2(self) -> Option<&'static str> {
+        match self {
+            Self::ShangMi => Some(
+                "`suites = \"shangmi\"`, the default, wants certificates of SM2 (`gm cert` makes them); with this one \
+                 `suites = \"international\"` is spoken",
+            ),
+            Self::Mixed => Some(
+                "with `suites = \"mixed\"` it stands at `international_key`, with its certificate at \
+                 `international_certificate`, beside those of SM2",
+            ),
+            Self::International => None,
+        }
+    }
+}
+
 /// Whether a server asks its clients for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -166,6 +184,30 @@ pub enum LoadProblem {
         /// The certificate.
         certificate: PathBuf,
     },
+    /// A key of another algorithm where the suites want SM2.
+    #[error("{}: not an SM2 key: {mend}", absolute(path).display())]
+    NotSm2 {
+        /// The private key.
+        path: PathBuf,
+        /// What is to be done.
+        mend: &'static str,
+    },
+    /// A private key that the suites cannot use.
+    #[error("{}: not a private key that these suites can use: {why}", absolute(path).display())]
+    Key {
+        /// The private key.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A certificate that cannot be used, of one's own or of an authority.
+    #[error("{}: {why}", absolute(path).display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The TLS library takes it not.
     #[error("{0}")]
     Refused(rustls::Error),
@@ -192,6 +234,20 @@ impl LoadProblem {
             pem::Error::Io(error) => Self::Unreadable { path, error },
             error => Self::File { path, error },
         }
+    }
+
+    /// Of a file whose certificate the TLS library takes not. What that says is of a peer's.
+    fn of_certificate(path: &Path, error: rustls::Error) -> Self {
+        let why = match error {
+            rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding) => {
+                "not a certificate: its DER is broken".to_owned()
+            }
+            rustls::Error::InvalidCertificate(error) => {
+                format!("not a certificate that can be used: {error}")
+            }
+            error => return Self::Refused(error),
+        };
+        Self::Certificate { path: path.to_owned(), why }
     }
 }
 
@@ -311,8 +367,9 @@ impl Settings {
                 builder.with_client_cert_verifier(verifier.build()?)
             }
         };
-        let mut config =
-            builder.with_single_cert(own.chain()?, own.key()?).map_err(|error| own.refused(error))?;
+        let mut config = builder
+            .with_single_cert(own.chain()?, own.key()?)
+            .map_err(|error| own.refused(self.suites, error))?;
         config.ticketer = gm::tls::ticketer().map_err(refused("suites"))?;
         config.send_tls13_tickets = 2;
         config.enable_secret_extraction = true;
@@ -331,7 +388,9 @@ impl Settings {
             .with_webpki_verifier(verifier);
         let mut config = if self.certificate.is_some() || self.key.is_some() {
             let own = Pair::of(self.certificate.as_deref(), self.key.as_deref(), ["certificate", "key"])?;
-            builder.with_client_auth_cert(own.chain()?, own.key()?).map_err(|error| own.refused(error))?
+            builder
+                .with_client_auth_cert(own.chain()?, own.key()?)
+                .map_err(|error| own.refused(self.suites, error))?
         } else {
             builder.with_no_client_auth()
         };
@@ -361,7 +420,8 @@ impl Settings {
         let path = self.ca.as_deref().ok_or_else(|| LoadProblem::Missing(why).at("ca"))?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates(path, "ca")? {
-            roots.add(certificate).map_err(refused("ca"))?;
+            let unusable = |error| LoadProblem::of_certificate(path, error).at("ca");
+            roots.add(certificate).map_err(unusable)?;
         }
         Ok(Arc::new(roots))
     }
@@ -415,14 +475,21 @@ impl<'a> Pair<'a> {
     }
 
     /// What is said when the TLS library takes the two not.
-    fn refused(&self, error: rustls::Error) -> LoadError {
+    fn refused(&self, suites: Suites, error: rustls::Error) -> LoadError {
         let [certificate_key, key] = self.keys;
+        let path = self.key.to_owned();
         match error {
             rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch) => {
-                let (path, certificate) = (self.key.to_owned(), self.certificate.to_owned());
-                LoadProblem::OtherKey { path, certificate }.at(key)
+                LoadProblem::OtherKey { path, certificate: self.certificate.to_owned() }.at(key)
             }
-            error => LoadProblem::Refused(error).at(certificate_key),
+            // All that is said in words of its own is of the key.
+            rustls::Error::General(why) => match suites.want_sm2() {
+                Some(mend) if why == KeyDecodeError::OtherAlgorithm.to_string() => {
+                    LoadProblem::NotSm2 { path, mend }.at(key)
+                }
+                _ => LoadProblem::Key { path, why }.at(key),
+            },
+            error => LoadProblem::of_certificate(self.certificate, error).at(certificate_key),
         }
     }
 }
