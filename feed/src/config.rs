@@ -7,7 +7,7 @@ use crate::entitlement::RightsFile;
 use crate::retention::SEGMENT_BYTES;
 use crate::{delay, snapshots, subscription};
 use serde::{Deserialize, Deserializer, de};
-use service::config::Invalid;
+use service::config::{Invalid, addresses_differ};
 use service::proxy::{self, AcceptProxy};
 use service::tls;
 pub use sources::{Arbitration, FromName, ModeName, Numbering, OwnNumbers, Source, StandbyTimes, Via};
@@ -396,6 +396,7 @@ impl service::config::Config for Config {
         proxy::validate(&self.listen.accept_proxy, "listen.accept_proxy")?;
         tls::validate_limits(self.tls.as_ref())?;
         self.web.validate()?;
+        self.validate_addresses()?;
         let Log { window_bytes, segment_bytes, body_bytes_max, .. } = self.log;
         if segment_bytes < body_bytes_max as usize + frame::OVERHEAD || segment_bytes > 1 << 30 {
             return Err(Invalid::new("log.segment_bytes", "expected at least one frame, at most 1 GiB"));
@@ -421,6 +422,15 @@ impl service::config::Config for Config {
 }
 
 impl Config {
+    fn validate_addresses(&self) -> Result<(), Invalid> {
+        let own = [
+            ("listen.address".to_owned(), "listen", self.listen.address),
+            ("admin.listen".to_owned(), "admin", self.admin.listen),
+        ];
+        let web = self.web.listen.map(|address| ("web.listen".to_owned(), "web", address));
+        addresses_differ(own.into_iter().chain(web))
+    }
+
     /// Whether a source is spoken to over TLS or QUIC, when there is a `[tls]`.
     pub(crate) fn dials_tls(&self) -> bool {
         self.sources.iter().any(|source| source.is_dialled() && source.transport != Some(tls::Over::Tcp))
@@ -570,6 +580,18 @@ mod tests {
         assert!(error("[listen]\nshards = 2\ncores = [1]").starts_with("feed.toml:3:9: `listen.cores`"));
         assert!(error("[subscribers]\ncomp_id = \"通道\"").contains("not printable ASCII"));
         assert!(error("[subscribers]\nsecurity_max = 1").starts_with("feed.toml:2:1: unknown field"));
+    }
+
+    #[test]
+    fn no_two_ports_have_one_address() {
+        let web = error("[web]\nlisten = \"127.0.0.1:7290\"\n");
+        let said = "`web.listen`: \"admin\" and \"web\" have the same address 127.0.0.1:7290";
+        assert!(web.starts_with(&format!("feed.toml:2:10: {said}")), "{web}");
+        let admin = error("[admin]\nlisten = \"127.0.0.1:7200\"\n");
+        assert!(admin.contains("`admin.listen`: \"listen\" and \"admin\" have the same address"), "{admin}");
+        let free = ["[listen]\naddress", "[admin]\nlisten", "[web]\nlisten"];
+        let free = free.map(|key| format!("{key} = \"127.0.0.1:0\"\n")).concat();
+        assert!(parse::<Config>(&free, "x").is_ok());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::line;
 use crate::link::Partitions;
 use crate::route;
 use serde::{Deserialize, Deserializer, de};
-use service::config::Invalid;
+use service::config::{Invalid, addresses_differ};
 use service::proxy::{self, AcceptProxy};
 use service::tls;
 use service::traces;
@@ -614,6 +614,7 @@ impl service::config::Config for Config {
     fn validate(&self) -> Result<(), Invalid> {
         self.validate_clients()?;
         self.validate_cores()?;
+        self.validate_addresses()?;
         self.fix.validate(&self.clients, &self.forwarding, self.tls.as_ref())?;
         self.checks.validate()?;
         self.quotes.validate(self.tls.as_ref(), &self.checks)?;
@@ -728,6 +729,15 @@ impl Config {
             return Err(Invalid::new("cores", "expected at most 256 partitions in all"));
         }
         Ok(())
+    }
+
+    fn validate_addresses(&self) -> Result<(), Invalid> {
+        let own = [
+            ("listen.address".to_owned(), "listen", self.listen.address),
+            ("admin.listen".to_owned(), "admin", self.admin.listen),
+        ];
+        let fix = self.fix.address.map(|address| ("fix.address".to_owned(), "fix", address));
+        addresses_differ(own.into_iter().chain(fix))
     }
 
     /// The clients whose reports a drop copy gets.

@@ -415,7 +415,8 @@ impl Config {
         let second = self.trading.iter().enumerate().filter_map(|(at, port)| {
             Some((format!("trading[{at}].listen_b"), port.name.as_str(), port.listen_b?))
         });
-        addresses_differ(trading.chain(second).chain(market))
+        let admin = [("admin.listen".to_owned(), "admin", self.admin.listen)];
+        addresses_differ(trading.chain(second).chain(market).chain(admin))
     }
 
     fn check_tls(&self) -> Result<(), Invalid> {
@@ -712,6 +713,10 @@ mod tests {
             (
                 port("a", 1, true).replace(":0", ":7201"),
                 "`market_data[0].listen`: \"a\" and \"primary\" have the same address 127.0.0.1:7201",
+            ),
+            (
+                "[admin]\nlisten = \"127.0.0.1:7201\"\n".to_owned(),
+                "`admin.listen`: \"primary\" and \"admin\" have the same address 127.0.0.1:7201",
             ),
             ("[core]\nchannels = 0\n".to_owned(), "`core.channels`"),
             (

@@ -98,9 +98,12 @@ impl service::config::Config for Config {
         [Protocol::Tcp, Protocol::Quic].into_iter().try_for_each(|protocol| {
             let same =
                 self.listeners.iter().enumerate().filter(|(_, listener)| listener.protocol == protocol);
-            addresses_differ(same.map(|(at, listener)| {
+            let listeners = same.map(|(at, listener)| {
                 (format!("listeners[{at}].listen"), listener.name.as_str(), listener.listen)
-            }))
+            });
+            let admin = ("admin.listen".to_owned(), "admin", self.admin.listen);
+            let admin = Some(admin).filter(|_| protocol == Protocol::Tcp);
+            addresses_differ(admin.into_iter().chain(listeners))
         })
     }
 
@@ -175,6 +178,9 @@ mod tests {
         let expected =
             "`listeners[1].listen`: \"orders\" and \"quotes\" have the same address 127.0.0.1:7000";
         assert!(taken.contains(expected), "{taken}");
+        let admins = error(&include_str!("default.toml").replace("127.0.0.1:7000", "127.0.0.1:7090"));
+        let expected = "`listeners[0].listen`: \"admin\" and \"orders\" have the same address 127.0.0.1:7090";
+        assert!(admins.contains(expected), "{admins}");
     }
 
     #[test]

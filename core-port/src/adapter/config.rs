@@ -203,9 +203,10 @@ impl service::config::Config for Config {
         if !(1..=2).contains(&self.lines.len()) {
             return Err(Invalid::new("lines", "expected one address or two"));
         }
-        addresses_differ(
-            self.lines.iter().zip(["a", "b"]).map(|(address, name)| ("lines".to_owned(), name, *address)),
-        )?;
+        let lines =
+            self.lines.iter().zip(["a", "b"]).map(|(address, name)| ("lines".to_owned(), name, *address));
+        let admin = [("admin.listen".to_owned(), "admin", self.admin.listen)];
+        addresses_differ(lines.chain(admin))?;
         let last = u32::from(self.partition_first) + u32::from(self.partitions);
         if usize::from(self.partitions) > PARTITIONS_MAX || last > 1 << 16 {
             return Err(Invalid::new(
@@ -302,9 +303,10 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_named() {
         type Spoil = fn(&mut Config);
-        let bad: [(&str, Spoil); 8] = [
+        let bad: [(&str, Spoil); 9] = [
             ("lines", |config| config.lines.clear()),
             ("lines", |config| config.lines = vec![config.lines[0]; 2]),
+            ("admin.listen", |config| config.admin.listen = config.lines[0]),
             ("partitions", |config| config.partitions = 0),
             ("partitions", |config| config.partition_first = u16::MAX),
             ("core_no", |config| config.core_no = 10_000),

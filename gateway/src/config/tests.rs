@@ -84,6 +84,17 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
 }
 
 #[test]
+fn no_two_ports_have_one_address() {
+    let fix = error("[fix]\naddress = \"127.0.0.1:7001\"\n");
+    let said = "`fix.address`: \"listen\" and \"fix\" have the same address 127.0.0.1:7001";
+    assert!(fix.starts_with(&format!("gateway.toml:2:11: {said}")), "{fix}");
+    let admin = error("[admin]\nlisten = \"127.0.0.1:7001\"\n");
+    assert!(admin.contains("`admin.listen`: \"listen\" and \"admin\" have the same address"), "{admin}");
+    let free = "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    assert!(parse::<Config>(free, "x").is_ok());
+}
+
+#[test]
 fn a_stream_is_kept_three_times_unless_told_otherwise() {
     let audit = "[audit.jetstream]\nservers = [\"nats://127.0.0.1:4222\"]\nstream = \"a\"\n";
     let config = parse::<Config>(audit, "gateway.toml").unwrap();
