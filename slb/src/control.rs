@@ -81,8 +81,14 @@ pub enum ReloadError {
     #[error("{0}")]
     File(String),
     /// It is good but cannot be taken over.
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
+    #[error("{told}")]
+    Apply {
+        /// Why, with the place in the file where a key is to blame.
+        told: String,
+        /// The same for programs.
+        #[source]
+        error: ApplyError,
+    },
 }
 
 /// A handle to look at the balancer and change it while it works. Clones are the same handle.
@@ -134,10 +140,7 @@ impl Control {
                 }
             }
             Err(error) => {
-                let error = match error {
-                    ApplyError::Config(invalid) | ApplyError::Listen(invalid) => told(invalid),
-                    ApplyError::System(_) | ApplyError::Draining => error.to_string(),
-                };
+                let error = error.invalid().map_or_else(|| error.to_string(), told);
                 tracing::error!(%error, "configuration refused, all stays as it was");
             }
         }
@@ -173,8 +176,13 @@ impl Control {
     pub fn apply_text(&self, text: &str, name: &str) -> Result<Applied, ReloadError> {
         match service::config::parse(text, name) {
             Ok(config) => {
-                let told = |invalid: &Invalid| ConfigError::at(name, text, invalid).in_short();
-                Ok(self.take_over(config, told)?)
+                let placed = |invalid: &Invalid| ConfigError::at(name, text, invalid);
+                self.take_over(config, |invalid| placed(invalid).in_short()).map_err(|error| {
+                    let told = error
+                        .invalid()
+                        .map_or_else(|| error.to_string(), |invalid| placed(invalid).to_string());
+                    ReloadError::Apply { told, error }
+                })
             }
             Err(error) => Err(self.refused(error.to_string())),
         }

@@ -40,6 +40,16 @@ pub enum ApplyError {
     Draining,
 }
 
+impl ApplyError {
+    /// The key that is to blame, where one is.
+    pub(crate) fn invalid(&self) -> Option<&Invalid> {
+        match self {
+            Self::Config(invalid) | Self::Listen(invalid) => Some(invalid),
+            Self::System(_) | Self::Draining => None,
+        }
+    }
+}
+
 /// What a configuration that was taken over changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Applied {

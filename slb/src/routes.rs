@@ -60,11 +60,10 @@ fn applied(outcome: Result<Applied, ReloadError>) -> Response {
         Err(error) => error,
     };
     let status = match &error {
-        ReloadError::NoFile
-        | ReloadError::Apply(ApplyError::Listen(_) | ApplyError::System(_) | ApplyError::Draining) => {
-            StatusCode::CONFLICT
+        ReloadError::File(_) | ReloadError::Apply { error: ApplyError::Config(_), .. } => {
+            StatusCode::UNPROCESSABLE_ENTITY
         }
-        ReloadError::File(_) | ReloadError::Apply(ApplyError::Config(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+        ReloadError::NoFile | ReloadError::Apply { .. } => StatusCode::CONFLICT,
     };
     (status, format!("{error}\n")).into_response()
 }

@@ -175,9 +175,12 @@ fn the_program_serves_reloads_its_weights_and_drains() {
     let error = program.logged("configuration refused, all stays as it was", "error");
     let wanted = format!("{}:10:10: `listeners[1].listen`: cannot listen on {address}", path.display());
     assert!(error.starts_with(&wanted) && !error.contains("\\n"), "{error}");
+    let (status, body) = request(admin, "POST", "/reload", "");
+    assert!(status == 409 && body.contains(&wanted), "{status} {body}");
+    assert!(body.contains(&format!("\n 10 | listen = '{address}'")), "{body}");
     let (status, body) = request(admin, "POST", "/config", "workers = 1\nworkerz = 2\n");
     assert!(status == 422 && body.contains("configuration:2:1: unknown field `workerz`"), "{status} {body}");
-    assert!(request(admin, "GET", "/metrics", "").1.contains("slb_reloads_total{result=\"refused\"} 4"));
+    assert!(request(admin, "GET", "/metrics", "").1.contains("slb_reloads_total{result=\"refused\"} 5"));
 
     let (status, body) = request(admin, "POST", "/config", &text(9).replace("workers = 1", "workers = 2"));
     let applied: serde_json::Value = serde_json::from_str(&body).unwrap();
