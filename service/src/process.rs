@@ -21,12 +21,6 @@ pub fn raise_file_limit() -> Option<u64> {
     }
 }
 
-/// Tells the service manager, where there is one, that another process goes on as this service: what this one says of
-/// itself from then on is none of the service's business.
-pub fn name_successor(pid: u32) {
-    crate::running::tell_service_manager(sd_notify::NotifyState::MainPid(pid));
-}
-
 /// What a main returns: its own exit code or, when it could not go on, `failed`, with the reason in one piece on standard
 /// error. (An error that a main returns is printed with a backtrace where RUST_BACKTRACE asks for one, which says nothing
 /// to who has to mend a configuration.)

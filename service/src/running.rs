@@ -147,7 +147,13 @@ impl Running {
                 Err(_) => return Err(EndError::Panicked(name)),
             }
         }
-        tracing::info!("stopped");
+        match self.shutdown.successor() {
+            Some(successor) => {
+                let pid = std::process::id();
+                tracing::info!(pid, successor, "the old process has ended, the one that took over goes on");
+            }
+            None => tracing::info!("stopped"),
+        }
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! The phases of a server's life, and who may look at them.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use sd_notify::NotifyState;
 use tokio::sync::watch;
 
 /// The phases of a server's life, in order; it never goes back.
@@ -54,6 +55,8 @@ struct Inner {
     /// For threads that block: how many of the server's threads are alive.
     threads: Mutex<usize>,
     changed: Condvar,
+    /// The process that goes on as this service.
+    successor: OnceLock<u32>,
 }
 
 impl Default for Shutdown {
@@ -64,6 +67,7 @@ impl Default for Shutdown {
                 watch: watch::Sender::new(Phase::Running),
                 threads: Mutex::new(0),
                 changed: Condvar::new(),
+                successor: OnceLock::new(),
             }),
         }
     }
@@ -85,6 +89,18 @@ impl Shutdown {
     /// Closes everything from now on.
     pub fn stop(&self, why: &str) {
         self.advance(Phase::Stopping, why);
+    }
+
+    /// Notes that the process `pid` goes on as this service: the end of this one is not the service's. The service
+    /// manager, where there is one, is told.
+    pub fn name_successor(&self, pid: u32) {
+        let pid = *self.inner.successor.get_or_init(|| pid);
+        crate::running::tell_service_manager(NotifyState::MainPid(pid));
+    }
+
+    /// The process that goes on as this service, if one does.
+    pub(crate) fn successor(&self) -> Option<u32> {
+        self.inner.successor.get().copied()
     }
 
     /// Completes when `phase` or a later one is reached.

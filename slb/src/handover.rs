@@ -223,7 +223,7 @@ impl Offer {
     }
 
     fn end(self, mut to: UnixStream, pid: u32, shutdown: &Shutdown, release_admin: impl FnOnce()) {
-        service::process::name_successor(pid);
+        shutdown.name_successor(pid);
         drop(self);
         release_admin();
         if let Err(error) = to.write_all(&[PATH_FREE]) {

@@ -78,7 +78,11 @@ fn while_a_new_process_takes_over_nobody_is_refused_and_nobody_is_closed() {
         more(200);
         assert_echoes(&mut held);
         drop(held);
-        old.end();
+        let [pid, successor] = [&old, &new].map(|program| program.child.id());
+        let log = old.end();
+        let last = &log.last().unwrap()["fields"];
+        assert_eq!(last["message"], "the old process has ended, the one that took over goes on");
+        assert_eq!((&last["pid"], &last["successor"]), (&pid.into(), &successor.into()));
         more(200);
         assert!(TcpStream::connect(admin).is_ok());
 
