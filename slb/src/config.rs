@@ -201,7 +201,12 @@ mod tests {
         assert!(error(&with("kind = 'udp'")).contains("udp"));
         let listed = |list: &str| include_str!("default.toml").replace("allow = []", list);
         assert!(parse::<Config>(&listed("allow = ['10.0.0.0/8', '::1/128']"), "x").is_ok());
-        assert!(error(&listed("allow = ['10.0.0.0/33']")).contains("allow"));
+        let config: Config = parse(&listed("allow = ['127.0.0.9', '::1']"), "x").unwrap();
+        let allow: Vec<_> = config.listeners[0].allow.iter().map(|network| String::from(*network)).collect();
+        assert_eq!(allow, ["127.0.0.9/32", "::1/128"], "a lone address is a network of one");
+        let beyond = error(&listed("allow = ['10.0.0.0/33']"));
+        let expected = "\"10.0.0.0/33\" is neither an address nor a network such as \"10.1.0.0/16\"";
+        assert!(beyond.contains(expected) && beyond.contains("| allow = "), "{beyond}");
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use service::traces::Tracer;
 use socket2::{SockRef, Type};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use transport::proxy_protocol::Headers;
+use transport::tls::Network;
 use transport::{Listener, SocketOptions};
 
 use crate::config::{ListenerConfig, Protocol, QuicConfig};
@@ -30,8 +30,8 @@ pub(crate) struct Rules {
     pub(crate) idle_timeout: Duration,
     pub(crate) splice: bool,
     pub(crate) connections_max: usize,
-    allow: Vec<IpNet>,
-    deny: Vec<IpNet>,
+    allow: Vec<Network>,
+    deny: Vec<Network>,
     pub(crate) access_log_every: u32,
     pub(crate) quic: QuicConfig,
 }
@@ -53,7 +53,7 @@ impl Rules {
 
     fn lets_in(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
-        let listed = |list: &[IpNet]| list.iter().any(|network| network.contains(&client));
+        let listed = |list: &[Network]| list.iter().any(|network| network.contains(client));
         !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow))
     }
 }

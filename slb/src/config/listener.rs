@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use service::config::Invalid;
 use service::proxy::{self, AcceptProxy};
+use transport::tls::Network;
 
 use super::{Protocol, QuicConfig, within};
 
@@ -38,10 +38,10 @@ pub struct ListenerConfig {
     pub splice: bool,
     /// Who may connect; nobody in it: everyone.
     #[serde(default)]
-    pub allow: Vec<IpNet>,
+    pub allow: Vec<Network>,
     /// Who may not, whatever `allow` says.
     #[serde(default)]
-    pub deny: Vec<IpNet>,
+    pub deny: Vec<Network>,
     /// New connections a second; 0: no limit.
     #[serde(default)]
     pub connections_per_s_max: u64,
