@@ -479,6 +479,11 @@ impl Core {
         }
     }
 
+    /// The key that its partitions' numbers are due to.
+    fn numbers_key(&self) -> &'static str {
+        if self.partition_offset == 0 { "partition_first" } else { "partition_offset" }
+    }
+
     fn validate(&self) -> Result<(), (&'static str, &'static str)> {
         let last = u32::from(self.partition_first)
             + u32::from(self.partition_offset)
@@ -487,7 +492,7 @@ impl Core {
             return Err(("partitions", "expected 1 to 256"));
         }
         if last > u32::from(u16::MAX) {
-            return Err(("partition_offset", "expected numbers up to 65535"));
+            return Err((self.numbers_key(), "expected numbers up to 65535"));
         }
         if self.heartbeat_s == 0 {
             return Err(("heartbeat_s", "expected at least 1"));
@@ -722,7 +727,9 @@ impl Config {
                 return invalid(name, problem);
             }
             if !core.partitions().lanes().all(|lane| lanes.insert(lane)) {
-                return invalid("partition_offset", "expected numbers that no other core's partitions have");
+                let problem = "expected numbers that no other core's partitions have; `partition_offset` is added \
+                               to those that clients see";
+                return invalid(core.numbers_key(), problem);
             }
         }
         if lanes.len() > PARTITIONS_MAX {

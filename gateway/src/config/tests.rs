@@ -62,7 +62,16 @@ fn what_makes_no_sense_is_refused_where_it_stands() {
     let core = "[[cores]]\ncore = \"cash\"\naddress = \"127.0.0.1:1\"\npartition_first = 1\npartitions = 2\n";
     assert!(error(&core.repeat(2)).contains("`cores[1].core`: there is a cash core already"));
     let other = core.replace("cash", "margin");
-    assert!(error(&format!("{core}{other}")).contains("that no other core's partitions have"));
+    let alike = error(&format!("{core}{other}"));
+    let said = "gateway.toml:9:19: `cores[1].partition_first`: expected numbers that no other core's partitions have";
+    assert!(alike.starts_with(said), "{alike}");
+    let moved =
+        error(&format!("{}{other}partition_offset = 1\n", core.replace("partitions = 2", "partitions = 3")));
+    assert!(moved.starts_with("gateway.toml:11:20: `cores[1].partition_offset`: "), "{moved}");
+    assert!(
+        error(&core.replace("= 1\n", "= 65535\n"))
+            .contains("`cores[0].partition_first`: expected numbers up")
+    );
     assert!(parse::<Config>(&format!("{core}{other}partition_offset = 10\n"), "x").is_ok());
     assert!(error(&core.replace("partitions = 2", "partitions = 0")).contains("expected 1 to 256"));
     assert!(error("[log]\nwindow_bytes = 4096").starts_with("gateway.toml:2:16: `log.window_bytes`"));
