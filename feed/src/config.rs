@@ -575,6 +575,11 @@ mod tests {
             "feed.toml:6:11: `sources[1].address`: \"b\" and \"a\" have the same address 127.0.0.1:1";
         assert!(error(&alike).starts_with(expected), "{}", error(&alike));
         assert!(error("[arbitration]\nmode = \"both\"").starts_with("feed.toml:2:8: unknown variant"));
+        let number = error("[arbitration]\nfrom = 3");
+        assert!(
+            number.starts_with("feed.toml:2:8: unknown variant `3`, expected `open` or `live`"),
+            "{number}"
+        );
         assert!(error("[arbitration]\nretry_ms = 0").contains("retry_ms must not be 0"));
         assert!(error("[log]\nwindow_bytes = 4096").starts_with("feed.toml:2:16: `log.window_bytes`"));
         assert!(error("[listen]\nshards = 2\ncores = [1]").starts_with("feed.toml:3:9: `listen.cores`"));

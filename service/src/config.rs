@@ -130,11 +130,22 @@ pub fn load_named<T: Config>(key: &str, path: &Path) -> Result<T, Invalid> {
 /// As [`load`].
 pub fn parse<T: Config>(text: &str, name: &str) -> Result<T, ConfigError> {
     let config: T = toml::from_str(text).map_err(|error| {
-        let message = place::explain(text, error.span(), error.message());
+        let message = names::<T>(text, &error);
+        let message = message.unwrap_or_else(|| place::explain(text, error.span(), error.message()));
         ConfigError::new(name, text, error.span(), message)
     })?;
     config.validate().map_err(|invalid| ConfigError::at(name, text, &invalid))?;
     Ok(config)
+}
+
+/// What is said where a name was wanted and something else stands: as of an unknown name, with those that there are. The
+/// parser does not say which; put in quotation marks, it does.
+fn names<T: DeserializeOwned>(text: &str, error: &toml::de::Error) -> Option<String> {
+    let span = error.span().filter(|_| error.message() == "wanted string or table")?;
+    let value = text.get(span.clone()).filter(|value| !value.contains(['"', '\\', '\n']))?;
+    let quoted = format!("{}\"{value}\"{}", &text[..span.start], &text[span.end..]);
+    let error = toml::from_str::<T>(&quoted).err()?;
+    error.message().starts_with("unknown variant ").then(|| error.message().to_owned())
 }
 
 /// Checks that no two of these have one address: each with the key of its address and its name. Port 0, which takes a

@@ -85,6 +85,10 @@ pub(super) fn explain(text: &str, span: Option<Range<usize>>, message: &str) -> 
             let name = table.unwrap_or_default();
             format!("there may be several of these: write [[{name}]] for each, not [{name}]")
         }
+        ("duplicate key", _) if table.is_some() => {
+            let name = table.unwrap_or_default().trim_start_matches('[');
+            format!("[{name}] is there already; what there may be several of is written [[{name}]] each time")
+        }
         ("invalid socket address syntax", _) | (_, Some((_, "socket address"))) => {
             "expected IP:PORT, such as \"127.0.0.1:7000\", with a port of at most 65535".to_owned()
         }
@@ -161,6 +165,16 @@ mod tests {
             said("[sources]\nprice = \"1\"\n").0,
             "there may be several of these: write [[sources]] for each, not [sources]"
         );
+        for (first, second) in
+            [("[sources]", "[sources]"), ("[[sources]]", "[sources]"), ("[sources]", "[[sources]]")]
+        {
+            let twice = said(&format!("{first}\nprice = \"1\"\n{second}\nprice = \"2\"\n"));
+            let expected =
+                "[sources] is there already; what there may be several of is written [[sources]] each time";
+            assert_eq!(twice.0, expected);
+            assert!(twice.1.starts_with(&format!("\n 3 | {second}")), "{twice:?}");
+        }
+        assert_eq!(said("[log]\nprice = \"1\"\nprice = \"2\"\n").0, "duplicate key");
         let address = said("[[sources]]\naddress = \"127.0.0.1:99999\"\n");
         assert!(address.0.starts_with("expected IP:PORT"), "{address:?}");
         assert!(address.1.contains("99999"), "{address:?}");
