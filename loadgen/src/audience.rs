@@ -102,6 +102,13 @@ impl Audience {
         self.threads.iter().map(|thread| thread.counters.last_ns.load(Ordering::Relaxed)).max().unwrap_or(0)
     }
 
+    /// When the first number of a channel that is wanted from number 1 on arrived, by the run's clock; `None` before.
+    #[must_use]
+    pub fn first_ns(&self) -> Option<u64> {
+        let first_ns = self.threads.iter().map(|thread| thread.counters.first_ns.load(Ordering::Relaxed));
+        first_ns.filter(|first_ns| *first_ns > 0).min()
+    }
+
     /// What the slowest connection of each thread has received.
     #[must_use]
     pub fn slowest(&self) -> Vec<Arc<AtomicU64>> {
@@ -126,6 +133,18 @@ impl Audience {
             gaps.merge(&ask(thread, Command::Gaps)?);
         }
         Ok(gaps)
+    }
+
+    /// The highest number of each channel that any of them received so far; of a channel as often as threads received it.
+    ///
+    /// # Errors
+    /// A thread that does not answer.
+    pub fn highest(&self) -> anyhow::Result<Vec<(u16, u64)>> {
+        let mut highest = Vec::new();
+        for thread in &self.threads {
+            highest.extend(ask(thread, Command::Highest)?);
+        }
+        Ok(highest)
     }
 
     /// Asks all of them what they received of sequences that end at `ends`, and ends them. Their last latencies go to

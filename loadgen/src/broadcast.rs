@@ -219,6 +219,9 @@ impl Stage {
         let Play { feeder, start_ns, due: (channel, due), kill_after, planned, ends, offered_per_s } = play;
         let mut report = Report::new(scenario, self.clock.wall_ns(start_ns) as f64 / NS_PER_S);
         report.offered_per_s = offered_per_s;
+        if self.audience.first_ns().is_some() {
+            return Err(not_first(&ends, &self.audience.highest()?));
+        }
         self.audience.date(channel, &due)?;
         self.tell(source::Command::Start { feeder: Box::new(feeder), kill_after })?;
         let (cpu_s, busy) = (machine::cpu_seconds(), machine::Busy::begin(self.clock.now_ns()));
@@ -326,8 +329,13 @@ impl Stage {
         start_ns: u64,
     ) -> anyhow::Result<()> {
         report.schedule = ScheduleLag::of(&self.lag()?, planned);
-        let (count, last_ns) = (self.audience.count(), self.audience.last_ns());
+        let (count, last_ns, first_ns) =
+            (self.audience.count(), self.audience.last_ns(), self.audience.first_ns());
         let receipts = self.audience.finish(ends, &mut self.collector)?;
+        // What was on its way when the play began was not seen then.
+        if first_ns.is_some_and(|first_ns| first_ns < start_ns) {
+            return Err(not_first(ends, &receipts.highest));
+        }
         report.account(receipts.tally);
         let total = &self.collector.series(0).total;
         report.latency_ns = Percentiles::from(total);
@@ -374,6 +382,17 @@ fn kill_event(report: &mut Report, gaps: &Gaps, killed_ns: u64, start_ns: u64) {
             duration(before_ns)
         ),
     });
+}
+
+/// Numbers of our channels, which end at `ends`, came before we had sent any; so far they go up to `highest`.
+fn not_first(ends: &[(u16, u64)], highest: &[(u16, u64)]) -> anyhow::Error {
+    let ours = |(channel, _): &&(u16, u64)| ends.iter().any(|(own, _)| own == channel);
+    let (channel, number) = highest.iter().filter(ours).max_by_key(|(_, number)| *number).unwrap_or(&(0, 0));
+    anyhow::anyhow!(
+        "the feed already has numbers up to {number} of channel {channel}: it takes ours of these numbers, which begin at 1, \
+         for copies; begin its day anew before each run (end the feed, empty its retention folder if it has one, \
+         start it again)"
+    )
 }
 
 /// The sources by their names, the primary first.
@@ -447,5 +466,96 @@ impl Line {
         (self.last_ns, self.last_sent, self.last_received) = (now_ns, sent, received);
         progress.show(now_ns, &line)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::padded::Padded;
+    use crate::schedule::{Pacer, Schedule, Share};
+
+    const CHANNEL: u16 = 2011;
+    const QUOTES: u64 = 100;
+    const SUBSCRIBERS: usize = 2;
+
+    fn raised() -> Stage {
+        let cast = Cast {
+            feed: None,
+            listen: Vec::new(),
+            comp_id: source::COMP_ID,
+            sources: 1,
+            subscribers: SUBSCRIBERS,
+            threads: 1,
+            policy: SlowReaderPolicy::DISCONNECT,
+            snapshots: false,
+            stalled: 0,
+            flood: None,
+            channels: vec![CHANNEL],
+        };
+        Stage::raise(&cast, &Wires::plain(), &mut Progress::new(Vec::new(), false, 80)).unwrap()
+    }
+
+    /// Quotes that are due at once, of a play that is said to start then.
+    fn quotes(stage: &Stage, start_ns: u64) -> Play {
+        let schedule = Schedule::new(stage.clock().now_ns(), 100_000, QUOTES);
+        let pacer = Pacer::new(schedule, Share::ALL, u64::MAX);
+        let quotes = vec![Padded::new(CHANNEL, 128, 1).unwrap()];
+        Play {
+            feeder: Feeder::Rate { pacer, quotes, channel: CHANNEL },
+            start_ns,
+            due: (None, Due::rate(schedule, CHANNEL)),
+            kill_after: None,
+            planned: QUOTES,
+            ends: vec![(CHANNEL, QUOTES)],
+            offered_per_s: 0.0,
+        }
+    }
+
+    fn wait_for_all(stage: &Stage) {
+        // Minutes of patience for what takes a moment; no time is asserted.
+        for _ in 0..12_000 {
+            let received = stage.state().received;
+            if received == QUOTES * SUBSCRIBERS as u64 && stage.audience.first_ns().is_some() {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        panic!("the quotes did not come");
+    }
+
+    fn assert_told(error: &anyhow::Error) {
+        let text = error.to_string();
+        assert!(text.contains("already has numbers up to 100 of channel 2011"), "{text}");
+        assert!(text.contains("begin its day anew"), "{text}");
+    }
+
+    #[test]
+    fn a_feed_that_has_numbers_already_is_refused_before_anything_is_sent() {
+        let stage = raised();
+        let earlier = quotes(&stage, stage.clock().now_ns());
+        stage.begin("quotes", earlier).unwrap();
+        wait_for_all(&stage);
+        let ours = quotes(&stage, stage.clock().now_ns());
+        assert_told(&stage.begin("quotes", ours).err().unwrap());
+    }
+
+    #[test]
+    fn numbers_that_come_before_the_start_are_not_taken_for_ours() {
+        let stage = raised();
+        // As if what the feed had already were on its way when the play began.
+        let late = quotes(&stage, stage.clock().now_ns() + 3_600_000_000_000);
+        let begun = stage.begin("quotes", late).unwrap();
+        wait_for_all(&stage);
+        assert_told(&stage.finish(begun).err().unwrap());
+    }
+
+    #[test]
+    fn our_own_numbers_are() {
+        let stage = raised();
+        let ours = quotes(&stage, stage.clock().now_ns());
+        let begun = stage.begin("quotes", ours).unwrap();
+        wait_for_all(&stage);
+        assert!(stage.finish(begun).unwrap().is_clean());
     }
 }

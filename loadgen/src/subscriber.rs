@@ -80,6 +80,8 @@ pub struct Counters {
     pub why: Arc<Why>,
     /// When the last number arrived, by the run's clock.
     pub last_ns: AtomicU64,
+    /// When the first number of a channel that is wanted from number 1 on arrived, by the run's clock; 0 before.
+    pub first_ns: AtomicU64,
 }
 
 /// What may be asked of the subscribers of a thread.
@@ -88,6 +90,8 @@ pub enum Command {
     Due(Option<u16>, Due),
     /// Tells how long they heard nothing so far.
     Gaps(SyncSender<Gaps>),
+    /// Tells the highest number of each channel that any connection received so far.
+    Highest(SyncSender<Vec<(u16, u64)>>),
     /// Gives the account: the sequences end at these numbers.
     Finish(Vec<(u16, u64)>, SyncSender<Outcome>),
 }
@@ -185,6 +189,7 @@ struct Account {
     ready: u64,
     gaps: Gaps,
     last_ns: u64,
+    first_ns: u64,
 }
 
 impl Desk {
@@ -218,20 +223,21 @@ impl Desk {
     fn intake(&mut self) -> (Intake<'_>, &mut Sessions<Subscriber>) {
         let Self { account, recorder, due, due_channel, setup, sessions, .. } = self;
         let now_ns = setup.clock.now_ns();
-        let (contents, snapshots) = (setup.contents.as_mut(), setup.snapshots);
-        let intake =
-            Intake { now_ns, due, due_channel: *due_channel, contents, snapshots, account, recorder };
+        let (channels, snapshots) = (setup.channels.as_slice(), setup.snapshots);
+        let (due_channel, contents) = (*due_channel, setup.contents.as_mut());
+        let intake = Intake { now_ns, due, due_channel, channels, contents, snapshots, account, recorder };
         (intake, sessions)
     }
 
     /// Shows the others how far it is.
     fn show(&self) {
-        let Account { received, ready, last_ns, .. } = &self.account;
+        let Account { received, ready, last_ns, first_ns, .. } = &self.account;
         let store = |to: &AtomicU64, value| to.store(value, Ordering::Relaxed);
         store(&self.counters.received, *received);
         store(&self.counters.ready, *ready);
         store(&self.counters.closed, self.sessions.closed);
         store(&self.counters.last_ns, *last_ns);
+        store(&self.counters.first_ns, *first_ns);
     }
 
     /// The same, for what is found by looking at every connection.
@@ -295,6 +301,8 @@ struct Intake<'a> {
     now_ns: u64,
     due: &'a Due,
     due_channel: Option<u16>,
+    /// Those that are wanted from number 1 on.
+    channels: &'a [u16],
     contents: Option<&'a mut Padded>,
     snapshots: bool,
     account: &'a mut Account,
@@ -334,6 +342,9 @@ impl Intake<'_> {
         ledger_of(&mut subscriber.ledgers, channel, number).arrived(number);
         subscriber.received += 1;
         self.account.received += 1;
+        if self.account.first_ns == 0 && self.channels.contains(&channel) {
+            self.account.first_ns = self.now_ns;
+        }
         if let Some(contents) = &mut self.contents {
             self.account.altered += u64::from(contents.frame(number) != frame.bytes);
         }
@@ -452,9 +463,10 @@ impl App for Desk {
         let Self { account, recorder, due, due_channel, setup, .. } = self;
         let now_ns = setup.clock.now_ns();
         let Setup { channels, contents, policy, snapshots, .. } = setup;
-        let (contents, snapshots) = (contents.as_mut(), *snapshots);
+        let (channels, contents, snapshots) = (channels.as_slice(), contents.as_mut(), *snapshots);
+        let due_channel = *due_channel;
         let mut intake =
-            Intake { now_ns, due, due_channel: *due_channel, contents, snapshots, account, recorder };
+            Intake { now_ns, due, due_channel, channels, contents, snapshots, account, recorder };
         self.sessions.receive(cx, id, data, |subscriber, heard, out| match heard {
             Heard::LoggedOn if setup.subscribe => {
                 subscribe(channels, *policy, out);
@@ -502,6 +514,7 @@ impl App for Desk {
         match command {
             Command::Due(channel, due) => (self.due_channel, self.due) = (channel, due),
             Command::Gaps(to) => answer(&to, self.account.gaps.clone()),
+            Command::Highest(to) => answer(&to, self.highest()),
             Command::Finish(ends, to) => answer(&to, self.outcome(&ends)),
         }
     }
