@@ -92,7 +92,8 @@ impl Plan {
     pub fn fill_in(&self, order: u64, to: &mut NewOrder) {
         let pair = order / 2;
         let buys = order.is_multiple_of(2);
-        let margin = pair % 100 < self.margin_percent;
+        // Spread evenly: each core gets its part at a steady rate, and one that pauses is seen at once.
+        let margin = (pair % 100) * self.margin_percent % 100 < self.margin_percent;
         to.base.security_id = self.security(pair);
         to.cl_ord_id = self.cl_ord_id(order);
         to.side = if buys { Side::BUY } else { Side::SELL };
@@ -190,5 +191,30 @@ mod tests {
         assert_eq!(orders[0].base.security_id, Text::literal("000001"));
         assert_eq!(orders[98].base.security_id, Text::literal("000050"));
         assert_eq!(orders[100].base.security_id, Text::literal("000001"));
+    }
+
+    #[test]
+    fn both_cores_get_their_part_in_every_window() {
+        for margin_percent in [0, 1, 7, 30, 50, 99, 100] {
+            let plan = Plan { margin_percent, ..plan() };
+            let is_margin = |pair: u64| {
+                let mut new = plan.blank(0);
+                plan.fill_in(pair * 2, &mut new);
+                new.ext.cash_margin == CashMargin::MARGIN_OPEN
+            };
+            let margin: Vec<bool> = (0..200).map(is_margin).collect();
+            for pairs in 1..=100 {
+                let (least, most) = (pairs * margin_percent / 100, (pairs * margin_percent).div_ceil(100));
+                for window in margin.windows(pairs as usize) {
+                    let part = window.iter().filter(|margin| **margin).count() as u64;
+                    assert!((least..=most).contains(&part), "{part} of {pairs} at {margin_percent} %");
+                }
+            }
+        }
+        let last = ORDERS_MAX - 1;
+        let plan = Plan { margin_percent: 100, ..plan() };
+        let mut new = plan.blank(0);
+        plan.fill_in(last, &mut new);
+        assert_eq!(new.ext.cash_margin, CashMargin::MARGIN_OPEN);
     }
 }
