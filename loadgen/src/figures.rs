@@ -14,6 +14,13 @@ pub fn count(value: u64) -> String {
     text
 }
 
+/// So many of what is told by its singular: `1 fill`, `1,200 fills`.
+#[must_use]
+pub fn counted(value: u64, what: &str) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(value))
+}
+
 /// A rate: `950 /s`, `12.3 k/s`, `1.24 M/s`.
 #[must_use]
 pub fn rate(per_second: f64) -> String {
@@ -51,6 +58,11 @@ mod tests {
             [0, 999, 1_000, 81_870, 1_234_567].map(count),
             ["0", "999", "1,000", "81,870", "1,234,567"]
         );
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2_000].map(|value| counted(value, "fill")), ["0 fills", "1 fill", "2,000 fills"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use fix::session::Credentials;
 use transport::Clock;
 use wire::szse::{Password, Price, Text};
 
-use crate::figures::{count, rate};
+use crate::figures::{count, counted, rate};
 use crate::files;
 use crate::house::{Core, Gateway, Kind};
 use crate::machine;
@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const LINE_NS: u64 = 500_000_000;
 /// So long without a report after the last order, and what is missing will not come.
 const QUIET_NS: u64 = 5_000_000_000;
+/// So long without a report after the last order, and it is said what is waited for.
+const TOLD_NS: u64 = 500_000_000;
 
 /// Order sessions of a gateway: orders at a fixed rate over all sessions, open loop; latency from the time each was due
 /// to its acceptance and to its fill
@@ -256,6 +258,7 @@ fn watch(
     progress: &mut Progress<impl Write>,
 ) -> anyhow::Result<()> {
     let (mut before, mut line_ns, mut told) = (State::default(), schedule.due_ns(0), 0);
+    let mut waiting = false;
     loop {
         std::thread::sleep(LOOK);
         let now_ns = clock.now_ns();
@@ -290,8 +293,13 @@ fn watch(
             (before, line_ns) = (state, now_ns);
         }
         let all_over = now_ns > schedule.end_ns() && all_sent;
-        let quiet = now_ns > schedule.end_ns().max(floor.last_ns()) + QUIET_NS;
-        if (all_over && floor.is_settled(&state, now_ns)) || quiet || state.closed >= floor.sessions() {
+        let quiet_ns = now_ns.saturating_sub(schedule.end_ns().max(floor.last_ns()));
+        let settled = all_over && floor.is_settled(&state, now_ns);
+        if all_over && !settled && !waiting && quiet_ns > TOLD_NS {
+            progress.say(&format!("waiting up to {} s for {}", QUIET_NS / 1_000_000_000, awaited(&state)))?;
+            waiting = true;
+        }
+        if settled || quiet_ns > QUIET_NS || state.closed >= floor.sessions() {
             let more = state.closed.saturating_sub(told);
             if told >= ENDS_MAX as u64 && more > 0 {
                 progress.say(&format!("{} more sessions ended", count(more)))?;
@@ -301,4 +309,27 @@ fn watch(
     }
     progress.clear()?;
     Ok(())
+}
+
+/// What may still come of what was sent.
+fn awaited(state: &State) -> String {
+    let fills = state.accepted.saturating_sub(state.filled);
+    match (state.in_flight(), fills) {
+        (0, fills) => counted(fills, "fill"),
+        (answers, 0) => counted(answers, "answer"),
+        (answers, fills) => format!("{} and {}", counted(answers, "answer"), counted(fills, "fill")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_what_is_waited_for() {
+        let state = |accepted, filled| State { sent: 10, accepted, filled, ..State::default() };
+        assert_eq!(awaited(&state(10, 8)), "2 fills");
+        assert_eq!(awaited(&state(9, 9)), "1 answer");
+        assert_eq!(awaited(&state(7, 6)), "3 answers and 1 fill");
+    }
 }

@@ -320,7 +320,10 @@ impl fmt::Display for Report {
             row(
                 f,
                 "open",
-                &format!("{}, accepted and not filled: others trade in these books too", count(self.open)),
+                &format!(
+                    "{}, accepted and not filled: others trade in these books too, or orders of an earlier run rest in them",
+                    count(self.open)
+                ),
             )?;
         }
         if self.unpaired > 0 {
@@ -474,6 +477,14 @@ mod tests {
         assert_eq!(Percentiles::from(&histogram).told(|latency| latency.p50), "-");
         histogram.saturating_record(812);
         assert_eq!(Percentiles::from(&histogram).told(|latency| latency.p50), "812 ns");
+    }
+
+    #[test]
+    fn open_orders_are_told_with_both_causes() {
+        let report = Report { open: 2, ..Report::new("orders", 0.0) };
+        let text = report.to_string();
+        assert!(text.contains("2, accepted and not filled: others trade in these books too"), "{text}");
+        assert!(text.contains("or orders of an earlier run rest in them"), "{text}");
     }
 
     #[test]
