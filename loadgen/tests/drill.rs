@@ -51,3 +51,19 @@ fn a_zone_that_only_falls_silent_is_left_as_well() {
     nothing_lost(&result, 3_000);
     assert!(result["zones"][0]["quotes_recovery_ms"].is_u64(), "{result}");
 }
+
+#[test]
+fn sessions_that_make_no_pairs_are_refused_before_anything_is_on_the_disk() {
+    for command in ["drill", "chaos"] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args([command, "--sessions", "3"])
+            .env("TMPDIR", folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("--sessions: an even number") && !text.contains("folder"), "{text}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{text}");
+    }
+}

@@ -128,3 +128,12 @@ fn finds_the_day_inside_an_unpacked_archive() {
     let day = Day::open(folder.path(), None).unwrap();
     assert_eq!((day.date(), day.market()), (20_240_105, Market::Szse));
 }
+
+#[test]
+fn a_folder_that_is_not_there_is_told_as_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("20240105");
+    let text = |folder: &Path| Day::open(folder, None).err().unwrap().to_string();
+    assert_eq!(text(&missing), format!("{}: there is no such folder", missing.display()));
+    assert!(text(folder.path()).contains("none of entrust.csv"), "{}", text(folder.path()));
+}

@@ -159,11 +159,16 @@ fn in_pairs(orders: u64) -> u64 {
     orders.next_multiple_of(2)
 }
 
-/// Who sends so many orders, and in what they trade.
-fn plan(orders: u64, sessions: u64, margin_percent: u64, started_unix_s: u64) -> anyhow::Result<Plan> {
+/// Whether a run can have so many orders and sessions; asked before it leaves anything on the disk.
+fn ensure_possible(orders: u64, sessions: u64) -> anyhow::Result<()> {
     anyhow::ensure!(orders <= COUNT_MAX, "{orders} orders: a run can number {COUNT_MAX}");
     anyhow::ensure!(sessions.is_multiple_of(2), "--sessions: an even number");
-    Ok(Plan {
+    Ok(())
+}
+
+/// Who sends the orders, and in what they trade.
+fn plan(sessions: u64, margin_percent: u64, started_unix_s: u64) -> Plan {
+    Plan {
         sessions,
         security_first: SECURITY_FIRST,
         securities: SECURITIES,
@@ -173,7 +178,7 @@ fn plan(orders: u64, sessions: u64, margin_percent: u64, started_unix_s: u64) ->
         account_prefix: "01000".to_string(),
         comp_id_prefix: "client".to_string(),
         password: Password::default(),
-    })
+    }
 }
 
 /// Runs it and says what came of it.
@@ -181,6 +186,7 @@ fn plan(orders: u64, sessions: u64, margin_percent: u64, started_unix_s: u64) ->
 /// # Errors
 /// What kept it from running; a run with losses is no error.
 pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<ExitCode> {
+    ensure_possible(args.orders(), args.sessions)?;
     // The balancer has two connections of each session, in a process of its own with the limit of this one.
     files::all_suffice(&[("client sessions", args.sessions, 2)], Some("have fewer (--sessions)"))?;
     let seed = args.seed.unwrap_or_else(any_seed);
@@ -235,7 +241,7 @@ fn run(
     service::signals::install(&stop, || {}).context("signals")?;
     let clock = Clock::start();
     let wall_s = clock.wall_ns(0).unsigned_abs() / NS_PER_S;
-    let mix = Mix { plan: plan(args.orders(), args.sessions, args.margin_percent, wall_s)?, seed };
+    let mix = Mix { plan: plan(args.sessions, args.margin_percent, wall_s), seed };
     let (settings, connector) = wires(args.transport, folder)?;
     let setting = Setting {
         folder: folder.path(),

@@ -41,6 +41,9 @@ pub enum DayError {
         /// Why.
         error: TableError,
     },
+    /// There is no such folder.
+    #[error("{}: there is no such folder", .0.display())]
+    NoFolder(PathBuf),
     /// There is nothing to replay.
     #[error("{}: none of {ENTRUST}, {TRADE}, {SNAPSHOT}", .0.display())]
     NoFile(PathBuf),
@@ -131,6 +134,9 @@ impl Day {
     /// # Errors
     /// See [`DayError`].
     pub fn open(folder: &Path, date: Option<u32>) -> Result<Self, DayError> {
+        if !folder.is_dir() {
+            return Err(DayError::NoFolder(folder.to_path_buf()));
+        }
         let folder = descend(folder);
         let (mut found, mut shenzhen) = (Vec::new(), false);
         let mut file = |name, open: fn(&Path) -> Result<(Lines, Market), TableError>| {

@@ -32,7 +32,8 @@ use super::random::Random;
 use super::town::{Setting, audits};
 use super::{
     ARRIVE_NS_MAX, Interrupted, LEAD_NS, LOOK, NS_PER_MS, NS_PER_S, ROUND_NS, SETTLE_NS_MAX, WATCHDOG_S,
-    Wire, any_seed, arrive, ask, in_pairs, plan, read_cores, send, unsettled, watchdog, wires,
+    Wire, any_seed, arrive, ask, ensure_possible, in_pairs, plan, read_cores, send, unsettled, watchdog,
+    wires,
 };
 use crate::figures::count;
 use crate::files;
@@ -109,6 +110,7 @@ impl Args {
 /// What kept it from running; a run with losses is no error.
 #[allow(clippy::print_stdout)] // The result belongs on standard output.
 pub fn command(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<ExitCode> {
+    ensure_possible(args.orders(), args.sessions)?;
     // Where a zone is lost, the other one's balancer has two connections of each, in a process of its own with the limit of this one.
     let needs = [("client sessions", args.sessions, 2), ("subscribers", args.subscribers, 2)];
     files::all_suffice(&needs, Some("have fewer (--sessions, --subscribers)"))?;
@@ -191,7 +193,7 @@ impl Stage {
     ) -> anyhow::Result<Self> {
         let clock = Clock::start();
         let wall_s = clock.wall_ns(0).unsigned_abs() / NS_PER_S;
-        let mix = Mix { plan: plan(args.orders(), args.sessions, MARGIN_PERCENT, wall_s)?, seed };
+        let mix = Mix { plan: plan(args.sessions, MARGIN_PERCENT, wall_s), seed };
         let (settings, connector) = wires(args.transport, folder)?;
         let setting = Setting {
             folder: folder.path(),
@@ -211,8 +213,9 @@ impl Stage {
         })
         .context("the subscribers")?;
         let ready = || readers.counters.ready.load(Ordering::Relaxed);
-        let expected = args.subscribers + zones.published.len() as u64;
-        wait(&clock, progress, "waiting for subscribers", ready, expected, || 0)?;
+        let cores = zones.published.len() as u64;
+        let what = awaited(args.subscribers, cores);
+        wait(&clock, progress, &what, ready, args.subscribers + cores, || 0)?;
         let (addresses, of_clients) = (zones.orders.clone(), mix.clone());
         let setup = client::Setup { addresses, connector: connector.clone(), mix: of_clients, clock };
         let clients = client::start(setup).context("the clients")?;
@@ -261,6 +264,11 @@ impl Stage {
         }
         Ok(Outcome::new(args, mix.seed, losses, findings, &quotes, mishaps))
     }
+}
+
+/// Those who read quotes: more than the subscribers that were asked for.
+fn awaited(subscribers: u64, cores: u64) -> String {
+    format!("waiting for {subscribers} subscribers and a witness at each of {cores} cores")
 }
 
 /// Waits until subscribers have what the cores published, and takes their account; what is missing then is told in it.
@@ -400,5 +408,15 @@ impl Conductor<'_> {
 
     fn since_start_s(&self, now_ns: u64) -> f64 {
         now_ns.saturating_sub(self.schedule.due_ns(0)) as f64 / NS_PER_S as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn witnesses_are_told_beside_the_subscribers_that_were_asked_for() {
+        assert_eq!(awaited(4, 2), "waiting for 4 subscribers and a witness at each of 2 cores");
     }
 }
