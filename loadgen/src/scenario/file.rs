@@ -458,6 +458,12 @@ impl Scenario {
             }
             Deed::Hold { server, ms } => {
                 within("hold: ms", *ms, 1, HOLD_MS_MAX)?;
+                let until_s = event.at_s + *ms as f64 / 1e3;
+                ensure!(
+                    until_s <= seconds,
+                    "hold: ms = {ms} from {} s on: until {until_s} s, and the run ends at {seconds} s",
+                    event.at_s
+                );
                 server
             }
             Deed::Kill(server) | Deed::Start(server) => server,

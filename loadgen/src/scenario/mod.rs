@@ -79,6 +79,12 @@ pub fn described(scenario: &Scenario) -> String {
     text
 }
 
+/// What is said before anybody is waited for.
+fn announced(scenario: &Scenario) -> String {
+    let servers = if scenario.targets.is_some() { "its servers run already" } else { "the servers start" };
+    format!("{}: {} s; {servers}", scenario.name, scenario.seconds())
+}
+
 /// Plays it, to its end or until it is told to end.
 ///
 /// # Errors
@@ -94,7 +100,7 @@ pub fn run(
     let orders = scenario.orders.clone().unwrap_or_default();
     let plan = load::plan(&orders, clock.wall_ns(0))?;
     let planned = scenario.schedule(0, |phase| phase.orders_per_s).map_or(0, |schedule| schedule.count());
-    progress.say(&format!("{}: {} s; the servers start", scenario.name, scenario.seconds()))?;
+    progress.say(&announced(scenario))?;
     let mut stage = Stage::raise(scenario, &plan, planned, &clock)?;
     let tolerance_ns = scenario.tolerance_ms * 1_000_000;
     let mut loads: Vec<Part> = Vec::new();
@@ -267,4 +273,17 @@ fn of_track(
         phases,
         rows,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_servers_of_a_town_are_told_to_start() {
+        let text = "name = \"x\"\ntransport = \"tcp\"\n[orders]\n[[phases]]\nname = \"a\"\nseconds = 2\norders_per_s = 10\n";
+        assert_eq!(announced(&Scenario::parse(text).unwrap()), "x: 2 s; the servers start");
+        let targets = format!("{text}[targets]\ngateway = \"127.0.0.1:1\"\n");
+        assert_eq!(announced(&Scenario::parse(&targets).unwrap()), "x: 2 s; its servers run already");
+    }
 }

@@ -147,6 +147,14 @@ pub struct InPhase {
     pub latency_ns: Percentiles,
 }
 
+impl InPhase {
+    /// Whether it was offered, or enough came to tell of. Latencies alone are no sign: those of the last messages of the phase before
+    /// are handed over in this one.
+    pub(super) fn has_something(&self) -> bool {
+        self.offered_per_s > 0.0 || self.achieved_per_s >= 0.5
+    }
+}
+
 /// A load in one interval. Latencies are of what came in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -442,6 +450,18 @@ mod tests {
             phases: Vec::new(),
             rows: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_phase_without_a_load_does_not_tell_of_it() {
+        let mut latencies = crate::recorder::histogram();
+        latencies.saturating_record(1_000_000);
+        let latency_ns = Percentiles::from(&latencies);
+        let told = |offered_per_s, achieved_per_s| {
+            InPhase { offered_per_s, achieved_per_s, latency_ns }.has_something()
+        };
+        assert!(!told(0.0, 0.0) && !told(0.0, 0.3), "the last of the phase before");
+        assert!(told(10.0, 0.0) && told(0.0, 40.0));
     }
 
     fn lag(lag_ns: u64) -> Lag {

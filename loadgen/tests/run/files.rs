@@ -63,6 +63,10 @@ fn what_is_wrong_is_said_by_its_name() {
         (event("{ kill = \"gateway-z\" }"), "gateway-z"),
         (event("{ kill = \"slb\" }").replace("at_s = 1.0", "at_s = 99.0"), "at_s = 99"),
         (event("{ hold = { server = \"slb\", ms = 0 } }"), "hold: ms = 0"),
+        (
+            event("{ hold = { server = \"slb\", ms = 50000 } }"),
+            "hold: ms = 50000 from 1 s on: until 51 s, and the run ends at 2 s",
+        ),
         (event("{ put = { server = \"slb\", path = \"backends\" } }"), "path"),
         (event("{ primary_source = \"down\" }"), "sources = 2"),
         (event("{ explode = \"slb\" }"), "explode"),
@@ -71,6 +75,7 @@ fn what_is_wrong_is_said_by_its_name() {
         assert!(said.contains(wanted), "wanted {wanted:?} of:\n{text}\nbut: {said}");
     }
     Scenario::parse(LEAST).unwrap();
+    Scenario::parse(&event("{ hold = { server = \"slb\", ms = 1000 } }")).unwrap();
 }
 
 #[test]

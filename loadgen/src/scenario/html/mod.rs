@@ -117,14 +117,10 @@ fn phases(run: &Run) -> String {
     let mut rows = String::new();
     for (number, span) in run.phases.iter().enumerate() {
         for load in &run.loads {
-            let Some(InPhase { offered_per_s, achieved_per_s, latency_ns }) =
-                load.phases.get(number).copied()
-            else {
+            let Some(in_phase) = load.phases.get(number).filter(|in_phase| in_phase.has_something()) else {
                 continue;
             };
-            if offered_per_s == 0.0 && latency_ns.count == 0 {
-                continue;
-            }
+            let InPhase { offered_per_s, achieved_per_s, latency_ns } = *in_phase;
             let Percentiles { p50, p99, p999, max, .. } = latency_ns;
             rows += &format!(
                 "<tr><td>{} <span class=\"note\">{:.0}-{:.0} s</span></td><td class=\"text\">{}</td>{}</tr>",
