@@ -241,9 +241,6 @@ pub fn run(args: &Args, progress: &mut Progress<impl Write>) -> anyhow::Result<R
     let last_ns = floor.last_ns();
     let account = floor.finish(planned, &mut report)?;
     report.achieved_per_s = (account.accepted + account.rejected) as f64 / seconds(last_ns).max(1e-9);
-    for (why, times) in &account.refusals {
-        progress.say(&format!("refused {} times: {why}", count(*times)))?;
-    }
     if let Some(servers) = servers {
         servers.stop()?;
     }

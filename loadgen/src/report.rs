@@ -185,6 +185,8 @@ pub struct Report {
     pub out_of_order: u64,
     /// Orders that were refused.
     pub rejected: u64,
+    /// Why orders were refused, and how often; of each thread's sessions the first few reasons.
+    pub refusals: BTreeMap<String, u64>,
     /// Orders that were due and not sent, as their session had ended: they are among the lost.
     pub unsent: u64,
     /// From the time a message was due to its arrival.
@@ -234,6 +236,7 @@ impl Report {
             duplicated: 0,
             out_of_order: 0,
             rejected: 0,
+            refusals: BTreeMap::new(),
             unsent: 0,
             latency_ns: Percentiles::default(),
             latencies_ns: BTreeMap::new(),
@@ -338,6 +341,9 @@ impl fmt::Display for Report {
                 row(f, name, &count(number))?;
             }
         }
+        for (why, times) in &self.refusals {
+            row(f, "refused", &format!("{}: {why}", count(*times)))?;
+        }
         self.connections_row(f)?;
         self.schedule_row(f)?;
         for (name, value) in self.figures.iter().filter(|(_, value)| **value != 0.0) {
@@ -358,13 +364,15 @@ impl fmt::Display for Report {
 impl Report {
     fn connections_row(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let spread = &self.connections;
+        // Of nothing there is no mean.
+        let mean = |ns| if ns == 0 { "-".to_owned() } else { duration(ns) };
         let mut text = format!(
             "{}, each received {} to {}, mean latency {} to {}",
             count(spread.connections),
             count(spread.received_min),
             count(spread.received_max),
-            duration(spread.mean_ns_min),
-            duration(spread.mean_ns_max)
+            mean(spread.mean_ns_min),
+            mean(spread.mean_ns_max)
         );
         if spread.closed > 0 {
             write!(text, "; {} CLOSED BEFORE THE END", count(spread.closed))?;
@@ -399,12 +407,19 @@ impl Report {
         for (name, latency) in
             one.into_iter().chain(self.latencies_ns.iter().map(|(name, latency)| (*name, latency)))
         {
-            let Percentiles { p50, p90, p99, p999, max, mean, count: samples, .. } = *latency;
+            let columns: [fn(&Percentiles) -> u64; 6] = [
+                |latency| latency.p50,
+                |latency| latency.p90,
+                |latency| latency.p99,
+                |latency| latency.p999,
+                |latency| latency.max,
+                |latency| latency.mean as u64,
+            ];
             write!(f, "    {name:<13}")?;
-            for value in [p50, p90, p99, p999, max, mean as u64] {
-                write!(f, "{:>9}", duration(value))?;
+            for column in columns {
+                write!(f, "{:>9}", latency.told(column))?;
             }
-            writeln!(f, "{:>11}", count(samples))?;
+            writeln!(f, "{:>11}", count(latency.count))?;
             if latency.overflow > 0 {
                 writeln!(
                     f,
@@ -477,6 +492,18 @@ mod tests {
         assert_eq!(Percentiles::from(&histogram).told(|latency| latency.p50), "-");
         histogram.saturating_record(812);
         assert_eq!(Percentiles::from(&histogram).told(|latency| latency.p50), "812 ns");
+        let text = Report::new("orders", 0.0).to_string();
+        assert!(text.contains("mean latency - to -"), "{text}");
+        assert!(text.lines().any(|line| line.contains("since due") && !line.contains("ns")), "{text}");
+    }
+
+    #[test]
+    fn why_orders_were_refused_is_in_the_result() {
+        let refusals = [("no such security".to_owned(), 1), ("price".to_owned(), 1_200)].into();
+        let report = Report { rejected: 1_201, refusals, ..Report::new("orders", 0.0) };
+        let text = report.to_string();
+        assert!(text.contains("1: no such security") && text.contains("1,200: price"), "{text}");
+        assert_eq!(serde_json::to_value(&report).unwrap()["refusals"]["price"], 1_200);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use transport::Connector;
 use wire::szse::session::{Event, Limits, Session};
 use wire::szse::{Frame, Logon};
 
-use crate::why::{LOGGED_OUT, LOGON_REFUSED, Why, of_end, of_open, said};
+use crate::why::{LOGGED_OUT, LOGON_REFUSED, SPEAKS_TLS, Why, is_tls_alert, of_end, of_open, said};
 
 /// Connects that are under way at a time, so that a listener's queue is not overrun.
 const DIALS_MAX: usize = 64;
@@ -200,6 +200,9 @@ impl<S> Sessions<S> {
     ) -> Result<usize, Reason> {
         let slot = self.places.get(id.index()).and_then(|place| self.slots.get_mut(*place));
         let Some(Slot { link: Link::Open(_, session), state, why, .. }) = slot else { return Ok(data.len()) };
+        if is_tls_alert(data) {
+            return Err(Reason::App(SPEAKS_TLS));
+        }
         let mut consumed = 0;
         loop {
             let received = match session.receive(&data[consumed..], now_ns, &mut self.out) {

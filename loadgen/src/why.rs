@@ -90,6 +90,15 @@ pub(crate) fn of_end(reason: Reason) -> Option<String> {
 pub(crate) const LOGON_REFUSED: &str = "logon refused";
 /// The reason of a connection whose session the server has ended.
 pub(crate) const LOGGED_OUT: &str = "logged out";
+/// The reason of a plain connection that came to a TLS port.
+pub(crate) const SPEAKS_TLS: &str =
+    "the server speaks TLS: --transport tls (in a scenario transport = \"tls\")";
+
+/// Whether what a server says is an alert of TLS, in its record: no message of ours begins so.
+#[inline]
+pub(crate) fn is_tls_alert(data: &[u8]) -> bool {
+    data.starts_with(&[0x15, 0x03])
+}
 
 #[cfg(test)]
 mod tests {

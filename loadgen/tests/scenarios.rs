@@ -104,6 +104,7 @@ fn refused_orders_are_counted_as_refused() {
     assert!(!report.is_clean(), "a run of refusals is not what was wanted: {report}");
     assert_eq!((report.sent, report.rejected, report.latency_ns.count), (200, 200, 0));
     assert_eq!((report.lost, report.unsent, report.connections.closed), (0, 0, 0));
+    assert_eq!(report.refusals.values().sum::<u64>(), 200, "each with its reason: {report}");
 }
 
 /// The gateway ends in the middle of a run of ten minutes.
@@ -195,6 +196,35 @@ fn clients_for_a_gateway_s_configuration_are_printed() {
     let text = args::<orders::Args>("--sessions 2 --protocol fix --password x").clients_toml().unwrap();
     let config: gateway::Config = toml::from_str(&text).unwrap();
     assert_eq!(config.fix.sessions[1].comp_id.to_string(), "client0001");
+}
+
+/// A plain client at a TLS port gets an alert, and is closed.
+#[test]
+fn a_port_that_speaks_tls_is_told_as_that() {
+    for protocol in ["binary", "fix"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 4_096];
+            assert!(stream.read(&mut buffer).unwrap() > 0, "a logon");
+            // Fatal: unexpected message.
+            stream.write_all(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x0a]).unwrap();
+            while matches!(stream.read(&mut buffer), Ok(read) if read > 0) {}
+        });
+        let line = format!("--sessions 1 --transport tcp --protocol {protocol} --gateway {address}");
+        let error = orders::run(&args(&line), &mut quiet()).err().unwrap().to_string();
+        assert!(error.contains("the server speaks TLS: --transport tls"), "{error}");
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_demo_has_subscribers() {
+    let parsed = Line::<demo::Args>::try_parse_from(["test", "--subscribers", "0"]);
+    let error = parsed.err().unwrap().to_string();
+    assert!(error.contains("invalid value '0' for '--subscribers <N>'"), "{error}");
+    assert_eq!(args::<demo::Args>("--subscribers 1").subscribers, 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::RangedU64ValueParser;
 use transport::Clock;
 use wire::szse::ext::SlowReaderPolicy;
 use wire::szse::{Password, Price, Text};
@@ -78,7 +79,7 @@ pub struct Args {
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=2_000))]
     pub sessions: u64,
     /// Subscribers of quotes
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub subscribers: usize,
     /// What connections go over
     #[command(flatten)]

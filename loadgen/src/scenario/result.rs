@@ -374,13 +374,12 @@ impl fmt::Display for Run {
             "", "sent", "offered", "achieved", "p50", "p99", "p99.9", "max"
         )?;
         for load in &self.loads {
-            let Percentiles { p50, p99, p999, max, .. } = load.latency_ns;
+            let told = |of: fn(&Percentiles) -> u64| load.latency_ns.told(of);
             write!(f, "  {:<12}{:>10}", load.name, count(load.sent))?;
             write!(f, "{:>12}{:>12}", rate(load.offered_per_s), rate(load.achieved_per_s))?;
-            for ns in [p50, p99, p999, max] {
-                write!(f, "{:>9}", duration(ns))?;
-            }
-            writeln!(f)?;
+            let (p50, p99) = (told(|latency| latency.p50), told(|latency| latency.p99));
+            let (p999, max) = (told(|latency| latency.p999), told(|latency| latency.max));
+            writeln!(f, "{p50:>9}{p99:>9}{p999:>9}{max:>9}")?;
         }
         for Event { at_s, what } in &self.events {
             writeln!(f, "  at {at_s:>5.1} s  {what}")?;

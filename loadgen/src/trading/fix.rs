@@ -26,7 +26,7 @@ use super::trader::{BATCH_MAX, Book, Command, Counters, HAND_OVER_NS, Setup, Tra
 use crate::recorder::Recorder;
 use crate::report::ConnectionTotal;
 use crate::schedule::{Pacer, Share};
-use crate::why::{LOGGED_OUT, LOGON_REFUSED, of_end, of_open, said};
+use crate::why::{LOGGED_OUT, LOGON_REFUSED, SPEAKS_TLS, is_tls_alert, of_end, of_open, said};
 
 /// Connects that are under way at a time, so that a listener's queue is not overrun.
 const DIALS_MAX: usize = 64;
@@ -258,6 +258,9 @@ impl App for Desk {
     }
 
     fn on_data(&mut self, cx: &mut Cx, id: ConnId, data: &[u8]) -> Result<usize, Reason> {
+        if is_tls_alert(data) {
+            return Err(Reason::App(SPEAKS_TLS));
+        }
         let now_ns = self.setup.clock.now_ns();
         let (now, place) = (now(cx), self.places[id.index()]);
         let mut consumed = 0;

@@ -228,6 +228,7 @@ impl Floor {
         report.connections = Spread::of(&account.connections);
         report.sent = account.sent;
         report.rejected = account.rejected;
+        report.refusals.extend(account.refusals.iter().map(|(why, times)| (why.to_string(), *times)));
         report.unsent = account.unsent;
         report.account(account.tally);
         report.open = account.open;
@@ -294,7 +295,12 @@ impl Account {
             account.filled += outcome.orders.filled;
             account.unsent += outcome.unsent;
             account.foreign += outcome.foreign;
-            account.refusals.extend_from_slice(&outcome.refusals);
+            for (why, times) in &outcome.refusals {
+                match account.refusals.iter_mut().find(|(known, _)| known == why) {
+                    Some((_, sum)) => *sum += times,
+                    None => account.refusals.push((*why, *times)),
+                }
+            }
             account.lag = account.lag.merged(outcome.lag);
             account.connections.extend_from_slice(&outcome.connections);
         }
@@ -302,12 +308,11 @@ impl Account {
         account
     }
 
-    fn figures(&self) -> [(&'static str, f64); 4] {
+    fn figures(&self) -> [(&'static str, f64); 3] {
         [
             ("orders_accepted", self.accepted),
             ("orders_filled", self.filled),
             ("earlier_runs_reports", self.foreign),
-            ("refusal_kinds", self.refusals.len() as u64),
         ]
         .map(|(name, value)| (name, value as f64))
     }

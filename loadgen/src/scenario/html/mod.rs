@@ -81,11 +81,18 @@ fn verdict(run: &Run) -> String {
     )
 }
 
+/// Median, 99 %, 99.9 % and the longest, for people.
+fn told(latency: &Percentiles) -> [String; 4] {
+    let columns: [fn(&Percentiles) -> u64; 4] =
+        [|latency| latency.p50, |latency| latency.p99, |latency| latency.p999, |latency| latency.max];
+    columns.map(|column| latency.told(column))
+}
+
 fn tile(load: &Load, colour: usize) -> String {
-    let Percentiles { p50, p99, p999, max, .. } = load.latency_ns;
-    let figures: String = [("p50", p50), ("p99", p99), ("p99.9", p999), ("longest", max)]
+    let figures: String = ["p50", "p99", "p99.9", "longest"]
         .iter()
-        .map(|(name, ns)| format!("<dt>{name}</dt><dd>{}</dd>", duration(*ns)))
+        .zip(told(&load.latency_ns))
+        .map(|(name, text)| format!("<dt>{name}</dt><dd>{text}</dd>"))
         .collect();
     format!(
         "<article class=\"tile c{colour}\"><h3>{} <span>{}, {}</span></h3><dl>{figures}</dl><p>{} sent{}; {} offered, {} achieved on the mean</p></article>",
@@ -121,21 +128,14 @@ fn phases(run: &Run) -> String {
                 continue;
             };
             let InPhase { offered_per_s, achieved_per_s, latency_ns } = *in_phase;
-            let Percentiles { p50, p99, p999, max, .. } = latency_ns;
+            let [p50, p99, p999, max] = told(&latency_ns);
             rows += &format!(
                 "<tr><td>{} <span class=\"note\">{:.0}-{:.0} s</span></td><td class=\"text\">{}</td>{}</tr>",
                 escaped(&span.name),
                 span.from_s,
                 span.to_s,
                 escaped(&load.name),
-                cells(&[
-                    rate(offered_per_s),
-                    rate(achieved_per_s),
-                    duration(p50),
-                    duration(p99),
-                    duration(p999),
-                    duration(max)
-                ])
+                cells(&[rate(offered_per_s), rate(achieved_per_s), p50, p99, p999, max])
             );
         }
     }
