@@ -292,8 +292,13 @@ fn watch(
         let all_over = now_ns > schedule.end_ns() && all_sent;
         let quiet_ns = now_ns.saturating_sub(schedule.end_ns().max(floor.last_ns()));
         let settled = all_over && floor.is_settled(&state, now_ns);
-        if all_over && !settled && !waiting && quiet_ns > TOLD_NS {
-            progress.say(&format!("waiting up to {} s for {}", QUIET_NS / 1_000_000_000, awaited(&state)))?;
+        if all_over
+            && !settled
+            && !waiting
+            && quiet_ns > TOLD_NS
+            && let Some(awaited) = awaited(&state)
+        {
+            progress.say(&format!("waiting up to {} s for {awaited}", QUIET_NS / 1_000_000_000))?;
             waiting = true;
         }
         if settled || quiet_ns > QUIET_NS || state.closed >= floor.sessions() {
@@ -308,13 +313,14 @@ fn watch(
     Ok(())
 }
 
-/// What may still come of what was sent.
-fn awaited(state: &State) -> String {
+/// What may still come of what was sent, if anything.
+fn awaited(state: &State) -> Option<String> {
     let fills = state.accepted.saturating_sub(state.filled);
     match (state.in_flight(), fills) {
-        (0, fills) => counted(fills, "fill"),
-        (answers, 0) => counted(answers, "answer"),
-        (answers, fills) => format!("{} and {}", counted(answers, "answer"), counted(fills, "fill")),
+        (0, 0) => None,
+        (0, fills) => Some(counted(fills, "fill")),
+        (answers, 0) => Some(counted(answers, "answer")),
+        (answers, fills) => Some(format!("{} and {}", counted(answers, "answer"), counted(fills, "fill"))),
     }
 }
 
@@ -325,8 +331,11 @@ mod tests {
     #[test]
     fn it_is_said_what_is_waited_for() {
         let state = |accepted, filled| State { sent: 10, accepted, filled, ..State::default() };
-        assert_eq!(awaited(&state(10, 8)), "2 fills");
-        assert_eq!(awaited(&state(9, 9)), "1 answer");
-        assert_eq!(awaited(&state(7, 6)), "3 answers and 1 fill");
+        let said = |accepted, filled| awaited(&state(accepted, filled));
+        assert_eq!(said(10, 8).as_deref(), Some("2 fills"));
+        assert_eq!(said(9, 9).as_deref(), Some("1 answer"));
+        assert_eq!(said(7, 6).as_deref(), Some("3 answers and 1 fill"));
+        let cut_off = State { orphaned: 4, closed: 1, ..state(6, 6) };
+        assert_eq!(awaited(&cut_off), None, "what a session that ended has not answered does not come");
     }
 }

@@ -12,6 +12,8 @@ const BASE: u64 = 36;
 /// Of the ten characters of a ClOrdID, those that tell runs apart.
 const RUN_DIGITS: u32 = 4;
 const NUMBER_DIGITS: u32 = 6;
+/// Fraction of the square root of 2, of 2^64: its multiples are spread evenly in every window of them.
+const SPREAD: u64 = 0x6A09_E667_F3BC_C909;
 /// Orders of one run, at most: what six digits count.
 pub const ORDERS_MAX: u64 = BASE.pow(NUMBER_DIGITS);
 
@@ -92,8 +94,9 @@ impl Plan {
     pub fn fill_in(&self, order: u64, to: &mut NewOrder) {
         let pair = order / 2;
         let buys = order.is_multiple_of(2);
-        // Spread evenly: each core gets its part at a steady rate, and one that pauses is seen at once.
-        let margin = (pair % 100) * self.margin_percent % 100 < self.margin_percent;
+        // Spread evenly: each core gets its part at a steady rate, and one that pauses is seen at once. With no period that
+        // sessions or securities could share: each of them has orders of both kinds.
+        let margin = (pair.wrapping_mul(SPREAD) >> 32) * 100 >> 32 < self.margin_percent;
         to.base.security_id = self.security(pair);
         to.cl_ord_id = self.cl_ord_id(order);
         to.side = if buys { Side::BUY } else { Side::SELL };
@@ -204,10 +207,10 @@ mod tests {
             };
             let margin: Vec<bool> = (0..200).map(is_margin).collect();
             for pairs in 1..=100 {
-                let (least, most) = (pairs * margin_percent / 100, (pairs * margin_percent).div_ceil(100));
+                let share = pairs * margin_percent;
                 for window in margin.windows(pairs as usize) {
-                    let part = window.iter().filter(|margin| **margin).count() as u64;
-                    assert!((least..=most).contains(&part), "{part} of {pairs} at {margin_percent} %");
+                    let part = window.iter().filter(|margin| **margin).count() as u64 * 100;
+                    assert!(part.abs_diff(share) <= 300, "{part} % of {pairs} at {margin_percent} %");
                 }
             }
         }
@@ -216,5 +219,18 @@ mod tests {
         let mut new = plan.blank(0);
         plan.fill_in(last, &mut new);
         assert_eq!(new.ext.cash_margin, CashMargin::MARGIN_OPEN);
+    }
+
+    #[test]
+    fn every_session_and_security_has_orders_of_both_kinds() {
+        let plan = Plan { margin_percent: 30, securities: 500, ..plan() };
+        let mut kinds = vec![[false; 2]; 500];
+        for pair in 0..10_000 {
+            let mut new = plan.blank(0);
+            plan.fill_in(pair * 2, &mut new);
+            kinds[pair as usize % 500][usize::from(new.ext.cash_margin == CashMargin::MARGIN_OPEN)] = true;
+        }
+        let one_kind_only = kinds.iter().filter(|kinds| **kinds != [true, true]).count();
+        assert_eq!(one_kind_only, 0, "of 500 securities, whose number sessions divide");
     }
 }
