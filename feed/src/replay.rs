@@ -196,7 +196,7 @@ impl Replay {
             (false, _) => (ResendStatus::COMPLETE, ""),
             (true, true) => (ResendStatus::PARTIAL, "not all held"),
             // Neither yes nor no: a feed that is behind its peers may bring them yet.
-            (true, false) if short && self.not_yet => (ResendStatus::NONE, "not yet"),
+            (true, false) if self.not_yet && (short || self.at.is_none()) => (ResendStatus::NONE, "not yet"),
             // Also where notices are all there is: a feed behind this one gives up at once what this one has given up.
             (true, false) => (ResendStatus::UNAVAILABLE, "not held"),
         };
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(replay(&log, 8, 12), (vec![8, 9], ResendStatus::PARTIAL));
         assert_eq!(replay(&log, 10, 12), (vec![], ResendStatus::NONE), "they may come yet");
         assert_eq!(replay(&log, 11, 12), (vec![], ResendStatus::NONE));
-        assert_eq!(replay(&log, 11, 0), (vec![], ResendStatus::UNAVAILABLE));
+        assert_eq!(replay(&log, 11, 0), (vec![], ResendStatus::NONE), "an open end, too");
     }
 
     #[test]
