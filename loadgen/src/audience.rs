@@ -102,7 +102,8 @@ impl Audience {
         self.threads.iter().map(|thread| thread.counters.last_ns.load(Ordering::Relaxed)).max().unwrap_or(0)
     }
 
-    /// When the first number of a channel that is wanted from number 1 on arrived, by the run's clock; `None` before.
+    /// When the first number of a channel that is wanted from number 1 on arrived, or the first snapshot where these are
+    /// dated, by the run's clock; `None` before.
     #[must_use]
     pub fn first_ns(&self) -> Option<u64> {
         let first_ns = self.threads.iter().map(|thread| thread.counters.first_ns.load(Ordering::Relaxed));

@@ -44,6 +44,9 @@ const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after the primary's death a silence counts as due to it.
 const AFTER_KILL_NS: u64 = 5_000_000_000;
 
+/// What subscribers call the feed.
+const FEED_COMP_ID: Text<20> = Text::literal("feed");
+
 /// Who takes part.
 #[derive(Clone, Debug)]
 pub struct Cast {
@@ -162,24 +165,10 @@ impl Stage {
         let wanted = sources.addresses.len() as u64;
         let at = format!("waiting for the feed to log on at {:?}", sources.addresses);
         wait(&clock, progress, &at, || sources.counters.sessions.load(Ordering::Relaxed), wanted, || 0)?;
-        let target_comp_id = Text::literal("feed");
-        let stalled = stalled::start(address, &wires.connector(), cast.stalled, cast.policy, target_comp_id)
+        let stalled = stalled::start(address, &wires.connector(), cast.stalled, cast.policy, FEED_COMP_ID)
             .context("the subscribers that stop reading")?;
-        let setup = subscriber::Setup {
-            address,
-            connector: wires.connector(),
-            count: cast.subscribers,
-            threads: cast.threads,
-            target_comp_id,
-            channels: cast.channels.clone(),
-            contents: None,
-            policy: cast.policy,
-            snapshots: cast.snapshots,
-            subscribe: true,
-            clock,
-        };
         let collector = Collector::new(1, cast.threads);
-        let audience = Audience::start(&setup, || collector.recorder(0)).context("the subscribers")?;
+        let audience = audience(cast, address, wires, clock, &collector)?;
         let at = format!("waiting for subscribers to log on at {address}");
         wait(&clock, progress, &at, || audience.ready(), audience.count(), || audience.closed_why())?;
         let flood = cast.flood.map(|transport| Flood::start(address, &wires.connector(), transport));
@@ -384,15 +373,44 @@ fn kill_event(report: &mut Report, gaps: &Gaps, killed_ns: u64, start_ns: u64) {
     });
 }
 
-/// Numbers of our channels, which end at `ends`, came before we had sent any; so far they go up to `highest`.
+/// Numbers of our channels, which end at `ends`, came before we had sent any; so far they go up to `highest`. Without such
+/// a channel it was snapshots that came.
 fn not_first(ends: &[(u16, u64)], highest: &[(u16, u64)]) -> anyhow::Error {
     let ours = |(channel, _): &&(u16, u64)| ends.iter().any(|(own, _)| own == channel);
-    let (channel, number) = highest.iter().filter(ours).max_by_key(|(_, number)| *number).unwrap_or(&(0, 0));
+    let what = match highest.iter().filter(ours).max_by_key(|(_, number)| *number) {
+        Some((channel, number)) => format!(
+            "numbers up to {number} of channel {channel}: it takes ours of these numbers, which begin at 1, for copies"
+        ),
+        None => "snapshots: it takes ours for copies where they are not newer".to_string(),
+    };
     anyhow::anyhow!(
-        "the feed already has numbers up to {number} of channel {channel}: it takes ours of these numbers, which begin at 1, \
-         for copies; begin its day anew before each run (end the feed, empty its retention folder if it has one, \
-         start it again)"
+        "the feed already has {what}; begin its day anew before each run (end the feed, empty its retention folder if it \
+         has one, start it again)"
     )
+}
+
+/// Starts the subscribers of the feed at `address`.
+fn audience(
+    cast: &Cast,
+    address: SocketAddr,
+    wires: &Wires,
+    clock: Clock,
+    collector: &Collector,
+) -> anyhow::Result<Audience> {
+    let setup = subscriber::Setup {
+        address,
+        connector: wires.connector(),
+        count: cast.subscribers,
+        threads: cast.threads,
+        target_comp_id: FEED_COMP_ID,
+        channels: cast.channels.clone(),
+        contents: None,
+        policy: cast.policy,
+        snapshots: cast.snapshots,
+        subscribe: true,
+        clock,
+    };
+    Audience::start(&setup, || collector.recorder(0)).context("the subscribers")
 }
 
 /// The sources by their names, the primary first.
@@ -479,8 +497,8 @@ mod tests {
     const QUOTES: u64 = 100;
     const SUBSCRIBERS: usize = 2;
 
-    fn raised() -> Stage {
-        let cast = Cast {
+    fn cast() -> Cast {
+        Cast {
             feed: None,
             listen: Vec::new(),
             comp_id: source::COMP_ID,
@@ -492,36 +510,62 @@ mod tests {
             stalled: 0,
             flood: None,
             channels: vec![CHANNEL],
-        };
-        Stage::raise(&cast, &Wires::plain(), &mut Progress::new(Vec::new(), false, 80)).unwrap()
+        }
+    }
+
+    fn cast_of_snapshots() -> Cast {
+        Cast { snapshots: true, channels: Vec::new(), ..cast() }
+    }
+
+    fn raised(cast: &Cast) -> Stage {
+        Stage::raise(cast, &Wires::plain(), &mut Progress::new(Vec::new(), false, 80)).unwrap()
     }
 
     /// Quotes that are due at once, of a play that is said to start then.
     fn quotes(stage: &Stage, start_ns: u64) -> Play {
+        play(stage, start_ns, Padded::new(CHANNEL, 128, 1).unwrap(), vec![(CHANNEL, QUOTES)])
+    }
+
+    /// The same, of snapshots.
+    fn snapshots(stage: &Stage, start_ns: u64) -> Play {
+        play(stage, start_ns, Padded::snapshots(CHANNEL, 128, 1).unwrap(), Vec::new())
+    }
+
+    fn play(stage: &Stage, start_ns: u64, quotes: Padded, ends: Vec<(u16, u64)>) -> Play {
         let schedule = Schedule::new(stage.clock().now_ns(), 100_000, QUOTES);
         let pacer = Pacer::new(schedule, Share::ALL, u64::MAX);
-        let quotes = vec![Padded::new(CHANNEL, 128, 1).unwrap()];
         Play {
-            feeder: Feeder::Rate { pacer, quotes, channel: CHANNEL },
+            feeder: Feeder::Rate { pacer, quotes: vec![quotes], channel: CHANNEL },
             start_ns,
             due: (None, Due::rate(schedule, CHANNEL)),
             kill_after: None,
             planned: QUOTES,
-            ends: vec![(CHANNEL, QUOTES)],
+            ends,
             offered_per_s: 0.0,
         }
     }
 
-    fn wait_for_all(stage: &Stage) {
+    fn wait_until(done: impl Fn() -> bool) {
         // Minutes of patience for what takes a moment; no time is asserted.
         for _ in 0..12_000 {
-            let received = stage.state().received;
-            if received == QUOTES * SUBSCRIBERS as u64 && stage.audience.first_ns().is_some() {
+            if done() {
                 return;
             }
             std::thread::park_timeout(Duration::from_millis(10));
         }
         panic!("the quotes did not come");
+    }
+
+    fn wait_for_all(stage: &Stage) {
+        wait_until(|| {
+            let received = stage.state().received;
+            received == QUOTES * SUBSCRIBERS as u64 && stage.audience.first_ns().is_some()
+        });
+    }
+
+    /// All are sent, and some came: of snapshots fewer may come than are sent.
+    fn wait_for_snapshots(stage: &Stage) {
+        wait_until(|| stage.state().sent == QUOTES && stage.audience.first_ns().is_some());
     }
 
     fn assert_told(error: &anyhow::Error) {
@@ -530,9 +574,15 @@ mod tests {
         assert!(text.contains("begin its day anew"), "{text}");
     }
 
+    fn assert_told_of_snapshots(error: &anyhow::Error) {
+        let text = error.to_string();
+        assert!(text.contains("already has snapshots"), "{text}");
+        assert!(text.contains("begin its day anew"), "{text}");
+    }
+
     #[test]
     fn a_feed_that_has_numbers_already_is_refused_before_anything_is_sent() {
-        let stage = raised();
+        let stage = raised(&cast());
         let earlier = quotes(&stage, stage.clock().now_ns());
         stage.begin("quotes", earlier).unwrap();
         wait_for_all(&stage);
@@ -542,7 +592,7 @@ mod tests {
 
     #[test]
     fn numbers_that_come_before_the_start_are_not_taken_for_ours() {
-        let stage = raised();
+        let stage = raised(&cast());
         // As if what the feed had already were on its way when the play began.
         let late = quotes(&stage, stage.clock().now_ns() + 3_600_000_000_000);
         let begun = stage.begin("quotes", late).unwrap();
@@ -552,10 +602,43 @@ mod tests {
 
     #[test]
     fn our_own_numbers_are() {
-        let stage = raised();
+        let stage = raised(&cast());
         let ours = quotes(&stage, stage.clock().now_ns());
         let begun = stage.begin("quotes", ours).unwrap();
         wait_for_all(&stage);
         assert!(stage.finish(begun).unwrap().is_clean());
+    }
+
+    #[test]
+    fn a_feed_that_has_snapshots_already_is_refused_before_anything_is_sent() {
+        let cast = cast_of_snapshots();
+        let mut stage = raised(&cast);
+        let earlier = snapshots(&stage, stage.clock().now_ns());
+        stage.begin("quotes", earlier).unwrap();
+        wait_for_snapshots(&stage);
+        // Those of the next run have received nothing of this one.
+        let address = stage.feed.as_ref().unwrap().address;
+        stage.audience = audience(&cast, address, &Wires::plain(), stage.clock, &stage.collector).unwrap();
+        wait_until(|| stage.audience.first_ns().is_some());
+        let ours = snapshots(&stage, stage.clock().now_ns());
+        assert_told_of_snapshots(&stage.begin("quotes", ours).err().unwrap());
+    }
+
+    #[test]
+    fn snapshots_that_come_before_the_start_are_not_taken_for_ours() {
+        let stage = raised(&cast_of_snapshots());
+        let late = snapshots(&stage, stage.clock().now_ns() + 3_600_000_000_000);
+        let begun = stage.begin("quotes", late).unwrap();
+        wait_for_snapshots(&stage);
+        assert_told_of_snapshots(&stage.finish(begun).err().unwrap());
+    }
+
+    #[test]
+    fn our_own_snapshots_are() {
+        let stage = raised(&cast_of_snapshots());
+        let ours = snapshots(&stage, stage.clock().now_ns());
+        let begun = stage.begin("quotes", ours).unwrap();
+        wait_for_snapshots(&stage);
+        assert_eq!(stage.finish(begun).unwrap().sent, QUOTES);
     }
 }

@@ -44,7 +44,7 @@ pub fn start(
         logon.heart_bt_int_s = HEART_BT_S.into();
         let mut bytes = Vec::new();
         frame::encode(&logon, &mut bytes);
-        subscribe(&[], policy, &mut bytes);
+        subscribe(&[], policy, false, &mut bytes);
         stream.write_all(&bytes).await?;
         stream.flush().await?;
         io::Result::Ok(stream)

@@ -55,7 +55,7 @@ pub struct Setup {
     pub contents: Option<Padded>,
     /// What is to happen to one that reads too slowly.
     pub policy: SlowReaderPolicy,
-    /// Whether the due times are those of snapshots, by NumTrades.
+    /// Whether the due times are those of snapshots, by NumTrades; then those that the feed has already are asked for, too.
     pub snapshots: bool,
     /// Whether they ask for anything: an exchange, unlike a feed, sends everything to who logs on.
     pub subscribe: bool,
@@ -80,7 +80,8 @@ pub struct Counters {
     pub why: Arc<Why>,
     /// When the last number arrived, by the run's clock.
     pub last_ns: AtomicU64,
-    /// When the first number of a channel that is wanted from number 1 on arrived, by the run's clock; 0 before.
+    /// When the first number of a channel that is wanted from number 1 on arrived, or the first snapshot where these are
+    /// dated, by the run's clock; 0 before.
     pub first_ns: AtomicU64,
 }
 
@@ -367,6 +368,9 @@ impl Intake<'_> {
     fn dated_snapshot(&mut self, head: &SnapshotHead, subscriber: &mut Subscriber) {
         let (channel, number) = (head.channel_no.get(), head.num_trades.get().unsigned_abs());
         self.account.snapshots += 1;
+        if self.account.first_ns == 0 {
+            self.account.first_ns = self.now_ns;
+        }
         let newest = subscriber.newest.entry(head.security_id).or_insert(0);
         if number <= *newest {
             return;
@@ -421,15 +425,16 @@ fn ledger_of(ledgers: &mut Vec<(u16, Ledger)>, channel: u16, number: u64) -> &mu
     &mut ledgers[at].1
 }
 
-/// Asks for everything: of these channels from number 1 on, of the others from now on, unless each channel is to have a stream.
-pub fn subscribe(channels: &[u16], policy: SlowReaderPolicy, out: &mut Vec<u8>) {
+/// Asks for everything: of these channels from number 1 on, of the others from now on, unless each channel is to have a stream;
+/// with `snapshots` first the newest snapshot of each security that is there already.
+pub fn subscribe(channels: &[u16], policy: SlowReaderPolicy, snapshots: bool, out: &mut Vec<u8>) {
     let starts: Vec<ChannelStart> = channels
         .iter()
         .map(|channel| ChannelStart { channel_no: U16::new(*channel), next_appl_seq_num: I64::new(1) })
         .collect();
     let named = policy == SlowReaderPolicy::STREAMS;
     let mode = if named { SubscriptionMode::CHANNELS } else { SubscriptionMode::ALL };
-    let head = RequestHead { request_id: U32::new(1), mode, policy, want_snapshots: 0 };
+    let head = RequestHead { request_id: U32::new(1), mode, policy, want_snapshots: snapshots.into() };
     let request = MarketDataRequest { head, channels: &starts, securities: &[] };
     request.encode(out).expect("invariant: a run has few channels");
 }
@@ -469,7 +474,7 @@ impl App for Desk {
             Intake { now_ns, due, due_channel, channels, contents, snapshots, account, recorder };
         self.sessions.receive(cx, id, data, |subscriber, heard, out| match heard {
             Heard::LoggedOn if setup.subscribe => {
-                subscribe(channels, *policy, out);
+                subscribe(channels, *policy, snapshots, out);
                 Ok(())
             }
             Heard::LoggedOn => {

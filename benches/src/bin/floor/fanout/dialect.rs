@@ -196,7 +196,7 @@ fn log_on(number: usize, stream: &mut (impl Read + Write)) -> anyhow::Result<()>
     };
     let mut out = Vec::new();
     frame::encode(&logon, &mut out);
-    subscribe(&[CHANNEL], SlowReaderPolicy::DISCONNECT, &mut out);
+    subscribe(&[CHANNEL], SlowReaderPolicy::DISCONNECT, false, &mut out);
     stream.write_all(&out)?;
     loop {
         let bytes = frame_of(stream)?;
