@@ -96,7 +96,8 @@ impl Plan {
         let buys = order.is_multiple_of(2);
         // Spread evenly: each core gets its part at a steady rate, and one that pauses is seen at once. With no period that
         // sessions or securities could share: each of them has orders of both kinds.
-        let margin = (pair.wrapping_mul(SPREAD) >> 32) * 100 >> 32 < self.margin_percent;
+        let spread = ((pair.wrapping_mul(SPREAD) >> 32) * 100) >> 32;
+        let margin = spread < self.margin_percent;
         to.base.security_id = self.security(pair);
         to.cl_ord_id = self.cl_ord_id(order);
         to.side = if buys { Side::BUY } else { Side::SELL };
