@@ -530,51 +530,24 @@ async fn what_came_with_the_handshake_can_be_answered_at_once() {
     assert!(matches!(flushed, Poll::Ready(Ok(()))));
 }
 
+/// What is said of settings that no server can be made of: how it begins, and what it names.
+fn assert_refused<const N: usize>(cases: [(Settings, &str, &str); N]) {
+    for (settings, start, text) in cases {
+        let error = Server::load(&settings).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with(start) && error.contains(text), "{error}");
+    }
+}
+
 #[test]
 fn settings_that_cannot_be_used_say_which_and_why() {
-    use transport::tls::Suites;
     let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let good = local_settings(folder.path(), true).unwrap();
     let other = local_settings(elsewhere.path(), true).unwrap();
-    let error = |settings: Settings| Server::load(&settings).map(drop).unwrap_err().to_string();
     let absent = Some(folder.path().join("absent"));
     let encrypted = Some(folder.path().join("encrypted.key"));
     let pem = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
     std::fs::write(encrypted.as_ref().unwrap(), pem).unwrap();
-    let international = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
-    let file = |name: &str, pem: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, pem).unwrap();
-        Some(path)
-    };
-    let foreign = Settings {
-        certificate: file("int.crt", &international.cert.pem()),
-        key: file("int.key", &international.signing_key.serialize_pem()),
-        ..good.clone()
-    };
-    let broken = file("broken.crt", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
-    let cases = [
-        (foreign.clone(), "tls.key: ", "int.key: not an SM2 key: `suites = \"shangmi\"`, the default, wants"),
-        (
-            Settings { suites: Suites::Mixed, ..foreign },
-            "tls.key: ",
-            "int.key: not an SM2 key: with `suites = \"mixed\"` it stands at `international_key`",
-        ),
-        (
-            Settings { suites: Suites::International, ..good.clone() },
-            "tls.key: ",
-            "local.key: not a private key that these suites can use: ",
-        ),
-        (
-            Settings { certificate: broken.clone(), ..good.clone() },
-            "tls.certificate: ",
-            "broken.crt: not a certificate: its DER is broken",
-        ),
-        (
-            Settings { ca: broken, ..good.clone() },
-            "tls.ca: ",
-            "broken.crt: not a certificate: its DER is broken",
-        ),
+    assert_refused([
         (
             Settings { certificate: absent.clone(), ..good.clone() },
             "tls.certificate: cannot read ",
@@ -599,11 +572,42 @@ fn settings_that_cannot_be_used_say_which_and_why() {
         (Settings { key: other.key, ..good.clone() }, "tls.key: ", "is not the key of the certificate in"),
         (Settings { ca: None, ..good.clone() }, "tls.ca: is not set: ", "authorities"),
         (Settings { certificate: None, ..good }, "tls.certificate: is not set: ", "shown to peers"),
-    ];
-    for (settings, start, text) in cases {
-        let error = error(settings);
-        assert!(error.starts_with(start) && error.contains(text), "{error}");
-    }
+    ]);
+}
+
+#[test]
+fn keys_of_other_suites_and_broken_certificates_are_told_as_that() {
+    use transport::tls::Suites;
+    let folder = TempDir::new().unwrap();
+    let good = local_settings(folder.path(), true).unwrap();
+    let international = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let file = |name: &str, pem: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        Some(path)
+    };
+    let foreign = Settings {
+        certificate: file("int.crt", &international.cert.pem()),
+        key: file("int.key", &international.signing_key.serialize_pem()),
+        ..good.clone()
+    };
+    let broken = file("broken.crt", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+    let is_broken = "broken.crt: not a certificate: its DER is broken";
+    assert_refused([
+        (foreign.clone(), "tls.key: ", "int.key: not an SM2 key: `suites = \"shangmi\"`, the default, wants"),
+        (
+            Settings { suites: Suites::Mixed, ..foreign },
+            "tls.key: ",
+            "int.key: not an SM2 key: with `suites = \"mixed\"` it stands at `international_key`",
+        ),
+        (
+            Settings { suites: Suites::International, ..good.clone() },
+            "tls.key: ",
+            "local.key: not a private key that these suites can use: ",
+        ),
+        (Settings { certificate: broken.clone(), ..good.clone() }, "tls.certificate: ", is_broken),
+        (Settings { ca: broken, ..good }, "tls.ca: ", is_broken),
+    ]);
 }
 
 /// Nothing of the calling thread is needed for it: here that thread is the server, and blocked in its part of the handshake.
