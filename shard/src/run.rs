@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use transport::{Acceptor, Connector, Farewell, Listener, Stream, Timer};
@@ -83,6 +83,8 @@ pub struct Setup {
 const RUNNING: u8 = 0;
 const DRAINING: u8 = 1;
 const STOPPING: u8 = 2;
+/// It takes no commands any more.
+const ENDED: u8 = 3;
 
 /// Another thread's hold on a shard.
 pub struct Handle<C> {
@@ -107,14 +109,30 @@ impl<C> Handle<C> {
         }
     }
 
-    /// Asks the application; it is called in one of the next turns.
+    /// Asks the application; it is called in one of the next turns. A command that it has not seen when the shard ends is dropped,
+    /// and with it what a reply would go to: nobody waits for one that does not come.
     ///
     /// # Errors
     /// The command, when as many as are allowed wait already.
     pub fn send(&self, command: C) -> Result<(), C> {
         self.commands.push(command)?;
+        // With the fence in `end`: either the shard finds this command at its end, or its end is seen here.
+        fence(Ordering::SeqCst);
+        if self.state.load(Ordering::Relaxed) == ENDED {
+            self.drop_commands();
+        }
         self.ready.task.wake();
         Ok(())
+    }
+
+    fn end(&self) {
+        self.state.store(ENDED, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.drop_commands();
+    }
+
+    fn drop_commands(&self) {
+        while self.commands.pop().is_some() {}
     }
 
     /// Accepts no more connections and calls [`App::on_drain`].
@@ -130,6 +148,15 @@ impl<C> Handle<C> {
     fn raise(&self, state: u8) {
         self.state.fetch_max(state, Ordering::AcqRel);
         self.ready.task.wake();
+    }
+}
+
+/// Ends a handle when the shard does, whatever ends it.
+struct Ending<C>(Handle<C>);
+
+impl<C> Drop for Ending<C> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -210,6 +237,7 @@ pub fn run_on_this_thread<A: App + 'static>(
 /// # Errors
 /// A listener or a timer that the system refused.
 pub async fn run<A: App>(setup: Setup, app: A, handle: Handle<A::Command>) -> io::Result<A> {
+    let _ending = Ending(handle.clone());
     // The runtime's budget would pretend, after 128 sockets in one turn, that the others are not ready.
     tokio::task::unconstrained(serve(setup, app, handle)).await
 }
@@ -390,5 +418,24 @@ async fn accept(acceptor: Acceptor, tag: u32, arrivals: Rc<Arrivals>, ready: Arc
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{TryRecvError, sync_channel};
+
+    #[test]
+    fn what_a_shard_has_not_seen_at_its_end_is_dropped() {
+        let handle = Handle::new(&Limits::default());
+        let (reply, before) = sync_channel::<()>(1);
+        assert!(handle.send(reply).is_ok());
+        assert_eq!(before.try_recv(), Err(TryRecvError::Empty));
+        drop(Ending(handle.clone()));
+        assert_eq!(before.try_recv(), Err(TryRecvError::Disconnected));
+        let (reply, after) = sync_channel::<()>(1);
+        assert!(handle.send(reply).is_ok());
+        assert_eq!(after.try_recv(), Err(TryRecvError::Disconnected));
     }
 }

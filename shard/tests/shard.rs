@@ -6,7 +6,7 @@ use shard::{
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 use transport::{Connector, Listener, SocketOptions};
 
@@ -35,6 +35,7 @@ enum Command {
     GoOn(ConnId),
     Append(usize),
     Number(u64),
+    Answer(SyncSender<()>),
 }
 
 impl Lines {
@@ -104,6 +105,7 @@ impl App for Lines {
                 cx.offer_again(id);
             }
             Command::Append(bytes) => append(cx, &vec![b'y'; bytes]),
+            Command::Answer(reply) => reply.send(()).expect("the test listens"),
             Command::Number(number) => {
                 let line = format!("number {number}\n");
                 cx.writer(LOG).append(Tag { lane: 0, number, key: 1 }, line.as_bytes()).expect("fits");
@@ -182,6 +184,20 @@ fn read(stream: &mut TcpStream, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     stream.read_exact(&mut bytes).expect("bytes");
     bytes
+}
+
+#[test]
+fn nobody_waits_for_the_answer_of_a_shard_that_has_ended() {
+    let server = serve(Limits::default());
+    let handle = server.running.handle().clone();
+    let ask = || {
+        let (reply, answer) = sync_channel(1);
+        assert!(handle.send(Command::Answer(reply)).is_ok());
+        answer.recv_timeout(DEADLINE)
+    };
+    assert_eq!(ask(), Ok(()));
+    server.stop();
+    assert_eq!(ask(), Err(RecvTimeoutError::Disconnected));
 }
 
 #[test]
