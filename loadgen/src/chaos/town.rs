@@ -22,6 +22,8 @@ use crate::trading::plan::Plan;
 
 /// Below what the system gives to connections that go out: a server that is started again must find its port free.
 const PORTS: (u16, u16) = (15_000, 32_000);
+/// More than a town has servers' ports.
+const PORTS_PER_TOWN: u16 = 100;
 /// How the lines to a core share the work, by gateway: both ways are put to the test.
 const MODES: [&str; GATEWAYS.len()] = ["active-standby", "active-active"];
 /// Small, so that a run has several files.
@@ -55,12 +57,14 @@ pub(crate) struct Town {
     cores: Vec<Core>,
     gateways: Vec<Process>,
     slb: Process,
+    /// For more servers; they are this town's as long as it stands.
+    pub(crate) ports: Ports,
 }
 
 impl Town {
     /// Writes the configurations, starts all, and waits until orders can be sent.
     pub(crate) fn start(setting: &Setting<'_>, clock: &Clock) -> anyhow::Result<Self> {
-        let mut ports = Ports::new(clock);
+        let mut ports = Ports::new(clock)?;
         let mut cores = Vec::new();
         for kind in Kind::ALL {
             let (lines, admin) = ([ports.next()?, ports.next()?], ports.next()?);
@@ -78,7 +82,7 @@ impl Town {
         }
         let (address, admin) = (ports.next()?, ports.next()?);
         let slb = written(setting, "slb", Server::Slb, &slb_toml(address, &behind, admin), admin)?;
-        let mut town = Self { address, cores, gateways, slb };
+        let mut town = Self { address, cores, gateways, slb, ports };
         town.processes().try_for_each(Process::start)?;
         town.processes().try_for_each(|process| process.wait_ready(clock))?;
         Ok(town)
@@ -234,28 +238,37 @@ pub(super) fn have_all<'a>(
     Ok(true)
 }
 
-/// Free ports that nothing else takes while a server is down.
+/// Free ports, which no other town takes while a server is down.
 pub(crate) struct Ports {
-    random: Random,
-    given: Vec<u16>,
+    /// Listens at the first one: whoever finds it taken leaves those behind it alone.
+    claim: TcpListener,
+    last: u16,
 }
 
 impl Ports {
-    pub(crate) fn new(clock: &Clock) -> Self {
+    pub(crate) fn new(clock: &Clock) -> anyhow::Result<Self> {
         let wall_ns = clock.wall_ns(clock.now_ns()).cast_unsigned();
-        Self { random: Random::new(wall_ns ^ u64::from(std::process::id()) << 32), given: Vec::new() }
+        let mut random = Random::new(wall_ns ^ u64::from(std::process::id()) << 32);
+        let towns = (PORTS.1 - PORTS.0) / PORTS_PER_TOWN;
+        for _ in 0..1_000 {
+            let first = PORTS.0 + random.between(0, towns.into()) as u16 * PORTS_PER_TOWN;
+            if let Ok(claim) = TcpListener::bind((Ipv4Addr::LOCALHOST, first)) {
+                return Ok(Self { claim, last: first });
+            }
+        }
+        bail!("no free ports from {} to {}", PORTS.0, PORTS.1)
     }
 
     pub(crate) fn next(&mut self) -> anyhow::Result<SocketAddr> {
-        for _ in 0..1_000 {
-            let port = self.random.between(PORTS.0.into(), PORTS.1.into()) as u16;
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            if !self.given.contains(&port) && TcpListener::bind(address).is_ok() {
-                self.given.push(port);
+        let first = self.claim.local_addr()?.port();
+        while self.last + 1 < first + PORTS_PER_TOWN {
+            self.last += 1;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.last));
+            if TcpListener::bind(address).is_ok() {
                 return Ok(address);
             }
         }
-        bail!("no free port from {} to {}", PORTS.0, PORTS.1)
+        bail!("no free port from {first} to {}", self.last)
     }
 }
 

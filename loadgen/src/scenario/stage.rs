@@ -14,7 +14,7 @@ use super::file::{Component, Deed, Request, Scenario, Targets};
 use crate::admin;
 use crate::chaos::process::Process;
 use crate::chaos::role::Server;
-use crate::chaos::town::{self, Ports, Setting};
+use crate::chaos::town::{self, Setting};
 use crate::trading::plan::Plan;
 use crate::wires::{Transport, WireArgs, Wires};
 
@@ -93,7 +93,7 @@ impl Stage {
         let mut components: Vec<Component> = servers.processes().map(|process| component(process)).collect();
         let (mut feed, mut address, mut listen) = (None, None, Vec::new());
         if let Some(quotes) = &scenario.quotes {
-            let mut ports = Ports::new(clock);
+            let ports = &mut servers.ports;
             for _ in 0..quotes.sources {
                 listen.push(ports.next()?);
             }

@@ -191,7 +191,7 @@ mod tests {
             assert_ne!(pair[0].account_id, pair[1].account_id);
         }
         let margin = orders.iter().filter(|order| order.ext.cash_margin == CashMargin::MARGIN_OPEN).count();
-        assert_eq!(margin, 60);
+        assert!(margin.abs_diff(60) <= 6, "{margin} of 200 at 30 %");
         assert_eq!(orders[0].base.security_id, Text::literal("000001"));
         assert_eq!(orders[98].base.security_id, Text::literal("000050"));
         assert_eq!(orders[100].base.security_id, Text::literal("000001"));

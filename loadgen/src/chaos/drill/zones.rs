@@ -61,6 +61,8 @@ pub(super) struct Zones {
     pub(super) published: Vec<SocketAddr>,
     cores: Vec<Core>,
     zones: Vec<Zone>,
+    /// Theirs as long as they stand: a zone that is down finds its own free.
+    _ports: Ports,
 }
 
 /// Where something of each zone listens.
@@ -71,7 +73,7 @@ const CARRIED: [&str; 2] = ["orders", "quotes"];
 impl Zones {
     /// Writes the configurations, starts all, and waits until orders and quotes can flow.
     pub(super) fn start(setting: &Setting<'_>, how: How, clock: &Clock) -> anyhow::Result<Self> {
-        let mut ports = Ports::new(clock);
+        let mut ports = Ports::new(clock)?;
         let mut both = || -> anyhow::Result<ByZone> { Ok([ports.next()?, ports.next()?]) };
         let (mut cores, mut lines) = (Vec::new(), Vec::new());
         for kind in Kind::ALL {
@@ -111,7 +113,8 @@ impl Zones {
                 slb: written("slb", Server::Slb, &balancer_toml(&balanced, slb), slb)?,
             });
         }
-        let mut all = Self { orders: orders.to_vec(), quotes: quotes.to_vec(), published, cores, zones };
+        let (orders, quotes) = (orders.to_vec(), quotes.to_vec());
+        let mut all = Self { orders, quotes, published, cores, zones, _ports: ports };
         all.processes().try_for_each(Process::start)?;
         all.wait_ready(clock)?;
         Ok(all)
